@@ -1,0 +1,1 @@
+"""The rules of the consortium, in pure Python: no I/O, no clock, no randomness of their own."""

@@ -1,0 +1,162 @@
+"""Consortium: the charter as data. One object, named `charter`, written by hub administrators."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+
+from commonweal.kinds.meta import (
+    BasisPoints,
+    Column,
+    Count,
+    Definition,
+    Model,
+    Name,
+    Resource,
+    Scope,
+    Status,
+    Text,
+    cel,
+)
+
+
+class ConsortiumReason(StrEnum):
+    """Why the charter is, or is not, Ready."""
+
+    IN_FORCE = "InForce"
+    INVALID = "Invalid"
+
+
+class Accounting(Model):
+    """How long one accounting period is: an hour in production, a minute in the demo."""
+
+    period_seconds: Annotated[int, Field(ge=60, le=3600)] = 3600
+    """Length of one accounting period in seconds; periods start at whole multiples in UTC."""
+
+
+class EquityWeights(Model):
+    """How much each category of contribution counts, in basis points of the whole."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            "self.computeBp + self.energyBp + self.talentBp == 10000",
+            "computeBp, energyBp and talentBp must sum to 10000",
+        ),
+    )
+
+    compute_bp: BasisPoints
+    """Weight of GPU time delivered."""
+    energy_bp: BasisPoints
+    """Weight of energy spent for the pool."""
+    talent_bp: BasisPoints
+    """Weight of approved work."""
+
+
+class EquityFormula(Model):
+    """The equity formula; see commonweal/equity.py for what it computes."""
+
+    weights: EquityWeights
+    """What each category of contribution counts."""
+    basic_share_bp: BasisPoints
+    """Part of the whole that members share equally, in basis points."""
+    cap_bp: Annotated[int, Field(ge=1, le=10_000)]
+    """The most that one member may hold, in basis points; the excess goes to the others."""
+    decay_half_life_periods: Annotated[int, Field(ge=1, le=1_000_000)]
+    """After how many periods a past contribution counts half."""
+
+
+class JoinRules(Model):
+    """How long an agent's certificate lasts; it is renewed at three quarters of that."""
+
+    certificate_seconds: Annotated[int, Field(ge=600, le=604_800)] = 86_400
+    """Life of an agent's certificate in seconds."""
+
+
+class HeartbeatRules(Model):
+    """When silence becomes a condition. Nothing is evicted on silence."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            "self.intervalSeconds < self.silentAfterSeconds && self.silentAfterSeconds < self.unreachableAfterSeconds",
+            "intervalSeconds, silentAfterSeconds and unreachableAfterSeconds must rise in this order",
+        ),
+    )
+
+    interval_seconds: Annotated[int, Field(ge=1, le=300)] = 10
+    """How often an agent renews its lease."""
+    silent_after_seconds: Annotated[int, Field(ge=2, le=3600)] = 40
+    """After how long a silent agent is reported."""
+    unreachable_after_seconds: Annotated[int, Field(ge=3, le=86_400)] = 300
+    """After how long a silent member gets no new work; nothing is evicted."""
+
+
+class ServiceClass(Model):
+    """A promise that a PilotApp can name, and that a load test can hold it to."""
+
+    name: Name
+    """The name that a PilotApp refers to."""
+    availability_bp: BasisPoints
+    """Share of requests that must be answered, in basis points."""
+    latency_p95_ms: Annotated[int, Field(ge=1, le=600_000)]
+    """95th percentile of latency in milliseconds, from the intended start of a request."""
+    error_share_bp: BasisPoints
+    """The most errors allowed, in basis points of requests."""
+
+
+ServiceClasses = Annotated[
+    tuple[ServiceClass, ...],
+    Field(
+        min_length=1,
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    ),
+]
+
+
+class ConsortiumSpec(Model):
+    """The charter."""
+
+    title: Text
+    """The consortium's name for people."""
+    accounting: Accounting = Accounting()
+    """How contributions are cut into periods."""
+    equity: EquityFormula
+    """How contributions become shares."""
+    join: JoinRules = JoinRules()
+    """How members join."""
+    heartbeat: HeartbeatRules = HeartbeatRules()
+    """When silence counts."""
+    service_classes: ServiceClasses
+    """The promises that applications can make."""
+
+
+class ConsortiumStatus(Status):
+    """Whether the charter is in force, and how many members it binds."""
+
+    members: Count | None = None
+    """Number of accepted members."""
+
+
+class Consortium(Resource):
+    """The charter of the consortium."""
+
+    definition: ClassVar[Definition] = Definition(
+        kind="Consortium",
+        plural="consortiums",
+        short_names=("cons",),
+        scope=Scope.CLUSTER,
+        columns=(
+            Column(name="Title", json_path=".spec.title"),
+            Column(name="Members", json_path=".status.members", type="integer"),
+        ),
+        rules=(
+            {
+                "rule": "self.metadata.name == 'charter'",
+                "message": "a consortium has one charter; name it charter",
+            },
+        ),
+    )
+
+    kind: str = "Consortium"
+    spec: ConsortiumSpec
+    status: ConsortiumStatus | None = None

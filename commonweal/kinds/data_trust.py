@@ -1,0 +1,155 @@
+"""DataTrust: which datasets lie where, what may be asked of them, and by which rules releases leave."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field, StringConstraints
+
+from commonweal.kinds.meta import (
+    Column,
+    Definition,
+    MemberName,
+    Model,
+    Resource,
+    Scope,
+    SqlName,
+    Status,
+    Text,
+)
+
+
+class Purpose(StrEnum):
+    """The closed vocabulary of purposes; a trust declares which of them it serves."""
+
+    TRADE_EMBEDDED_EMISSIONS = "trade-embedded-emissions"
+    NATURE_VALUATION = "nature-valuation"
+    BIOSECURITY_EARLY_WARNING = "biosecurity-early-warning"
+    PUBLIC_STATISTICS = "public-statistics"
+
+
+class TrustReason(StrEnum):
+    """Why a DataTrust is, or is not, Ready."""
+
+    SERVING = "Serving"
+    SOURCE_UNKNOWN = "SourceUnknown"
+    SOURCE_NOT_READY = "SourceNotReady"
+    POLICY_PENDING = "PolicyPending"
+
+
+class ColumnRole(StrEnum):
+    """What a question may do with a column: group by it, aggregate it, or nothing."""
+
+    DIMENSION = "dimension"
+    MEASURE = "measure"
+    HIDDEN = "hidden"
+
+
+# Primitive types of the Iceberg specification that every engine here reads alike.
+IcebergType = Annotated[
+    str,
+    StringConstraints(
+        max_length=32,
+        pattern=r"^(boolean|int|long|double|string|date|timestamptz|decimal\([0-9]{1,2}, ?[0-9]{1,2}\))$",
+    ),
+]
+
+
+class DatasetColumn(Model):
+    """A column with its Iceberg primitive type, its unit and its role in questions."""
+
+    name: SqlName
+    """Name in SQL."""
+    type: IcebergType
+    """Iceberg primitive type."""
+    role: ColumnRole
+    """dimension may be grouped and filtered by, measure may be aggregated, hidden may not be named."""
+    unit: Annotated[str, StringConstraints(max_length=32)] | None = None
+    """Unit of the values."""
+    description: Annotated[str, StringConstraints(max_length=512)] | None = None
+    """What it means."""
+
+
+class Dataset(Model):
+    """A table of the trust; its rows lie at the members in `sources` and nowhere else."""
+
+    name: SqlName
+    """Table name in SQL."""
+    description: Text
+    """What the rows are."""
+    licence: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    """SPDX identifier of the rows' licence."""
+    synthetic: bool = False
+    """True where a generator made the rows."""
+    minimum_group_size: Annotated[int, Field(ge=1, le=1_000_000)]
+    """A released group stands on at least this many rows."""
+    columns: Annotated[
+        tuple[DatasetColumn, ...],
+        Field(
+            min_length=1,
+            max_length=128,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ]
+    """The schema."""
+    sources: Annotated[
+        tuple[MemberName, ...], Field(min_length=1, max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ]
+    """Members where rows of this dataset lie."""
+
+
+class DataTrustSpec(Model):
+    """The trust's deed."""
+
+    title: Text
+    """The trust's name for people."""
+    trustees: Annotated[
+        tuple[MemberName, ...], Field(min_length=1, max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ]
+    """Members that decide on grants."""
+    quorum: Annotated[int, Field(ge=1, le=64)]
+    """How many trustees must approve a grant."""
+    purposes: Annotated[
+        tuple[Purpose, ...], Field(min_length=1, max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ]
+    """Purposes that this trust serves."""
+    datasets: Annotated[
+        tuple[Dataset, ...],
+        Field(
+            min_length=1,
+            max_length=32,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ]
+    """What can be asked about."""
+
+
+class DataTrustStatus(Status):
+    """Which members serve the trust now."""
+
+    serving: Annotated[tuple[MemberName, ...], Field(max_length=64)] = ()
+    """Members whose gateway holds the current policy."""
+
+
+class DataTrust(Resource):
+    """A governed data trust."""
+
+    definition: ClassVar[Definition] = Definition(
+        kind="DataTrust",
+        plural="datatrusts",
+        short_names=("dt",),
+        scope=Scope.CLUSTER,
+        columns=(
+            Column(name="Purposes", json_path=".spec.purposes", priority=1),
+            Column(name="Serving", json_path=".status.serving"),
+        ),
+        rules=(
+            {
+                "rule": "self.spec.quorum <= size(self.spec.trustees)",
+                "message": "spec.quorum: above the number of trustees; lower it or name more trustees",
+            },
+        ),
+    )
+
+    kind: str = "DataTrust"
+    spec: DataTrustSpec
+    status: DataTrustStatus | None = None

@@ -1,0 +1,112 @@
+"""EquityStatement: what one accounting period credited to whom, with the log position that proves it."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from commonweal.kinds.meta import (
+    BasisPoints,
+    Column,
+    Count,
+    Definition,
+    MemberName,
+    Model,
+    Resource,
+    Scope,
+    Sha256,
+    Status,
+    immutable,
+)
+
+
+class StatementReason(StrEnum):
+    """Why an EquityStatement is Ready."""
+
+    RECOMPUTED = "Recomputed"
+    DIFFERS = "Differs"
+
+
+class EquityEntry(Model):
+    """One member's period: contributions and usage in whole units, shares in basis points."""
+
+    member: MemberName
+    """The member."""
+    pledged_gpu_seconds: Count
+    """Pledged devices times the period."""
+    delivered_gpu_seconds: Count
+    """Metered device time."""
+    energy_mj: Count
+    """Metered energy in millijoules."""
+    talent_seconds: Count
+    """Approved work."""
+    used_core_seconds: Count
+    """Core time that its applications used."""
+    equity_bp: BasisPoints
+    """Share of the whole after this period, in basis points."""
+
+
+class LogPosition(Model):
+    """The Merkle log (RFC 9162) as it stood when the statement was made."""
+
+    tree_size: Count
+    """Number of entries."""
+    root_sha256: Sha256
+    """Merkle tree hash over them."""
+
+
+class EquityStatementSpec(Model):
+    """A closed period, start inclusive, end exclusive; never edited, only followed by the next."""
+
+    period_start: datetime
+    """Start of the period, inclusive."""
+    period_end: datetime
+    """End of the period, exclusive."""
+    charter_sha256: Sha256
+    """Hash of the charter's equity formula in force."""
+    previous: Annotated[str, Field(max_length=63)] | None = None
+    """Name of the statement before this one."""
+    simulated: bool
+    """True where any reading came from a simulated device."""
+    entries: Annotated[
+        tuple[EquityEntry, ...],
+        Field(
+            min_length=1,
+            max_length=64,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["member"]},
+        ),
+    ]
+    """One entry a member."""
+    log: LogPosition
+    """Where the log stood, so that anyone can check."""
+
+
+class EquityStatementStatus(Status):
+    """Whether the hub's own recomputation agrees."""
+
+
+class EquityStatement(Resource):
+    """A period's equity."""
+
+    definition: ClassVar[Definition] = Definition(
+        kind="EquityStatement",
+        plural="equitystatements",
+        short_names=("eq",),
+        scope=Scope.CLUSTER,
+        columns=(
+            Column(name="From", json_path=".spec.periodStart", type="string"),
+            Column(name="Log", json_path=".spec.log.treeSize", type="integer"),
+            Column(name="Simulated", json_path=".spec.simulated", type="boolean"),
+        ),
+        rules=(
+            {
+                "rule": "self.spec.entries.map(e, e.equityBp).sum() == 10000",
+                "message": "spec.entries: equityBp must sum to 10000",
+            },
+        ),
+    )
+
+    kind: str = "EquityStatement"
+    spec: Annotated[EquityStatementSpec, Field(json_schema_extra=immutable("a statement", "publish the next period"))]
+    status: EquityStatementStatus | None = None

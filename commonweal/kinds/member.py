@@ -1,0 +1,148 @@
+"""Member: who takes part. The member's agent creates it; only a hub administrator accepts it."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field, StringConstraints
+
+from commonweal.kinds.meta import (
+    Column,
+    Country,
+    Definition,
+    Model,
+    Resource,
+    Resources,
+    Scope,
+    Status,
+    Text,
+    Url,
+    immutable,
+)
+
+
+class Scheduling(StrEnum):
+    """What may be placed at a member: anything, nothing new, or nothing at all."""
+
+    ACTIVE = "Active"
+    CORDONED = "Cordoned"
+    DRAINING = "Draining"
+
+
+class Engine(StrEnum):
+    """What answers questions at a member's data trust."""
+
+    TRINO = "trino"
+    DUCKDB = "duckdb"
+
+
+class MemberCondition(StrEnum):
+    """Condition types of a Member."""
+
+    READY = "Ready"
+    ACCEPTED = "Accepted"
+    JOINED = "Joined"
+    REACHABLE = "Reachable"
+    CORDONED = "Cordoned"
+    DRAINED = "Drained"
+
+
+class MemberReason(StrEnum):
+    """Why a Member's condition holds or not."""
+
+    ACTIVE = "Active"
+    CORDONED = "Cordoned"
+    DRAINING = "Draining"
+    DRAINED = "Drained"
+    AWAITING_ACCEPTANCE = "AwaitingAcceptance"
+    ACCEPTED = "Accepted"
+    AWAITING_CERTIFICATE = "AwaitingCertificate"
+    JOINED = "Joined"
+    CERTIFICATE_EXPIRED = "CertificateExpired"
+    HEARTBEAT = "Heartbeat"
+    NO_HEARTBEAT_YET = "NoHeartbeatYet"
+    AGENT_SILENT = "AgentSilent"
+    CLUSTER_UNREACHABLE = "ClusterUnreachable"
+    SITE_UNKNOWN = "SiteUnknown"
+    SITE_SIGNATURE_INVALID = "SiteSignatureInvalid"
+
+
+class MemberSpec(Model):
+    """What a member says of itself, and whether the hub accepts it."""
+
+    display_name: Text
+    """The member's name for people."""
+    country: Country
+    """ISO 3166-1 alpha-2 code of the jurisdiction."""
+    identity_key: Annotated[
+        str,
+        StringConstraints(min_length=44, max_length=44, pattern=r"^[A-Za-z0-9+/]{43}=$"),
+        Field(json_schema_extra=immutable("identityKey", "a new identity joins under a new name")),
+    ]
+    """Ed25519 public key, 32 bytes in base64; its private half never leaves the member."""
+    hub_accepts: bool = False
+    """Set by a hub administrator; unset, it withdraws the member's rights at once."""
+    scheduling: Scheduling = Scheduling.ACTIVE
+    """Active takes new work, Cordoned keeps what runs, Draining hands everything over."""
+
+
+class Site(Model):
+    """What the member's agent reports of its site, in a document signed by the member's identity."""
+
+    gateway_url: Url | None = None
+    """Where the member's data trust answers."""
+    gateway_certificate_pem: Annotated[str, StringConstraints(max_length=8192)] | None = None
+    """The certificate that the gateway shows."""
+    issuer: Url
+    """Issuer of the member's service-account tokens."""
+    jwks: Annotated[str, StringConstraints(max_length=32768)]
+    """Public keys of that issuer, as a JSON Web Key Set."""
+    engine: Engine | None = None
+    """What answers questions at this member."""
+    node_address: Annotated[str, StringConstraints(max_length=253)]
+    """Address of the member's node ports."""
+    allocatable: Resources
+    """What the member's nodes can run."""
+    agent_version: Annotated[str, StringConstraints(max_length=64)]
+    """Version of the agent."""
+    kubernetes_version: Annotated[str, StringConstraints(max_length=64)]
+    """Version of the member's API server."""
+
+
+class MemberStatus(Status):
+    """What the hub knows of the member."""
+
+    site: Site | None = None
+    """The member's signed site document, verified."""
+    certificate_not_after: datetime | None = None
+    """When the agent's certificate ends."""
+    last_heartbeat_at: datetime | None = None
+    """When the agent last renewed its lease."""
+
+
+class Member(Resource):
+    """A member of the consortium."""
+
+    definition: ClassVar[Definition] = Definition(
+        kind="Member",
+        plural="members",
+        short_names=("mem",),
+        scope=Scope.CLUSTER,
+        columns=(
+            Column(name="Country", json_path=".spec.country"),
+            Column(name="Accepted", json_path=".spec.hubAccepts", type="boolean"),
+            Column(name="Scheduling", json_path=".spec.scheduling"),
+            Column(name="Engine", json_path=".status.site.engine", priority=1),
+            Column(name="Gateway", json_path=".status.site.gatewayUrl", priority=1),
+        ),
+        rules=(
+            {
+                "rule": "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,18}[a-z0-9])?$')",
+                "message": "metadata.name: use at most 20 of a-z, 0-9 and -, as in ca",
+            },
+        ),
+    )
+
+    kind: str = "Member"
+    spec: MemberSpec
+    status: MemberStatus | None = None
