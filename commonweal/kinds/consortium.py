@@ -61,6 +61,10 @@ class EquityFormula(Model):
     """Part of the whole that members share equally, in basis points."""
     cap_bp: Annotated[int, Field(ge=1, le=10_000)]
     """The most that one member may hold, in basis points; the excess goes to the others."""
+    beyond_pledge_bp: BasisPoints
+    """What delivery beyond the pledge counts, in basis points of pledged delivery."""
+    energy_cap_milliwatts: Annotated[int, Field(ge=0, le=10_000_000)]
+    """The most power that a credited GPU may have drawn, in milliwatts; energy above it earns nothing."""
     decay_half_life_periods: Annotated[int, Field(ge=1, le=1_000_000)]
     """After how many periods a past contribution counts half."""
 

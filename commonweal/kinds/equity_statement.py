@@ -28,8 +28,19 @@ class StatementReason(StrEnum):
     DIFFERS = "Differs"
 
 
+class CategoryAmounts(Model):
+    """One amount a category: GPU-seconds, millijoules, seconds of work."""
+
+    compute: Count
+    """GPU-seconds."""
+    energy: Count
+    """Millijoules."""
+    talent: Count
+    """Seconds of approved work."""
+
+
 class EquityEntry(Model):
-    """One member's period: contributions and usage in whole units, shares in basis points."""
+    """One member's period: what went into the formula, in whole units, and the share that came out."""
 
     member: MemberName
     """The member."""
@@ -37,12 +48,22 @@ class EquityEntry(Model):
     """Pledged devices times the period."""
     delivered_gpu_seconds: Count
     """Metered device time."""
-    energy_mj: Count
-    """Metered energy in millijoules."""
-    talent_seconds: Count
-    """Approved work."""
+    used_gpu_seconds: Count
+    """GPU time that its applications used anywhere."""
+    self_used_gpu_seconds: Count
+    """The part of it on its own machines, which earns nothing."""
     used_core_seconds: Count
     """Core time that its applications used."""
+    energy_mj: Count
+    """Metered energy in millijoules."""
+    green_energy_mj: Count
+    """The part of it from carbon-free sources, in millijoules."""
+    talent_seconds: Count
+    """Approved work."""
+    credit: CategoryAmounts
+    """What the period earned."""
+    stock: CategoryAmounts
+    """What earlier periods left after decay, plus the credit; the next period starts from it."""
     equity_bp: BasisPoints
     """Share of the whole after this period, in basis points."""
 

@@ -1,0 +1,1 @@
+"""Load, scale and fault drills: speaks to the system only over the wire, imports none of it."""
