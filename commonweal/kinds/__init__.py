@@ -20,3 +20,16 @@ KINDS: tuple[type[Resource], ...] = (
     Assignment,
     EquityStatement,
 )
+
+__all__ = [
+    "KINDS",
+    "Assignment",
+    "Consortium",
+    "DataGrant",
+    "DataTrust",
+    "EquityStatement",
+    "Member",
+    "PilotApp",
+    "PooledCluster",
+    "Resource",
+]

@@ -47,7 +47,7 @@ class EquityWeights(Model):
     compute_bp: BasisPoints
     """Weight of GPU time delivered."""
     energy_bp: BasisPoints
-    """Weight of energy spent for the pool."""
+    """Weight of energy that is green, metered and within the cap."""
     talent_bp: BasisPoints
     """Weight of approved work."""
 

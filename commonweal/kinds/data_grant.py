@@ -103,7 +103,7 @@ class DataGrant(Resource):
             Column(name="Trust", json_path=".spec.trust"),
             Column(name="Beneficiary", json_path=".spec.beneficiary.pilotApp"),
             Column(name="Purpose", json_path=".spec.purpose"),
-            Column(name="Expires", json_path=".spec.expiresAt", type="date", priority=1),
+            Column(name="Expires", json_path=".spec.expiresAt", priority=1),
         ),
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from commonweal.kinds import KINDS
+from commonweal.kinds import KINDS, Resource
 from tests.integration.conftest import Kubectl
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -40,7 +40,7 @@ def test_every_example_is_accepted(kubectl: Kubectl, path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_kubectl_explains_every_spec(kubectl: Kubectl, kind: Any) -> None:
+def test_kubectl_explains_every_spec(kubectl: Kubectl, kind: type[Resource]) -> None:
     explained = kubectl("explain", f"{kind.definition.singular}.spec").stdout
     assert "FIELDS" in explained
     assert "<no description>" not in explained
@@ -126,7 +126,7 @@ def test_a_second_member_of_one_name_is_refused_and_its_key_cannot_replace_the_f
 def test_an_equity_statement_cannot_be_edited(kubectl: Kubectl) -> None:
     amounts = {"compute": 0, "energy": 0, "talent": 0}
     counts = ("pledgedGpuSeconds", "deliveredGpuSeconds", "usedGpuSeconds", "selfUsedGpuSeconds", "usedCoreSeconds")
-    entry = {name: 0 for name in (*counts, "energyMj", "greenEnergyMj", "talentSeconds")}
+    entry = dict.fromkeys((*counts, "energyMj", "greenEnergyMj", "talentSeconds"), 0)
     body = {
         "apiVersion": "commonweal.dev/v1alpha1",
         "kind": "EquityStatement",

@@ -1,0 +1,1 @@
+"""The trade pilot: what a traded tonne embeds, by published rules, from rows that stay with their members."""

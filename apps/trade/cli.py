@@ -1,0 +1,123 @@
+"""`python -m apps.trade`: serve the API, or ask it."""
+
+import json
+import logging
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from apps.trade.views import AssessmentView, plain
+
+app = typer.Typer(help="Embedded emissions of traded goods.", no_args_is_help=False, pretty_exceptions_enable=False)
+GRACE_S = 10  # requests in flight may finish while the pod drains
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(envvar="COMMONWEAL_HOST")] = "0.0.0.0",  # noqa: S104 - a pod's own address
+    port: Annotated[int, typer.Option(envvar="COMMONWEAL_PORT", min=1, max=65_535)] = 8080,
+) -> None:
+    """Serve the API, unless a command is named."""
+    if context.invoked_subcommand is None:
+        serve(host, port)
+
+
+def serve(host: str, port: int) -> None:
+    """Serve until told to stop. The commands that only ask do not load the server."""
+    import uvicorn  # noqa: PLC0415
+
+    from apps.trade.gateways import MountedDirectory  # noqa: PLC0415
+    from apps.trade.service import create_app  # noqa: PLC0415
+    from apps.trade.settings import from_environment  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    uvicorn.run(
+        create_app(MountedDirectory(from_environment())),
+        host=host,
+        port=port,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+@app.command()
+def assess(
+    *,
+    cn: Annotated[str, typer.Option(help="8 digits of the CN code")],
+    country: Annotated[str, typer.Option(help="country of origin, two capital letters")],
+    mass_kg: Annotated[str, typer.Option(help="net mass in kilograms")],
+    year: Annotated[int, typer.Option(help="calendar year of import")],
+    address: Annotated[str, typer.Option(envvar="COMMONWEAL_TRADE", help="address of the API, http://...")],
+    installation: Annotated[str | None, typer.Option(help="the producer's identifier")] = None,
+    clinker: Annotated[str | None, typer.Option(help="for cement: tonnes of clinker in a tonne")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the API's answer")] = False,
+) -> None:
+    """Ask what one consignment embeds."""
+    asked = {
+        "cn_code": cn,
+        "country": country,
+        "installation_id": installation,
+        "net_mass_kg": mass_kg,
+        "import_year": year,
+        "clinker_t_per_t": clinker,
+    }
+    status, body = _post(f"{address.rstrip('/')}/v1/assessments", {k: v for k, v in asked.items() if v is not None})
+    if as_json:
+        typer.echo(body)
+    elif status == 200:
+        Console().print(_table(AssessmentView.model_validate_json(body)))
+    else:
+        typer.echo(_said(body, status), err=True)
+    raise typer.Exit(0 if status == 200 else 1)
+
+
+@app.command()
+def examples(as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
+    """Compute the Commission's worked examples from their inputs."""
+    from apps.trade.examples import computed  # noqa: PLC0415 - Arrow-free, yet not needed to ask
+
+    rows = computed()
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows], default=plain, indent=1))
+        return
+    table = Table(title="The Commission's worked examples, t CO2e per t", title_justify="left")
+    for name in ("installation", "CN code", "direct", "indirect", "default share"):
+        table.add_column(name)
+    for row in rows:
+        numbers = (row.see_direct_t_per_t, row.see_indirect_t_per_t, row.default_share)
+        table.add_row(row.installation_id, row.cn_code, *(plain(number) for number in numbers))
+    Console().print(table)
+
+
+def _post(url: str, asked: dict[str, object]) -> tuple[int, str]:
+    import httpx  # noqa: PLC0415 - a second of start-up that only this command needs
+
+    try:
+        answer = httpx.post(url, json=asked, timeout=30)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        typer.echo(f"--address: {url} gives no answer ({error}); is the service running there?", err=True)
+        raise typer.Exit(2) from error
+    return answer.status_code, answer.text
+
+
+def _said(body: str, status: int) -> str:
+    try:
+        return str(json.loads(body)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {status}; --address does not lead to the trade API"
+
+
+def _table(view: AssessmentView) -> Table:
+    table = Table(
+        title=f"{plain(round(view.tonnes_counted, 3))} t CO2e in {plain(view.net_mass_kg)} kg of {view.cn_code}",
+        title_justify="left",
+        show_header=False,
+    )
+    for name, value in view.model_dump(mode="json").items():
+        if value is not None:
+            table.add_row(name, ", ".join(value) if isinstance(value, list) else str(value))
+    return table

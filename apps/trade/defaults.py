@@ -1,0 +1,152 @@
+"""Which default value a tonne gets when its maker disclosed nothing, and why that one.
+
+The table says per good and country a number, a dash (no value of its own) or a heading that points elsewhere. What it
+cannot say is an error: an unreadable cell that counted as a dash would silently price the fallback row.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+
+DASHES = frozenset({"-", "\N{EN DASH}", "\N{EM DASH}"})
+BASIS_POINTS = 10_000
+
+
+class Cell(StrEnum):
+    """What a cell says when it says no number."""
+
+    DASH = "dash"
+    SEE_BELOW = "see below"
+    NOT_LISTED = "not listed"
+
+
+class NoDefaultError(ValueError):
+    """No default value exists for this good and year; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One good of one country, tonnes CO2e per functional unit, before any mark-up."""
+
+    cn_prefix: str
+    good: str
+    country: str
+    direct_t_per_t: Decimal | Cell
+    indirect_t_per_t: Decimal | Cell
+    total_t_per_t: Decimal | Cell
+    route: str
+
+    @property
+    def has_value(self) -> bool:
+        """Whether the row, as a whole, gives a value."""
+        return isinstance(self.total_t_per_t, Decimal)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """The default values of one release of the annex, with its fallback and its mark-ups."""
+
+    rows: Sequence[Row]
+    fallback: str
+    fallback_name: str
+    markup_bp: Mapping[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Default:
+    """The value to use, tonnes CO2e per functional unit with mark-up; parts are None where the table has no number."""
+
+    row: Row
+    direct_t_per_t: Decimal | None
+    indirect_t_per_t: Decimal | None
+    total_t_per_t: Decimal
+    markup_bp: int
+    why: str
+
+
+def read_cell(text: str) -> Decimal | Cell:
+    """Classify one cell of the annex.
+
+    Raises:
+        ValueError: the cell is neither a number, a dash, `see below` nor empty.
+
+    """
+    stripped = text.strip()
+    if stripped in DASHES:
+        return Cell.DASH
+    if stripped.casefold() == "see below":
+        return Cell.SEE_BELOW
+    if not stripped:
+        return Cell.NOT_LISTED
+    try:
+        number = Decimal(stripped)
+    except InvalidOperation as error:
+        raise ValueError(f"{stripped!r} is neither a number, a dash nor 'see below'; correct the cell") from error
+    if not number.is_finite() or number < 0:
+        raise ValueError(f"{stripped!r} is not a number from 0 up; correct the cell")
+    return number
+
+
+def markup_bp(table: Table, import_year: int) -> int:
+    """Mark-up of a year in basis points; the last year of the table holds from then on.
+
+    Raises:
+        NoDefaultError: the year is before the first one of the table.
+
+    """
+    years = [year for year in table.markup_bp if year <= import_year]
+    if not years:
+        raise NoDefaultError(f"default values begin in {min(table.markup_bp)}, not in {import_year}")
+    return table.markup_bp[max(years)]
+
+
+def default_value(table: Table, cn_code: str, country: str, import_year: int) -> Default:
+    """Choose the row and apply the year's mark-up.
+
+    The fallback replaces the whole row (direct, indirect, total, route), never single columns: columns of two
+    countries would describe a plant that exists nowhere.
+
+    Raises:
+        NoDefaultError: the good is not in the table, or neither row has a value.
+
+    """
+    rate_bp = markup_bp(table, import_year)
+    own, fallback = _rows(table, cn_code, country)
+    row = own if own is not None and own.has_value else fallback
+    if row is None or not isinstance(row.total_t_per_t, Decimal):
+        raise NoDefaultError(f"neither {country} nor '{table.fallback_name}' has a default value for {cn_code}")
+    factor = Decimal(BASIS_POINTS + rate_bp) / BASIS_POINTS
+    return Default(
+        row=row,
+        direct_t_per_t=_marked_up(row.direct_t_per_t, factor),
+        indirect_t_per_t=_marked_up(row.indirect_t_per_t, factor),
+        total_t_per_t=row.total_t_per_t * factor,
+        markup_bp=rate_bp,
+        why=_why(table, row, own, country, rate_bp),
+    )
+
+
+def _rows(table: Table, cn_code: str, country: str) -> tuple[Row | None, Row | None]:
+    """The country's row and the fallback row of the most specific heading that holds the code."""
+    headings = [row.cn_prefix for row in table.rows if cn_code.startswith(row.cn_prefix)]
+    if not headings:
+        raise NoDefaultError(f"{cn_code} is not in the table of default values")
+    of_heading = {row.country: row for row in table.rows if row.cn_prefix == max(headings, key=len)}
+    return of_heading.get(country), of_heading.get(table.fallback)
+
+
+def _marked_up(cell: Decimal | Cell, factor: Decimal) -> Decimal | None:
+    return cell * factor if isinstance(cell, Decimal) else None
+
+
+def _why(table: Table, row: Row, own: Row | None, country: str, rate_bp: int) -> str:
+    markup = f"with the mark-up of {Decimal(rate_bp) / 100} %"
+    if row is own:
+        return f"{row.good}: value of {country} {markup}"
+    reason = f"{country} has no value" if own is not None else f"{country} is not listed"
+    return f"{row.good}: value of '{table.fallback_name}' because {reason}, {markup}"

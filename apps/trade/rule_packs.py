@@ -1,0 +1,158 @@
+"""Reads the rule packs: which method holds when, what counts, and which release of the default values.
+
+A pack is data under packs/; its table is named with its SHA-256, so that a changed cell is found before it is used.
+"""
+
+import csv
+import hashlib
+import io
+from collections.abc import Sequence
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from apps.trade.defaults import Row, Table, read_cell
+from apps.trade.precursors import Scope
+
+FOLDER = Path(__file__).parent / "packs"
+Prefix = Annotated[str, Field(pattern=r"^[0-9]{2,8}$")]
+
+
+class PackError(ValueError):
+    """A rule pack that must not be used; the message names file and cause."""
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AnnexII(_Data):
+    """CN prefixes whose goods count direct emissions only."""
+
+    include: tuple[Prefix, ...]
+    except_: tuple[Prefix, ...] = Field(alias="except")
+
+
+class DefaultsFile(_Data):
+    """Where the default values of a pack are, which release they are, and how they are used."""
+
+    celex: str
+    amended_by: str
+    release: str
+    note: str
+    file: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    fallback: str
+    fallback_name: str
+    markup_bp: dict[int, int]
+
+
+class RulePack(_Data):
+    """One method in force between two dates."""
+
+    id: str
+    celex: str
+    title: str
+    effective_from: date
+    effective_to: date | None = None
+    indirect_counts: Literal["all", "outside_annex_ii"]
+    annex_ii: AnnexII | None = None
+    per_tonne_of_clinker: tuple[Prefix, ...] = ()
+    zero_rated: tuple[str, ...]
+    defaults: DefaultsFile | None = None
+
+    def in_annex_ii(self, cn_code: str) -> bool:
+        """Whether the good is listed in Annex II to Regulation (EU) 2023/956."""
+        if self.annex_ii is None:
+            return False
+        return cn_code.startswith(self.annex_ii.include) and not cn_code.startswith(self.annex_ii.except_)
+
+    def counts_indirect(self, cn_code: str) -> bool:
+        """Whether indirect emissions of this good's own process count."""
+        return self.indirect_counts == "all" or not self.in_annex_ii(cn_code)
+
+    def is_per_tonne_of_clinker(self, cn_code: str) -> bool:
+        """Whether a value is per tonne of the clinker contained, which is not the good's own tonne (Article 4)."""
+        return cn_code.startswith(self.per_tonne_of_clinker) if self.per_tonne_of_clinker else False
+
+    def is_zero_rated(self, country: str) -> bool:
+        """Whether goods of this origin embed nothing for the purpose of this pack (EU and EFTA)."""
+        return country in self.zero_rated
+
+    def scope(self) -> Scope:
+        """What the precursor rules need to know of this pack."""
+        return Scope(indirect_counts=self.counts_indirect, zero_rated=self.is_zero_rated)
+
+    def holds_in(self, year: int) -> bool:
+        """Whether the pack is in force for imports of a calendar year."""
+        return self.effective_from.year <= year and (self.effective_to is None or year <= self.effective_to.year)
+
+
+@cache
+def all_packs() -> tuple[RulePack, ...]:
+    """Every pack of the folder, oldest first."""
+    packs = [RulePack.model_validate(load_exact(path.read_text("utf-8"))) for path in FOLDER.glob("*.yaml")]
+    return tuple(sorted(packs, key=lambda pack: pack.effective_from))
+
+
+def load_exact(text: str) -> object:
+    """Parse YAML with every scalar as the text that was written, so that no number passes through a float."""
+    return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - BaseLoader builds strings, lists and maps only
+
+
+def pack_for(year: int, packs: Sequence[RulePack]) -> RulePack | None:
+    """The pack in force for imports of a year, or None where none is."""
+    return next((pack for pack in packs if pack.holds_in(year)), None)
+
+
+@cache
+def defaults_of(pack_id: str) -> Table | None:
+    """The default values of a pack, or None where it has none.
+
+    Raises:
+        PackError: the file is not the one that the pack names, or a cell cannot be read.
+
+    """
+    source = next(pack for pack in all_packs() if pack.id == pack_id).defaults
+    if source is None:
+        return None
+    return Table(
+        rows=read_rows((FOLDER / source.file).read_bytes(), source.sha256, source.file),
+        fallback=source.fallback,
+        fallback_name=source.fallback_name,
+        markup_bp=source.markup_bp,
+    )
+
+
+def read_rows(content: bytes, sha256: str, name: str) -> tuple[Row, ...]:
+    """Parse a table of default values after comparing its digest.
+
+    Raises:
+        PackError: as `defaults_of`.
+
+    """
+    if (found := hashlib.sha256(content).hexdigest()) != sha256:
+        raise PackError(f"{name}: sha256 is {found}, the pack names {sha256}; restore the file or release a new pack")
+    rows = []
+    for line, cells in enumerate(csv.DictReader(io.StringIO(content.decode("utf-8"))), start=2):
+        try:
+            rows.append(_row(cells))
+        except ValueError as error:
+            raise PackError(f"{name}: line {line}: {error}") from error
+    return tuple(rows)
+
+
+def _row(cells: dict[str, str]) -> Row:
+    return Row(
+        cn_prefix=cells["cn_prefix"],
+        good=cells["good"],
+        country=cells["country"],
+        direct_t_per_t=read_cell(cells["direct_t_per_t"]),
+        indirect_t_per_t=read_cell(cells["indirect_t_per_t"]),
+        total_t_per_t=read_cell(cells["total_t_per_t"]),
+        route=cells["route"],
+    )

@@ -1,0 +1,155 @@
+"""The HTTP surface of the trade pilot; all decisions are elsewhere."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from apps.trade import openapi, page, problems
+from apps.trade.assessment import Consignment
+from apps.trade.desk import Desk
+from apps.trade.goods import CnPrefix, Strict, Year
+from apps.trade.sources import Ages, Answers, Directory, RefusedError
+from apps.trade.views import AssessmentView, Problem, TotalsView
+
+View = TypeVar("View", AssessmentView, TotalsView)
+MAX_BODY_BYTES = 64 * 1024
+
+
+class TotalsQuestion(Strict):
+    """The parameters of GET /v1/totals."""
+
+    cn_prefix: CnPrefix
+    year: Year
+
+
+class Service:
+    """Handlers over one desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._has_answered = False
+
+    async def assess(self, request: Request) -> Response:
+        """POST /v1/assessments."""
+        body = await _bounded_body(request)
+        if body is None:
+            said = f"The body is longer than {MAX_BODY_BYTES} bytes; send one consignment"
+            return problems.response(problems.problem("too-large", "The request is too large", 413, said))
+        try:
+            consignment = Consignment.model_validate_json(body)
+        except ValidationError as error:
+            return problems.response(problems.problem_of(error, Consignment))
+        return _json(await _or_problem(self._desk.assess(consignment)))
+
+    async def totals(self, request: Request) -> Response:
+        """GET /v1/totals."""
+        try:
+            asked = TotalsQuestion.model_validate(dict(request.query_params))
+        except ValidationError as error:
+            return problems.response(problems.problem_of(error, TotalsQuestion))
+        return _json(await _or_problem(self._desk.totals(asked.cn_prefix, asked.year)))
+
+    async def home(self, request: Request) -> Response:
+        """GET /: the page of a customs officer."""
+        given = dict(request.query_params)
+        assessed = await self._assess_form(given) if "cn_code" in given else None
+        added = await self._totals_form(given) if "cn_prefix" in given else None
+        return HTMLResponse(page.render(given, assessed, added))
+
+    async def _assess_form(self, given: dict[str, str]) -> AssessmentView | Problem:
+        filled = {name: value for name, value in given.items() if name in Consignment.model_fields and value}
+        try:
+            return await _or_problem(self._desk.assess(Consignment.model_validate(filled)))
+        except ValidationError as error:
+            return problems.problem_of(error, Consignment)
+
+    async def _totals_form(self, given: dict[str, str]) -> TotalsView | Problem:
+        filled = {name: value for name, value in given.items() if name in TotalsQuestion.model_fields}
+        try:
+            asked = TotalsQuestion.model_validate(filled)
+        except ValidationError as error:
+            return problems.problem_of(error, TotalsQuestion)
+        return await _or_problem(self._desk.totals(asked.cn_prefix, asked.year))
+
+    async def alive(self, _request: Request) -> Response:
+        """GET /healthz."""
+        return PlainTextResponse("ok\n")
+
+    async def ready(self, _request: Request) -> Response:
+        """GET /readyz. Whoever was served before and is refused now should hear the refusal from us."""
+        try:
+            await self._desk.ready()
+        except problems.EXPECTED as error:
+            if isinstance(error, RefusedError) and self._has_answered:
+                return PlainTextResponse(f"ready, but {error}\n")
+            return problems.response(problems.problem_of(error))
+        self._has_answered = True
+        return PlainTextResponse("ready\n")
+
+    async def describe(self, _request: Request) -> Response:
+        """GET /openapi.json."""
+        return JSONResponse(openapi.document())
+
+
+async def _or_problem(answer: Awaitable[View]) -> View | Problem:
+    try:
+        return await answer
+    except problems.EXPECTED as error:
+        return problems.problem_of(error)
+
+
+def _json(view: AssessmentView | TotalsView | Problem) -> Response:
+    if isinstance(view, Problem):
+        return problems.response(view)
+    return Response(view.model_dump_json(), media_type="application/json")
+
+
+async def _no_such_thing(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    said = f"{request.method} {request.url.path} is not served; /openapi.json lists what is"
+    return problems.response(problems.problem("not-served", "Not served here", status, said))
+
+
+async def _bounded_body(request: Request) -> bytes | None:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            return None
+    return bytes(body)
+
+
+def create_app(
+    directory: Directory, clock_s: Callable[[], float] = time.monotonic, ages: Ages | None = None
+) -> Starlette:
+    """The ASGI application over a directory of sources."""
+    answers = Answers(directory, clock_s, ages)
+    service = Service(Desk(answers))
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await answers.close()
+
+    return Starlette(
+        routes=[
+            Route("/", service.home),
+            Route("/healthz", service.alive),
+            Route("/readyz", service.ready),
+            Route("/openapi.json", service.describe),
+            Route("/v1/assessments", service.assess, methods=["POST"]),
+            Route("/v1/totals", service.totals),
+        ],
+        exception_handlers={HTTPException: _no_such_thing},
+        lifespan=lifespan,
+    )

@@ -1,0 +1,436 @@
+"""What each member owns: the charter's formula as data, computed in integers and explained step by step.
+
+    counted   = min(delivered, pledged) + beyond-pledge rate x what was delivered above the pledge
+    compute   = max(0, counted - what the member used of its own machines)
+    energy    = min(green energy, energy metered, energy cap x compute)
+    talent    = approved seconds of work
+    stock     = last period's stock decayed by the half-life + this period's credit       (each category)
+    raw share = basic share / members + sum over categories of weight x stock / all stocks
+    share     = raw shares capped, the excess going pro rata to members below the cap, in basis points
+
+Energy is a cost, not work: it counts only where it is green, metered and within what credited compute may draw. Use of
+others' machines is shown beside the share and never subtracted from it; use of one's own earns nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+from commonweal.apportion import WHOLE_BP, WHOLE_PPB, decayed, kept_ppb, largest_remainder, part_bp
+from commonweal.ledger import Balance, Unit, delivered, used
+from commonweal.transparency import canonical_json
+
+
+class Category(StrEnum):
+    """What a member can contribute; each category divides its own weight, so none can drown another."""
+
+    COMPUTE = "compute"
+    ENERGY = "energy"
+    TALENT = "talent"
+
+
+Amounts = Mapping[Category, int]
+NOTHING: Amounts = dict.fromkeys(Category, 0)
+
+
+class FormulaError(ValueError):
+    """A charter or an input that no share can be computed from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Charter:
+    """The formula's parameters, as the Consortium states them.
+
+    A cap that the members are too few to fill (10000 / members above it) gives way to an equal split.
+    """
+
+    weights_bp: Mapping[Category, int]
+    basic_share_bp: int
+    cap_bp: int
+    beyond_pledge_bp: int
+    energy_cap_mw: int
+    decay_half_life_periods: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a formula that does not sum.
+
+        Raises:
+            FormulaError: names the field and the remedy.
+        """
+        if set(self.weights_bp) != set(Category) or min(self.weights_bp.values()) < 0:
+            raise FormulaError(f"weights_bp: needs one weight of 0 or more for each of {', '.join(Category)}")
+        if (total := sum(self.weights_bp.values())) != WHOLE_BP:
+            raise FormulaError(f"weights_bp: sums to {total}; make the weights sum to {WHOLE_BP}")
+        for name, least in (("basic_share_bp", 0), ("cap_bp", 1), ("beyond_pledge_bp", 0)):
+            if not least <= (value := getattr(self, name)) <= WHOLE_BP:
+                raise FormulaError(f"{name}: {value} is not between {least} and {WHOLE_BP}")
+        if self.energy_cap_mw < 0:
+            raise FormulaError(f"energy_cap_mw: {self.energy_cap_mw} is below 0; state milliwatts per GPU")
+        if self.decay_half_life_periods is not None:
+            kept_ppb(self.decay_half_life_periods)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contribution:
+    """One member's period, out of posted balances: GPU-seconds, millijoules, and seconds of approved work."""
+
+    member: str
+    pledged_gpu_seconds: int
+    delivered_gpu_seconds: int
+    self_used_gpu_seconds: int = 0
+    used_gpu_seconds: int = 0
+    used_core_seconds: int = 0
+    energy_mj: int = 0
+    green_energy_mj: int = 0
+    talent_seconds: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot have been.
+
+        Raises:
+            FormulaError: an amount below 0, or more self-use than use.
+        """
+        for name, value in asdict(self).items():
+            if name != "member" and value < 0:
+                raise FormulaError(f"{self.member}.{name}: {value} is below 0; contributions are 0 or more")
+        if self.self_used_gpu_seconds > self.used_gpu_seconds:
+            raise FormulaError(
+                f"{self.member}.self_used_gpu_seconds: more than used_gpu_seconds; use of one's own machines is use"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where one member stands after a period, with all that its share was computed from."""
+
+    contribution: Contribution
+    credit: Amounts
+    stock: Amounts
+    exact_share: Fraction
+    share_bp: int
+
+    @property
+    def member(self) -> str:
+        """The member's name."""
+        return self.contribution.member
+
+    @property
+    def shortfall_gpu_seconds(self) -> int:
+        """How far delivery stayed below the pledge."""
+        return max(0, self.contribution.pledged_gpu_seconds - self.contribution.delivered_gpu_seconds)
+
+    @property
+    def beyond_gpu_seconds(self) -> int:
+        """How far delivery went beyond the pledge."""
+        return max(0, self.contribution.delivered_gpu_seconds - self.contribution.pledged_gpu_seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """The shares after one period; `standings` are sorted by member."""
+
+    charter: Charter
+    standings: tuple[Standing, ...]
+
+    @property
+    def stocks(self) -> dict[str, Amounts]:
+        """What the next period's computation starts from."""
+        return {standing.member: standing.stock for standing in self.standings}
+
+    def of(self, member: str) -> Standing:
+        """Return one member's standing.
+
+        Raises:
+            FormulaError: the statement does not know the member.
+        """
+        for standing in self.standings:
+            if standing.member == member:
+                return standing
+        known = ", ".join(standing.member for standing in self.standings)
+        raise FormulaError(f"member: {member} is not in the statement; its members are {known}")
+
+    def record(self) -> bytes:
+        """Return the canonical bytes that the transparency log holds."""
+        return canonical_json(
+            {
+                "charter": asdict(self.charter),
+                "standings": [
+                    asdict(standing) | {"exact_share": str(standing.exact_share)} for standing in self.standings
+                ],
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One line of the calculation: what went in, by which formula, and what came out."""
+
+    name: str
+    formula: str
+    inputs: Mapping[str, int | Fraction | str]
+    result: int | Fraction
+
+
+def compute(
+    charter: Charter, contributions: Iterable[Contribution], previous: Mapping[str, Amounts] | None = None
+) -> Statement:
+    """Compute the statement that follows the one whose `stocks` are `previous`.
+
+    Every member has one contribution, of zeros where it did nothing; one that is left out has left, and its stock
+    goes. A contribution given twice counts once.
+
+    Raises:
+        FormulaError: no member, or two different contributions of one member.
+    """
+    rows = _one_a_member(contributions)
+    earned = {member: credit(charter, row) for member, row in rows.items()}
+    before = previous or {}
+    stocks = {member: _stock(charter, before.get(member, NOTHING), earned[member]) for member in rows}
+    exact = capped(raw_shares(charter, stocks), charter.cap_bp)
+    shares_bp = largest_remainder(WHOLE_BP, exact)
+    return Statement(
+        charter=charter,
+        standings=tuple(
+            Standing(
+                contribution=rows[member],
+                credit=earned[member],
+                stock=stocks[member],
+                exact_share=exact[member],
+                share_bp=shares_bp[member],
+            )
+            for member in sorted(rows)
+        ),
+    )
+
+
+def credit(charter: Charter, row: Contribution) -> Amounts:
+    """Return what one period of a member earns in each category."""
+    beyond = max(0, row.delivered_gpu_seconds - row.pledged_gpu_seconds)
+    counted = min(row.delivered_gpu_seconds, row.pledged_gpu_seconds) + part_bp(beyond, charter.beyond_pledge_bp)
+    compute_gpu_seconds = max(0, counted - row.self_used_gpu_seconds)
+    return {
+        Category.COMPUTE: compute_gpu_seconds,
+        Category.ENERGY: min(row.green_energy_mj, row.energy_mj, charter.energy_cap_mw * compute_gpu_seconds),
+        Category.TALENT: row.talent_seconds,
+    }
+
+
+def _stock(charter: Charter, before: Amounts, earned: Amounts) -> Amounts:
+    return {category: _kept(charter, before[category]) + earned[category] for category in Category}
+
+
+def _kept(charter: Charter, amount: int) -> int:
+    return amount if charter.decay_half_life_periods is None else decayed(amount, charter.decay_half_life_periods)
+
+
+def equal_part(charter: Charter, totals: Amounts) -> Fraction:
+    """Return the part of the whole that is split equally: the basic share, and each category that nobody has filled."""
+    basic = Fraction(charter.basic_share_bp, WHOLE_BP)
+    unfilled = sum(charter.weights_bp[category] for category in Category if not totals[category])
+    return basic + (1 - basic) * Fraction(unfilled, WHOLE_BP)
+
+
+def raw_shares(charter: Charter, stocks: Mapping[str, Amounts]) -> dict[str, Fraction]:
+    """Return shares before the cap; they sum to 1."""
+    totals = _totals(stocks)
+    rest = 1 - Fraction(charter.basic_share_bp, WHOLE_BP)
+    return {
+        member: equal_part(charter, totals) / len(stocks)
+        + sum(
+            rest * Fraction(charter.weights_bp[category], WHOLE_BP) * Fraction(stock[category], totals[category])
+            for category in Category
+            if totals[category]
+        )
+        for member, stock in stocks.items()
+    }
+
+
+def _totals(stocks: Mapping[str, Amounts]) -> Amounts:
+    return {category: sum(stock[category] for stock in stocks.values()) for category in Category}
+
+
+def effective_cap(cap_bp: int, members: int) -> Fraction:
+    """Return the cap, or the equal split where members x cap would not reach the whole."""
+    return max(Fraction(cap_bp, WHOLE_BP), Fraction(1, members))
+
+
+def capped(shares: Mapping[str, Fraction], cap_bp: int) -> dict[str, Fraction]:
+    """Cap shares that sum to 1; the excess goes pro rata to members below the cap, again until none is above it.
+
+    Members below the cap that have no share at all divide the excess equally.
+    """
+    cap = effective_cap(cap_bp, len(shares))
+    result, at_cap = dict(shares), set[str]()
+    while over := {member for member, share in result.items() if share > cap}:
+        at_cap |= over
+        open_ = sorted(set(shares) - at_cap)
+        left, weight = 1 - cap * len(at_cap), sum(shares[member] for member in open_)
+        result = dict.fromkeys(at_cap, cap)
+        result |= {member: left * shares[member] / weight if weight else Fraction(left, len(open_)) for member in open_}
+    return result
+
+
+def explain(
+    charter: Charter,
+    contributions: Iterable[Contribution],
+    previous: Mapping[str, Amounts] | None,
+    member: str,
+) -> list[Step]:
+    """Return every step of one member's share, in an order in which each uses only the lines above it.
+
+    A counterfactual is the same call with changed contributions (see `changed`).
+
+    Raises:
+        FormulaError: as `compute`, or the member is unknown.
+    """
+    statement = compute(charter, contributions, previous)
+    standing = statement.of(member)
+    before = (previous or {}).get(member, NOTHING)
+    return [
+        *_credit_steps(charter, standing),
+        *(_stock_step(charter, category, standing, before) for category in Category),
+        *_share_steps(statement, standing),
+    ]
+
+
+def _credit_steps(charter: Charter, standing: Standing) -> list[Step]:
+    row, earned = standing.contribution, standing.credit
+    counted = min(row.delivered_gpu_seconds, row.pledged_gpu_seconds) + part_bp(
+        standing.beyond_gpu_seconds, charter.beyond_pledge_bp
+    )
+    return [
+        Step(
+            name="counted, GPU-seconds",
+            formula="min(delivered, pledged) + floor(max(0, delivered - pledged) x beyond_pledge_bp / 10000)",
+            inputs={
+                "delivered": row.delivered_gpu_seconds,
+                "pledged": row.pledged_gpu_seconds,
+                "beyond_pledge_bp": charter.beyond_pledge_bp,
+            },
+            result=counted,
+        ),
+        Step(
+            name="compute credit, GPU-seconds",
+            formula="max(0, counted - self_used)",
+            inputs={"counted": counted, "self_used": row.self_used_gpu_seconds},
+            result=earned[Category.COMPUTE],
+        ),
+        Step(
+            name="energy credit, mJ",
+            formula="min(green, metered, energy_cap_mw x compute credit)",
+            inputs={"green": row.green_energy_mj, "metered": row.energy_mj, "energy_cap_mw": charter.energy_cap_mw},
+            result=earned[Category.ENERGY],
+        ),
+        Step(
+            name="talent credit, seconds",
+            formula="approved seconds",
+            inputs={"approved seconds": row.talent_seconds},
+            result=earned[Category.TALENT],
+        ),
+    ]
+
+
+def _stock_step(charter: Charter, category: Category, standing: Standing, before: Amounts) -> Step:
+    kept = WHOLE_PPB if charter.decay_half_life_periods is None else kept_ppb(charter.decay_half_life_periods)
+    return Step(
+        name=f"{category} stock",
+        formula="floor(stock before x kept_ppb / 10^9) + credit",
+        inputs={"stock before": before[category], "kept_ppb": kept, "credit": standing.credit[category]},
+        result=standing.stock[category],
+    )
+
+
+def _share_steps(statement: Statement, standing: Standing) -> list[Step]:
+    charter, stocks = statement.charter, statement.stocks
+    totals, raw = _totals(stocks), raw_shares(charter, stocks)
+    equal = equal_part(charter, totals)
+    parts: dict[str, int | Fraction | str] = {"equal part": equal, "members": len(stocks)}
+    for category in Category:
+        parts[f"{category} weight_bp"] = charter.weights_bp[category]
+        parts[f"{category} stock"] = standing.stock[category]
+        parts[f"all {category} stocks"] = totals[category]
+    return [
+        Step(
+            name="equal part",
+            formula="basic + (1 - basic) x weights of categories that nobody has filled",
+            inputs={"basic_share_bp": charter.basic_share_bp}
+            | {f"{category} weight_bp": charter.weights_bp[category] for category in Category if not totals[category]},
+            result=equal,
+        ),
+        Step(
+            name="raw share",
+            formula="equal part / members + (1 - basic) x sum(weight x stock / all stocks)",
+            inputs=parts,
+            result=raw[standing.member],
+        ),
+        Step(
+            name="capped share",
+            formula="min(cap, pro-rata share of what members at the cap leave)",
+            inputs={"cap": effective_cap(charter.cap_bp, len(stocks))} | {f"raw {m}": raw[m] for m in sorted(raw)},
+            result=standing.exact_share,
+        ),
+        Step(
+            name="share, basis points",
+            formula="largest remainder of 10000 over all capped shares; equal remainders by name",
+            inputs={f"capped {s.member}": s.exact_share for s in statement.standings},
+            result=standing.share_bp,
+        ),
+    ]
+
+
+def changed(contributions: Iterable[Contribution], member: str, fields: Mapping[str, int]) -> tuple[Contribution, ...]:
+    """Return the contributions with some of one member's amounts replaced: the input of a counterfactual.
+
+    Raises:
+        FormulaError: unknown member or field, or an amount that cannot be.
+    """
+    rows = _one_a_member(contributions)
+    if member not in rows:
+        raise FormulaError(f"member: {member} has no contribution; members are {', '.join(sorted(rows))}")
+    known = sorted(set(asdict(rows[member])) - {"member"})
+    if unknown := sorted(set(fields) - set(known)):
+        raise FormulaError(f"{unknown[0]}: no such amount; choose one of {', '.join(known)}")
+    return tuple(Contribution(**(asdict(row) | dict(fields))) if row.member == member else row for row in rows.values())
+
+
+def contribution_of(
+    member: str,
+    *,
+    pledged_gpu_seconds: int,
+    balances: Mapping[tuple[str, Unit], Balance],
+    green_energy_mj: int = 0,
+    talent_seconds: int = 0,
+) -> Contribution:
+    """Read one member's period out of the ledger's balances for that period; only posted amounts count."""
+    taken = {unit: _taken(member, unit, balances) for unit in Unit}
+    given = {unit: balances.get((delivered(member), unit), Balance()).posted for unit in Unit}
+    return Contribution(
+        member=member,
+        pledged_gpu_seconds=pledged_gpu_seconds,
+        delivered_gpu_seconds=given[Unit.GPU_SECONDS],
+        self_used_gpu_seconds=taken[Unit.GPU_SECONDS].get(used(member, member), 0),
+        used_gpu_seconds=sum(taken[Unit.GPU_SECONDS].values()),
+        used_core_seconds=sum(taken[Unit.CORE_SECONDS].values()),
+        energy_mj=given[Unit.ENERGY_MJ],
+        green_energy_mj=green_energy_mj,
+        talent_seconds=talent_seconds,
+    )
+
+
+def _taken(member: str, unit: Unit, balances: Mapping[tuple[str, Unit], Balance]) -> dict[str, int]:
+    return {
+        account: -balance.posted
+        for (account, of), balance in balances.items()
+        if of is unit and account.startswith(used(member, ""))
+    }
+
+
+def _one_a_member(contributions: Iterable[Contribution]) -> dict[str, Contribution]:
+    rows: dict[str, Contribution] = {}
+    for row in contributions:
+        if rows.setdefault(row.member, row) != row:
+            raise FormulaError(f"{row.member}: two different contributions in one period; the ledger has one")
+    if not rows:
+        raise FormulaError("contributions: none; a statement needs at least one member")
+    return rows

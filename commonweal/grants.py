@@ -1,0 +1,353 @@
+"""Who may ask what of whose data, and for which purpose: the states of a grant, and the policy that a gateway obeys.
+
+The hub's operator calls `grant_state` for a DataGrant's condition and `compile_policy` for the ConfigMap
+`policy-<trust>` of each member that holds rows; the member's gateway calls `decide` before it looks at any SQL. What is
+not known is denied: a trust, a dataset, a purpose, a grant, or a field of the policy document itself.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
+
+from commonweal.kinds.data_grant import DataGrant, GrantReason
+from commonweal.kinds.data_trust import ColumnRole, DataTrust, IcebergType, Purpose
+from commonweal.kinds.data_trust import Dataset as DeclaredDataset
+from commonweal.kinds.member import Site
+from commonweal.kinds.meta import Count, MemberName, Model, Name, Sha256, SqlName, Url
+
+POLICY_KEY = "policy.json"
+POLICY_LABEL = "commonweal.dev/policy"
+
+
+class Aggregate(StrEnum):
+    """The aggregates that a trust may release."""
+
+    COUNT = "count"
+    SUM = "sum"
+    AVG = "avg"
+    MIN = "min"
+    MAX = "max"
+
+
+# The smallest and the largest value are each one row's own, so they leave only where single rows may.
+GROUP_RELEASES = (Aggregate.COUNT, Aggregate.SUM, Aggregate.AVG)
+ROW_RELEASES = tuple(Aggregate)
+
+
+class PolicyColumn(Model):
+    """A column as the gateway sees it; `releases` are the aggregates that may be asked of it."""
+
+    name: SqlName
+    type: IcebergType
+    role: ColumnRole
+    unit: Annotated[str, StringConstraints(max_length=32)] = ""
+    releases: tuple[Aggregate, ...] = ()
+
+
+class PolicyDataset(Model):
+    """A dataset whose rows lie at this member; no group of fewer than `minimum_group_size` rows is released."""
+
+    name: SqlName
+    licence: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    synthetic: bool
+    minimum_group_size: Annotated[int, Field(ge=1, le=1_000_000)]
+    columns: Annotated[tuple[PolicyColumn, ...], Field(min_length=1, max_length=128)]
+
+    def column(self, name: str) -> PolicyColumn | None:
+        """The column of that name, also where it is hidden."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    def visible_columns(self) -> tuple[PolicyColumn, ...]:
+        """What a question may use."""
+        return tuple(column for column in self.columns if column.role is not ColumnRole.HIDDEN)
+
+
+class LiveGrant(Model):
+    """An approved grant; it stops by itself at `expires_at`, whether or not a newer policy arrives."""
+
+    name: Name
+    beneficiary: Name
+    purpose: Purpose
+    datasets: Annotated[tuple[SqlName, ...], Field(min_length=1, max_length=32)]
+    expires_at: AwareDatetime
+
+
+class Issuer(Model):
+    """Whose signature on a pilot's token counts: a member's issuer and its JSON Web Key Set, as JSON text."""
+
+    issuer: Url
+    jwks: Annotated[str, StringConstraints(max_length=32_768)]
+
+
+class Policy(Model):
+    """What one member's gateway may answer for one trust: the content of `policy.json`."""
+
+    version: Literal["commonweal-policy-v1"] = "commonweal-policy-v1"
+    trust: Name
+    member: MemberName
+    generation: Count
+    purposes: Annotated[tuple[Purpose, ...], Field(min_length=1, max_length=16)]
+    datasets: Annotated[tuple[PolicyDataset, ...], Field(max_length=32)]
+    grants: Annotated[tuple[LiveGrant, ...], Field(max_length=10_000)]
+    members: dict[MemberName, Issuer]
+    hash: Sha256
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> Self:
+        """Read a policy document.
+
+        Raises:
+            PolicyUnreadableError: not such a document, or its hash does not match its content.
+        """
+        try:
+            policy = cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or "document"
+            raise PolicyUnreadableError(f"{POLICY_KEY} {where}: {first['msg']}; let the hub write it again") from None
+        if policy.hash != _hash(policy):
+            raise PolicyUnreadableError(f"{POLICY_KEY} hash: does not match the content; let the hub write it again")
+        return policy
+
+    def render(self) -> str:
+        """The canonical JSON text: the same policy always gives the same bytes."""
+        return _canonical(self.wire())
+
+    def dataset(self, name: str) -> PolicyDataset | None:
+        """The dataset of that name, where this member holds it."""
+        return next((dataset for dataset in self.datasets if dataset.name == name), None)
+
+    def grant(self, name: str) -> LiveGrant | None:
+        """The live grant of that name."""
+        return next((grant for grant in self.grants if grant.name == name), None)
+
+
+class PolicyUnreadableError(ValueError):
+    """The policy cannot be obeyed, so nothing is allowed; the message says why and what to do."""
+
+
+def _canonical(wire: Mapping[str, object]) -> str:
+    return json.dumps(wire, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _hash(policy: Policy) -> str:
+    return hashlib.sha256(_canonical({**policy.wire(), "hash": ""}).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrantState:
+    """The Ready condition of a DataGrant, and when it will change by itself (None: not by the clock)."""
+
+    ready: bool
+    reason: GrantReason
+    message: str
+    changes_at: datetime | None = None
+
+
+def grant_state(grant: DataGrant, trust: DataTrust | None, now: datetime) -> GrantState:
+    """Decide whether a grant is live.
+
+    Revoked outranks everything: no later fact revives it. A grant that can never be live says so before it asks
+    trustees for their time.
+    """
+    spec = grant.spec
+    if spec.revoked:
+        return GrantState(ready=False, reason=GrantReason.REVOKED, message="Revoked; ask for a new grant")
+    if trust is None or trust.metadata.name != spec.trust:
+        return _blocked(GrantReason.UNKNOWN_TRUST, f"spec.trust: there is no DataTrust {spec.trust}")
+    if spec.purpose not in trust.spec.purposes:
+        declared = ", ".join(trust.spec.purposes)
+        return _blocked(GrantReason.UNDECLARED_PURPOSE, f"spec.purpose: {spec.trust} serves {declared} only")
+    unknown = sorted(set(spec.datasets) - {dataset.name for dataset in trust.spec.datasets})
+    if unknown:
+        return _blocked(GrantReason.UNKNOWN_DATASET, f"spec.datasets: {spec.trust} has no dataset {', '.join(unknown)}")
+    if now >= spec.expires_at:
+        return _blocked(GrantReason.EXPIRED, f"spec.expiresAt: passed at {spec.expires_at.isoformat()}")
+    return _approval(grant, trust)
+
+
+def _blocked(reason: GrantReason, message: str) -> GrantState:
+    return GrantState(ready=False, reason=reason, message=f"{message}; ask for a new grant")
+
+
+def _approval(grant: DataGrant, trust: DataTrust) -> GrantState:
+    approved = {approval.trustee for approval in grant.spec.approvals} & set(trust.spec.trustees)
+    if len(approved) < trust.spec.quorum:
+        waiting = ", ".join(sorted(set(trust.spec.trustees) - approved))
+        return GrantState(
+            ready=False,
+            reason=GrantReason.AWAITING_APPROVAL,
+            message=f"{len(approved)} of {trust.spec.quorum} trustees approved; {waiting} may still approve",
+            changes_at=grant.spec.expires_at,
+        )
+    return GrantState(
+        ready=True,
+        reason=GrantReason.APPROVED,
+        message=f"Approved by {', '.join(sorted(approved))}",
+        changes_at=grant.spec.expires_at,
+    )
+
+
+def compile_policy(
+    trust: DataTrust, grants: Iterable[DataGrant], sites: Mapping[str, Site], member: str, now: datetime
+) -> Policy:
+    """Say what `member` may answer for `trust`: its own datasets, live grants on them, and every issuer."""
+    datasets = tuple(
+        _compile_dataset(dataset)
+        for dataset in sorted(trust.spec.datasets, key=lambda each: each.name)
+        if member in dataset.sources
+    )
+    held = {dataset.name for dataset in datasets}
+    live = tuple(
+        LiveGrant(
+            name=grant.metadata.name,
+            beneficiary=grant.spec.beneficiary.pilot_app,
+            purpose=grant.spec.purpose,
+            datasets=tuple(sorted(held.intersection(grant.spec.datasets))),
+            expires_at=grant.spec.expires_at,
+        )
+        for grant in sorted(grants, key=lambda each: each.metadata.name)
+        if held.intersection(grant.spec.datasets) and grant_state(grant, trust, now).ready
+    )
+    policy = Policy(
+        trust=trust.metadata.name,
+        member=member,
+        generation=trust.metadata.generation,
+        purposes=tuple(sorted(trust.spec.purposes)),
+        datasets=datasets,
+        grants=live,
+        members={name: Issuer(issuer=site.issuer, jwks=site.jwks) for name, site in sorted(sites.items())},
+        hash="0" * 64,
+    )
+    return policy.model_copy(update={"hash": _hash(policy)})
+
+
+def _compile_dataset(dataset: DeclaredDataset) -> PolicyDataset:
+    releases = ROW_RELEASES if dataset.minimum_group_size == 1 else GROUP_RELEASES
+    return PolicyDataset(
+        name=dataset.name,
+        licence=dataset.licence,
+        synthetic=dataset.synthetic,
+        minimum_group_size=dataset.minimum_group_size,
+        columns=tuple(
+            PolicyColumn(
+                name=column.name,
+                type=column.type.replace(" ", ""),
+                role=column.role,
+                unit=column.unit or "",
+                releases=releases if column.role is ColumnRole.MEASURE else (),
+            )
+            for column in dataset.columns
+        ),
+    )
+
+
+class Rule(StrEnum):
+    """The rule that refused a question. One word that an analyst can search for."""
+
+    NO_POLICY = "NoPolicy"
+    UNKNOWN_DATASET = "UnknownDataset"
+    UNKNOWN_GRANT = "UnknownGrant"
+    NOT_BENEFICIARY = "NotBeneficiary"
+    UNDECLARED_PURPOSE = "UndeclaredPurpose"
+    DATASET_NOT_GRANTED = "DatasetNotGranted"
+    EXPIRED = "Expired"
+    GRAMMAR = "Grammar"
+    SOURCE = "Source"
+    COLUMN = "Column"
+    HIDDEN_COLUMN = "HiddenColumn"
+    FILTER = "Filter"
+    AGGREGATE = "Aggregate"
+    RELEASE = "Release"
+    GROUP_SIZE = "GroupSize"
+    TOO_MANY_ROWS = "TooManyRows"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Why a question is not answered, and what the asker can do about it."""
+
+    rule: Rule
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """Who asks what, before any SQL is read; `beneficiary` comes from a verified token, the rest from the asker."""
+
+    trust: str
+    dataset: str
+    purpose: str
+    grant: str
+    beneficiary: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowed:
+    """The grant and the dataset that allow the question."""
+
+    grant: LiveGrant
+    dataset: PolicyDataset
+
+
+def decide(policy: Policy | None, ask: Ask, now: datetime) -> Allowed | Refusal:
+    """Allow a question only where policy, dataset, grant, beneficiary, purpose and time all say so."""
+    if policy is None or policy.trust != ask.trust:
+        return Refusal(
+            rule=Rule.NO_POLICY,
+            reason=f"this member has no policy for the trust {ask.trust}",
+            remedy="Ask a member that is a source of the trust, or wait until the hub has written its policy",
+        )
+    dataset = policy.dataset(ask.dataset)
+    if dataset is None:
+        held = ", ".join(each.name for each in policy.datasets) or "no dataset"
+        return Refusal(
+            rule=Rule.UNKNOWN_DATASET,
+            reason=f"{policy.member} holds no dataset {ask.dataset} of {ask.trust}",
+            remedy=f"It holds {held}",
+        )
+    grant = policy.grant(ask.grant)
+    if grant is None:
+        return Refusal(
+            rule=Rule.UNKNOWN_GRANT,
+            reason=f"there is no live grant {ask.grant} on datasets of {policy.member}",
+            remedy=f"kubectl get datagrant {ask.grant} says whether it is approved, revoked or expired",
+        )
+    return _decide_grant(grant, dataset, policy, ask, now)
+
+
+def _decide_grant(
+    grant: LiveGrant, dataset: PolicyDataset, policy: Policy, ask: Ask, now: datetime
+) -> Allowed | Refusal:
+    if grant.beneficiary != ask.beneficiary:
+        return Refusal(
+            rule=Rule.NOT_BENEFICIARY,
+            reason=f"the grant {grant.name} is {grant.beneficiary}'s, not {ask.beneficiary}'s",
+            remedy="Ask under a grant of your own",
+        )
+    if grant.purpose != ask.purpose or grant.purpose not in policy.purposes:
+        return Refusal(
+            rule=Rule.UNDECLARED_PURPOSE,
+            reason=f"the grant {grant.name} is for {grant.purpose}, not for {ask.purpose!r}",
+            remedy="Declare the purpose of the grant, or ask for a grant for yours",
+        )
+    if dataset.name not in grant.datasets:
+        return Refusal(
+            rule=Rule.DATASET_NOT_GRANTED,
+            reason=f"the grant {grant.name} does not cover {dataset.name}",
+            remedy=f"It covers {', '.join(grant.datasets)}; ask for a grant that covers {dataset.name}",
+        )
+    if now >= grant.expires_at:
+        return Refusal(
+            rule=Rule.EXPIRED,
+            reason=f"the grant {grant.name} expired at {grant.expires_at.isoformat()}",
+            remedy="Ask for a new grant",
+        )
+    return Allowed(grant=grant, dataset=dataset)

@@ -1,0 +1,1 @@
+"""What each page says: pure functions from objects of the hub to a `View`."""

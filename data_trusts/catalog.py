@@ -1,0 +1,182 @@
+"""A member's Iceberg tables: one SQLite catalog and one folder of files, which Trino and DuckDB read as they are.
+
+The namespace is the trust, the table is the dataset. Commits queue on one lock, also across processes: SQLite's own
+conflict handling loses writers. Rows come in a whole file at a time, or not at all.
+"""
+
+import fcntl
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.io.pyarrow import schema_to_pyarrow
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.types import (
+    BooleanType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    IcebergType,
+    IntegerType,
+    LongType,
+    NestedField,
+    StringType,
+    TimestamptzType,
+)
+
+from commonweal.grants import PolicyDataset
+from commonweal.kinds.data_trust import ColumnRole
+from data_trusts.rows import RowsRefusedError, conform
+
+CATALOG_NAME = "commonweal"  # part of every row of the catalog; data_trusts/trino/catalog names it too
+_FILE_DIGEST = "commonweal.file-sha256"
+_TYPES: dict[str, IcebergType] = {
+    "boolean": BooleanType(),
+    "int": IntegerType(),
+    "long": LongType(),
+    "double": DoubleType(),
+    "string": StringType(),
+    "date": DateType(),
+    "timestamptz": TimestamptzType(),
+}
+
+
+class CatalogError(Exception):
+    """The tables cannot be used as asked; the message says why and what to do."""
+
+
+class TableMissingError(CatalogError):
+    """The dataset has no table here yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingested:
+    """What a file added; `rows` is 0 where the same file had been taken before."""
+
+    rows: int
+    total_rows: int
+    snapshot_id: int
+
+
+class Warehouse:
+    """The tables below one folder: `catalog.db` and `warehouse/`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+        self._lock = threading.Lock()
+        folder.mkdir(parents=True, exist_ok=True)
+        with self._exclusive():
+            self._catalog = SqlCatalog(
+                CATALOG_NAME,
+                uri=f"sqlite:///{self._folder / 'catalog.db'}",
+                warehouse=(self._folder / "warehouse").as_uri(),
+            )
+
+    def close(self) -> None:
+        """Let go of the catalog file."""
+        self._catalog.close()
+
+    def rows(self, trust: str, dataset: str) -> pa.Table:
+        """All rows of a dataset as an Arrow table.
+
+        Raises:
+            TableMissingError: nothing was ingested yet.
+        """
+        return self._load(trust, dataset).scan().to_arrow()
+
+    def ingest(self, trust: str, dataset: PolicyDataset, file: IO[bytes]) -> Ingested:
+        """Append the rows of a Parquet file, in one commit.
+
+        The same bytes are taken once: a repeated run adds nothing.
+
+        Raises:
+            RowsRefusedError: a row or a field breaks the dataset's schema; nothing was written.
+            CatalogError: the table was made from another schema.
+        """
+        content = file.read()
+        digest = hashlib.sha256(content).hexdigest()
+        try:
+            incoming = pq.read_table(pa.BufferReader(content))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise RowsRefusedError(f"the file is not Parquet ({error}); write it with a Parquet library") from error
+        arrow = conform(incoming, dataset, schema_to_pyarrow(iceberg_schema(dataset), include_field_ids=False))
+        with self._exclusive():
+            table = self._ensure(trust, dataset)
+            taken = [snapshot for snapshot in table.snapshots() if _digest(snapshot) == digest]
+            if not taken:
+                table.append(arrow, snapshot_properties={_FILE_DIGEST: digest})
+        snapshot = table.current_snapshot()
+        if snapshot is None or snapshot.summary is None:
+            raise CatalogError(f"{trust}.{dataset.name}: the commit left no snapshot; look at the warehouse's disk")
+        return Ingested(
+            rows=0 if taken else arrow.num_rows,
+            total_rows=int(snapshot.summary["total-records"] or 0),
+            snapshot_id=(taken[0] if taken else snapshot).snapshot_id,
+        )
+
+    def _load(self, trust: str, dataset: str) -> Table:
+        try:
+            return self._catalog.load_table((trust, dataset))
+        except NoSuchTableError:
+            raise TableMissingError(f"{trust}.{dataset} has no table yet; ingest a file into it") from None
+
+    def _ensure(self, trust: str, dataset: PolicyDataset) -> Table:
+        schema = iceberg_schema(dataset)
+        self._catalog.create_namespace_if_not_exists(trust)
+        try:
+            table = self._load(trust, dataset.name)
+        except TableMissingError:
+            return self._catalog.create_table(
+                (trust, dataset.name),
+                schema=schema,
+                properties={
+                    "commonweal.licence": dataset.licence,
+                    "commonweal.synthetic": str(dataset.synthetic).lower(),
+                    # Else every commit leaves one more metadata file, for ever.
+                    "write.metadata.delete-after-commit.enabled": "true",
+                    "write.metadata.previous-versions-max": "20",
+                },
+            )
+        if table.schema().as_struct() != schema.as_struct():
+            raise CatalogError(
+                f"{trust}.{dataset.name}: the table has other columns than the DataTrust says; "
+                "declare the new columns as a dataset of another name"
+            )
+        return table
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        with self._lock, (self._folder / "catalog.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def iceberg_schema(dataset: PolicyDataset) -> Schema:
+    """The table's schema; a measure is required, since a missing value must not pass for a zero."""
+    return Schema(
+        *(
+            NestedField(place, column.name, _iceberg_type(column.type), required=column.role is ColumnRole.MEASURE)
+            for place, column in enumerate(dataset.columns, start=1)
+        )
+    )
+
+
+def _iceberg_type(of_type: str) -> IcebergType:
+    if of_type.startswith("decimal"):
+        precision, scale = of_type.removeprefix("decimal(").removesuffix(")").split(",")
+        return DecimalType(int(precision), int(scale))
+    return _TYPES[of_type]
+
+
+def _digest(snapshot: Snapshot) -> str | None:
+    return snapshot.summary.additional_properties.get(_FILE_DIGEST) if snapshot.summary else None

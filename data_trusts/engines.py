@@ -1,0 +1,181 @@
+"""What runs a compiled question where the rows lie. One contract; nothing above it knows which engine answers.
+
+Engines take only SQL that `data_trusts.queries` wrote. `run` blocks, so callers give it a thread.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import duckdb
+import httpx
+import requests
+import trino
+
+from data_trusts.catalog import TableMissingError, Warehouse
+from data_trusts.queries import Dialect
+
+_ASK_AGAIN_S = 0.3
+
+
+class EngineError(Exception):
+    """The engine did not answer. The text is for the member's own people: it may quote values."""
+
+
+class DeadlineError(EngineError):
+    """The engine was stopped because the time was up."""
+
+
+class UnavailableError(EngineError):
+    """The engine is not there, or not there yet; the same question may be asked again."""
+
+
+class NotYetError(UnavailableError):
+    """The engine turned the question away before it ran, since it is still starting."""
+
+
+class NoTableError(EngineError):
+    """The dataset has no table at this member yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRows:
+    """Column names as the SQL gave them, and rows of int, float, bool, str, Decimal, date, datetime or None."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[object]]
+
+
+class Engine(Protocol):
+    """An engine over the member's tables, `"<trust>"."<dataset>"`."""
+
+    dialect: Dialect
+
+    def ready(self) -> bool:
+        """Whether a question asked now would be run."""
+
+    def run(self, sql: str, deadline_s: float) -> EngineRows:
+        """Run one statement.
+
+        Raises:
+            DeadlineError: it took longer than `deadline_s` and was stopped.
+            EngineError: anything else; subclasses say what a caller can do.
+        """
+
+
+class DuckDbEngine:
+    """The embedded engine, where no JVM should run: PyIceberg reads the tables, DuckDB computes."""
+
+    dialect = Dialect.DUCKDB
+
+    def __init__(self, warehouse: Warehouse, *, memory_limit_mib: int = 256) -> None:
+        self._warehouse = warehouse
+        self._config = {
+            "memory_limit": f"{memory_limit_mib}MiB",
+            "threads": "2",
+            "enable_external_access": "false",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "python_enable_replacements": "false",
+        }
+
+    def ready(self) -> bool:
+        """It lives in this process, so it is ready when the process is."""
+        return True
+
+    def run(self, sql: str, deadline_s: float) -> EngineRows:
+        """Run one statement over a fresh read of the tables that it names."""
+        with duckdb.connect(config=dict(self._config)) as connection:
+            timer = threading.Timer(deadline_s, connection.interrupt)
+            timer.start()
+            try:
+                self._attach(connection, sql)
+                cursor = connection.execute(sql)
+                return EngineRows(columns=tuple(column[0] for column in cursor.description), rows=cursor.fetchall())
+            except TableMissingError as error:
+                raise NoTableError(str(error)) from error
+            except duckdb.InterruptException as error:
+                raise DeadlineError(f"stopped after {deadline_s:g} s") from error
+            except duckdb.Error as error:
+                raise EngineError(str(error)) from error
+            finally:
+                timer.cancel()
+
+    def _attach(self, connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+        for place, name in enumerate(sorted(connection.get_table_names(sql, qualified=True))):
+            trust, _, dataset = name.replace('"', "").partition(".")
+            connection.register(f"rows_{place}", self._warehouse.rows(trust, dataset))
+            connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{trust}"')
+            connection.execute(f'CREATE VIEW "{trust}"."{dataset}" AS FROM rows_{place}')
+        connection.execute("SET lock_configuration = true")
+
+
+class TrinoEngine:
+    """The site's Trino server, on an address that only the gateway reaches: it takes any user's word over http."""
+
+    dialect = Dialect.TRINO
+
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 8080) -> None:
+        self._host = host
+        self._port = port
+
+    def ready(self) -> bool:
+        """Whether the server has finished its start."""
+        try:
+            answer = httpx.get(f"http://{self._host}:{self._port}/v1/info", timeout=2, trust_env=False)
+            return answer.status_code == httpx.codes.OK and answer.json().get("starting") is False
+        except (httpx.HTTPError, ValueError):
+            return False
+
+    def run(self, sql: str, deadline_s: float) -> EngineRows:
+        """Run one statement; the server itself stops it at the deadline.
+
+        A server says that it has started a moment before it counts itself among its workers. What it turns away then
+        has not run, so it is asked again.
+        """
+        ends_at = time.monotonic() + deadline_s
+        while True:
+            try:
+                return self._run_once(sql, max(ends_at - time.monotonic(), 0.001))
+            except NotYetError:
+                if time.monotonic() + _ASK_AGAIN_S > ends_at:
+                    raise
+                time.sleep(_ASK_AGAIN_S)
+
+    def _run_once(self, sql: str, deadline_s: float) -> EngineRows:
+        try:
+            with trino.dbapi.connect(
+                host=self._host,
+                port=self._port,
+                user="gateway",
+                source="commonweal-gateway",
+                catalog="commonweal",
+                timezone="UTC",
+                session_properties={"query_max_run_time": f"{max(1, round(deadline_s * 1000))}ms"},
+                request_timeout=deadline_s + 5,
+                max_attempts=1,
+            ) as connection:
+                cursor = connection.cursor()
+                cursor.execute(sql)
+                rows = cursor.fetchall()
+                return EngineRows(columns=tuple(column[0] for column in cursor.description), rows=rows)
+        except trino.exceptions.TrinoQueryError as error:
+            raise _trino_error(error, deadline_s) from error
+        except requests.Timeout as error:
+            raise DeadlineError(f"no answer within {deadline_s:g} s") from error
+        except (trino.exceptions.Error, requests.RequestException) as error:
+            raise UnavailableError(str(error)) from error
+
+
+def _trino_error(error: trino.exceptions.TrinoQueryError, deadline_s: float) -> EngineError:
+    if error.error_name in ("EXCEEDED_TIME_LIMIT", "EXCEEDED_CPU_LIMIT"):
+        return DeadlineError(f"stopped after {deadline_s:g} s")
+    if error.error_name in ("TABLE_NOT_FOUND", "SCHEMA_NOT_FOUND"):
+        return NoTableError(str(error))
+    if error.error_name in ("NO_NODES_AVAILABLE", "SERVER_STARTING_UP"):
+        return NotYetError(str(error))
+    if error.error_name in ("SERVER_SHUTTING_DOWN", "CLUSTER_OUT_OF_MEMORY"):
+        return UnavailableError(str(error))
+    return EngineError(str(error))

@@ -1,0 +1,175 @@
+"""`python -m data_trusts.gateway`: settings from the environment, its own certificate, then HTTPS until SIGTERM."""
+
+import asyncio
+import logging
+import os
+import ssl
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvicorn
+
+from commonweal.kinds.member import Engine as EngineName
+from data_trusts.audit import AuditError, AuditLog
+from data_trusts.catalog import Warehouse
+from data_trusts.engines import DuckDbEngine, Engine, TrinoEngine
+from data_trusts.gateway.app import Gateway
+from data_trusts.gateway.certificates import Identity, make_identity, serves
+from data_trusts.gateway.cluster import Cluster, ClusterError
+from data_trusts.gateway.policies import PolicyBook
+from data_trusts.gateway.service import QuestionService
+from data_trusts.gateway.sources import ClusterSource, FolderSource, PolicySource
+
+SERVICE_NAMES = ("gateway", "gateway.commonweal-data", "gateway.commonweal-data.svc", "localhost", "127.0.0.1")
+TLS_SECRET = "gateway-tls"  # noqa: S105 -- a name, not a secret
+SITE_CONFIG_MAP = "gateway-site"
+_LOG = logging.getLogger("data_trusts.gateway")
+
+
+class SettingsError(Exception):
+    """A variable of the environment is missing or wrong; the message names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the environment says."""
+
+    member: str
+    engine: EngineName
+    data: Path
+    url: str
+    port: int
+    trino_port: int
+    policy_folder: Path | None
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> "Settings":
+        """Read COMMONWEAL_MEMBER, _ENGINE, _DATA, _GATEWAY_URL, _GATEWAY_PORT, _TRINO_PORT and _POLICY_DIR.
+
+        Raises:
+            SettingsError: the first variable that is missing or wrong.
+        """
+        member = env.get("COMMONWEAL_MEMBER")
+        if not member:
+            raise SettingsError("COMMONWEAL_MEMBER is not set; set it to the member's name, as in ca")
+        try:
+            engine = EngineName(env.get("COMMONWEAL_ENGINE", "duckdb"))
+        except ValueError:
+            raise SettingsError(f"COMMONWEAL_ENGINE is {env['COMMONWEAL_ENGINE']}; set it to trino or duckdb") from None
+        port = _port(env, "COMMONWEAL_GATEWAY_PORT", 8443)
+        url = env.get("COMMONWEAL_GATEWAY_URL", f"https://127.0.0.1:{port}")
+        if urlsplit(url).scheme != "https" or not urlsplit(url).hostname:
+            raise SettingsError(f"COMMONWEAL_GATEWAY_URL is {url}; set it to https://HOST:PORT as other members see it")
+        folder = env.get("COMMONWEAL_POLICY_DIR")
+        return cls(
+            member=member,
+            engine=engine,
+            data=Path(env.get("COMMONWEAL_DATA", "/var/lib/commonweal-data")),
+            url=url,
+            port=port,
+            trino_port=_port(env, "COMMONWEAL_TRINO_PORT", 8080),
+            policy_folder=Path(folder) if folder else None,
+        )
+
+
+def _port(env: Mapping[str, str], name: str, default: int) -> int:
+    value = env.get(name, str(default))
+    if not value.isdecimal() or not 0 < int(value) < 65_536:
+        raise SettingsError(f"{name} is {value}; set it to a port number")
+    return int(value)
+
+
+def now() -> datetime:
+    """The one clock of the gateway."""
+    return datetime.now(UTC)
+
+
+async def keep_identity(settings: Settings, hosts: list[str], cluster: Cluster) -> Identity:
+    """The identity kept in the Secret, made anew where it no longer serves; its public half is published."""
+    kept = await cluster.read_secret(TLS_SECRET) or {}
+    identity = Identity(key_pem=kept.get("tls.key", ""), certificate_pem=kept.get("tls.crt", ""))
+    if not serves(identity, hosts, now()):
+        identity = make_identity(settings.member, hosts, now())
+        await cluster.apply_secret(TLS_SECRET, {"tls.key": identity.key_pem, "tls.crt": identity.certificate_pem})
+    public = {"certificate.pem": identity.certificate_pem, "url": settings.url, "engine": settings.engine.value}
+    await cluster.apply_config_map(SITE_CONFIG_MAP, public)
+    return identity
+
+
+def _folder_identity(settings: Settings, hosts: list[str]) -> Identity:
+    key, certificate = settings.data / "tls" / "key.pem", settings.data / "tls" / "certificate.pem"
+    if key.exists() and certificate.exists():
+        identity = Identity(key_pem=key.read_text(), certificate_pem=certificate.read_text())
+        if serves(identity, hosts, now()):
+            return identity
+    identity = make_identity(settings.member, hosts, now())
+    key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key.touch(mode=0o600)
+    key.write_text(identity.key_pem)
+    certificate.write_text(identity.certificate_pem)
+    return identity
+
+
+async def _serve(settings: Settings) -> None:
+    hosts = [str(urlsplit(settings.url).hostname), *SERVICE_NAMES]
+    if settings.policy_folder is not None:
+        identity = _folder_identity(settings, hosts)
+        await _listen(settings, identity, FolderSource(settings.policy_folder, now))
+        return
+    cluster = Cluster.from_pod()
+    try:
+        identity = await keep_identity(settings, hosts, cluster)
+        await _listen(settings, identity, ClusterSource(cluster, now))
+    finally:
+        await cluster.close()
+
+
+async def _listen(settings: Settings, identity: Identity, source: PolicySource) -> None:
+    warehouse = Warehouse(settings.data)
+    engine: Engine = (
+        TrinoEngine(port=settings.trino_port) if settings.engine is EngineName.TRINO else DuckDbEngine(warehouse)
+    )
+    book = PolicyBook(settings.member)
+    with AuditLog(settings.data / "audit" / "audit.jsonl", now()) as audit, tempfile.TemporaryDirectory() as folder:
+        service = QuestionService(member=settings.member, book=book, engine=engine, audit=audit, clock=now)
+        gateway = Gateway(service=service, book=book, source=source, engine=engine, audit=audit, clock=now)
+        pem = Path(folder) / "identity.pem"
+        pem.touch(mode=0o600)
+        pem.write_text(identity.key_pem + identity.certificate_pem)
+        config = uvicorn.Config(
+            gateway.app(),
+            host="0.0.0.0",  # noqa: S104 -- pods of other members ask from outside
+            port=settings.port,
+            ssl_certfile=pem,
+            ssl_version=ssl.PROTOCOL_TLS_SERVER,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=15,
+        )
+        _LOG.info("gateway of %s on port %d, engine %s", settings.member, settings.port, settings.engine)
+        await uvicorn.Server(config).serve()
+    warehouse.close()
+
+
+def main() -> int:
+    """Run until a signal; 2 where the settings are wrong, 1 where the gateway cannot start."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        asyncio.run(_serve(Settings.read(os.environ)))
+    except SettingsError as error:
+        _LOG.error("%s", error)
+        return 2
+    except (AuditError, ClusterError, OSError) as error:
+        _LOG.error("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

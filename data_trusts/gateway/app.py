@@ -1,0 +1,226 @@
+"""The gateway over HTTP: routes, status codes and problem documents (RFC 9457). No policy is decided here."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
+from datetime import datetime
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from commonweal.grants import Refusal
+from data_trusts.audit import AuditError, AuditLog
+from data_trusts.engines import DeadlineError, Engine, EngineError, NoTableError, UnavailableError
+from data_trusts.gateway.policies import PolicyBook
+from data_trusts.gateway.service import Question, QuestionService, Refused
+from data_trusts.gateway.sources import PolicySource
+from data_trusts.gateway.tokens import Caller, TokenError
+
+MAX_BODY_BYTES = 65_536
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class ProblemError(Exception):
+    """What becomes a problem document."""
+
+    def __init__(self, status: int, refusal: Refusal | None = None, **members: str | int | None) -> None:
+        super().__init__(members.get("reason"))
+        if refusal is not None:
+            members = {"rule": refusal.rule, "reason": refusal.reason, "remedy": refusal.remedy, **members}
+        self.status = status
+        self.members = members
+
+
+class Gateway:
+    """The routes over one service."""
+
+    def __init__(
+        self,
+        *,
+        service: QuestionService,
+        book: PolicyBook,
+        source: PolicySource,
+        engine: Engine,
+        audit: AuditLog,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._service = service
+        self._book = book
+        self._source = source
+        self._engine = engine
+        self._audit = audit
+        self._clock = clock
+        self._source_ended: str | None = None
+
+    def app(self) -> Starlette:
+        """The ASGI application; it follows its policy source while it runs."""
+        return Starlette(
+            routes=[
+                Route("/v1/query", self._query, methods=["POST"]),
+                Route("/v1/why", self._why, methods=["GET"]),
+                Route("/healthz", self._healthz),
+                Route("/readyz", self._readyz),
+                Route("/metrics", self._metrics),
+            ],
+            exception_handlers={
+                ProblemError: _problem,
+                TokenError: _token_problem,
+                AuditError: _audit_problem,
+                EngineError: _engine_problem,
+            },
+            lifespan=self._lifespan,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        following = asyncio.create_task(self._source.follow(self._book))
+        following.add_done_callback(self._note_end)
+        try:
+            yield
+        finally:
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+
+    def _note_end(self, following: asyncio.Task[None]) -> None:
+        """A source that ends by itself leaves the book to fall silent; liveness says so at once."""
+        if not following.cancelled():
+            self._source_ended = f"the policy source ended: {following.exception()!r}"
+
+    async def _query(self, request: Request) -> Response:
+        caller = self._caller(request)
+        question = _read_question(await _body(request))
+        answer = await run_in_threadpool(self._service.answer, caller, question)
+        if isinstance(answer, Refused):
+            raise ProblemError(
+                403, answer.refusal, policy_hash=answer.policy_hash, audit_position=answer.audit_position
+            )
+        return JSONResponse(asdict(answer))
+
+    async def _why(self, request: Request) -> Response:
+        caller = self._caller(request)
+        question = _read_question(json.dumps(dict(request.query_params)).encode())
+        return JSONResponse(asdict(await run_in_threadpool(self._service.why, caller, question)))
+
+    async def _healthz(self, _: Request) -> Response:
+        if self._source_ended is not None:
+            return PlainTextResponse(self._source_ended, status_code=503)
+        return PlainTextResponse("ok")
+
+    async def _readyz(self, _: Request) -> Response:
+        problems = dict(self._book.current(self._clock()).problems)
+        waiting = [problems["source"]] if "source" in problems else []
+        if self._audit.broken is not None:
+            waiting.append(f"audit: {self._audit.broken}")
+        if not await run_in_threadpool(self._engine.ready):
+            waiting.append(f"engine: {self._engine.dialect} is not ready")
+        body = {"ready": not waiting, "waiting_for": waiting, "policy_problems": problems}
+        return JSONResponse(body, status_code=503 if waiting else 200)
+
+    async def _metrics(self, _: Request) -> Response:
+        name = "commonweal_gateway_questions_total"
+        lines = [f"# HELP {name} Questions by outcome.", f"# TYPE {name} counter"]
+        lines += [
+            f'{name}{{outcome="{outcome}"}} {self._service.outcomes[outcome]}'
+            for outcome in ("answered", "refused", "failed")
+        ]
+        lines += [
+            "# HELP commonweal_gateway_audit_lines Lines in the audit log.",
+            "# TYPE commonweal_gateway_audit_lines gauge",
+            f"commonweal_gateway_audit_lines {self._audit.head.length}",
+        ]
+        return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+
+    def _caller(self, request: Request) -> Caller:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise TokenError("authorization: no bearer token; send the pod's projected token")
+        return self._service.identify(token.strip())
+
+
+async def _body(request: Request) -> bytes:
+    content = b""
+    async for part in request.stream():
+        content += part
+        if len(content) > MAX_BODY_BYTES:
+            raise ProblemError(
+                413, rule="TooLarge", reason=f"the body has more than {MAX_BODY_BYTES} bytes", remedy="Shorten the sql"
+            )
+    return content
+
+
+def _read_question(content: bytes) -> Question:
+    try:
+        return Question.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        raise ProblemError(
+            400,
+            rule="BadRequest",
+            reason=f"{where}: {first['msg']}",
+            remedy="Send trust, dataset, purpose, grant and sql; docs/data-trusts.md has an example",
+        ) from None
+
+
+def _document(status: int, members: dict[str, str | int | None]) -> Response:
+    body = {"type": f"urn:commonweal:gateway:{members['rule']}", "title": members["rule"], "status": status}
+    return JSONResponse(
+        {**body, "detail": members["reason"], **members}, status_code=status, media_type="application/problem+json"
+    )
+
+
+def _problem(_: Request, error: Exception) -> Response:
+    if not isinstance(error, ProblemError):
+        raise error
+    return _document(error.status, error.members)
+
+
+def _token_problem(_: Request, error: Exception) -> Response:
+    reason, _semicolon, remedy = str(error).rpartition("; ")
+    answer = _document(401, {"rule": "Token", "reason": reason, "remedy": remedy})
+    answer.headers["www-authenticate"] = "Bearer"
+    return answer
+
+
+def _audit_problem(_: Request, error: Exception) -> Response:  # noqa: ARG001 -- its text names paths of the member
+    return _document(
+        503,
+        {
+            "rule": "AuditUnavailable",
+            "reason": "the question cannot be recorded, so it was not answered",
+            "remedy": "Ask again later, or tell the member's operators",
+        },
+    )
+
+
+_ENGINE_PROBLEMS = (
+    (
+        DeadlineError,
+        504,
+        "Deadline",
+        "the engine was stopped at the deadline",
+        "Narrow the question, or give it longer",
+    ),
+    (UnavailableError, 503, "EngineUnavailable", "the engine is not there", "Ask again in a few seconds"),
+    (
+        NoTableError,
+        409,
+        "NoRowsYet",
+        "the dataset has no rows at this member yet",
+        "Ask when the member has ingested it",
+    ),
+    (Exception, 502, "EngineFailed", "the engine could not run the question", "The member's audit log has the cause"),
+)
+
+
+def _engine_problem(_: Request, error: Exception) -> Response:
+    """The engine's own words stay in the member's audit log: they may quote values."""
+    status, rule, reason, remedy = next(each[1:] for each in _ENGINE_PROBLEMS if isinstance(error, each[0]))
+    return _document(status, {"rule": rule, "reason": reason, "remedy": remedy})

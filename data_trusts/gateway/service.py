@@ -1,0 +1,266 @@
+"""One question, from the caller's token to the answer: identify, decide, compile, remember, run, remember, answer.
+
+Knows nothing of HTTP. Blocks while the engine runs, so callers give it a thread.
+"""
+
+import hashlib
+import json
+import math
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from commonweal.grants import Ask, Refusal, Rule, decide
+from commonweal.kinds.meta import Name, SqlName
+from data_trusts.audit import AuditLog, Json
+from data_trusts.engines import Engine, EngineError
+from data_trusts.gateway.policies import Policies, PolicyBook
+from data_trusts.gateway.tokens import Caller, TokenError, identify
+from data_trusts.queries import MAX_ROWS, compile_question
+from data_trusts.releases import CompiledQuestion, OutputColumn, finish
+
+DEADLINE_S = 60.0
+Rows = list[list[Json | float]]
+
+
+class Question(BaseModel):
+    """The body of `POST /v1/query`. The purpose is free text here, so that a wrong one is refused by the policy."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    trust: Name
+    dataset: SqlName
+    purpose: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    grant: Name
+    sql: Annotated[str, StringConstraints(max_length=20_000)]
+    deadline_s: Annotated[float, Field(gt=0, le=DEADLINE_S)] = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What leaves the member. Decimals, dates and instants are strings; `columns` says what they are."""
+
+    columns: tuple[OutputColumn, ...]
+    rows: Rows
+    group_rows: tuple[int, ...]
+    licence: str
+    synthetic: bool
+    policy_hash: str
+    audit_position: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """Why nothing leaves, and the audit line that says so."""
+
+    refusal: Refusal
+    policy_hash: str | None
+    audit_position: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The dry run: what would be run under which grant, or which rule refuses."""
+
+    allowed: bool
+    rule: str
+    reason: str
+    remedy: str
+    policy_hash: str | None
+    statement: str | None
+    minimum_group_size: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ready:
+    """A question that may run."""
+
+    compiled: CompiledQuestion
+    licence: str
+    synthetic: bool
+
+
+class QuestionService:
+    """Answers questions of one member's rows."""
+
+    def __init__(
+        self, *, member: str, book: PolicyBook, engine: Engine, audit: AuditLog, clock: Callable[[], datetime]
+    ) -> None:
+        self._member = member
+        self._book = book
+        self._engine = engine
+        self._audit = audit
+        self._clock = clock
+        self.outcomes: Counter[str] = Counter()
+
+    def identify(self, token: str) -> Caller:
+        """Say who asks.
+
+        Raises:
+            TokenError: the token proves nothing, or there is no policy that names an issuer.
+        """
+        now = self._clock()
+        policies = self._book.current(now)
+        if not policies.by_trust:
+            raise TokenError("policy: this gateway has none, so it knows no issuer; wait until the hub has written one")
+        return identify(token, policies.by_trust.values(), now)
+
+    def why(self, caller: Caller, question: Question) -> Verdict:
+        """Say what would happen to a question. Nothing runs, so nothing is remembered."""
+        now = self._clock()
+        policies = self._book.current(now)
+        policy_hash = _hash_of(policies, question)
+        decision = self._decide(policies, caller, question, now)
+        if isinstance(decision, Refusal):
+            return Verdict(
+                allowed=False,
+                rule=decision.rule,
+                reason=decision.reason,
+                remedy=decision.remedy,
+                policy_hash=policy_hash,
+                statement=None,
+                minimum_group_size=None,
+            )
+        return Verdict(
+            allowed=True,
+            rule="Granted",
+            reason=f"the grant {question.grant} allows {caller.beneficiary} this for {question.purpose}",
+            remedy="",
+            policy_hash=policy_hash,
+            statement=decision.compiled.sql,
+            minimum_group_size=decision.compiled.minimum_group_size,
+        )
+
+    def answer(self, caller: Caller, question: Question) -> Answer | Refused:
+        """Answer or refuse, with a line in the log before the engine sees anything and one before rows leave.
+
+        Raises:
+            AuditError: the log takes no line, so nothing ran, or nothing may leave.
+            EngineError: the engine did not answer; the log says so.
+        """
+        now = self._clock()
+        policies = self._book.current(now)
+        asked = self._asked(policies, caller, question)
+        decision = self._decide(policies, caller, question, now)
+        if isinstance(decision, Refusal):
+            return self._refuse(asked, decision, policies, question)
+        compiled = decision.compiled
+        self._audit.append(
+            now,
+            {**asked, "kind": "asked", "statement": compiled.sql, "reads": list(compiled.reads)},
+        )
+        rows = self._run(asked, compiled, question.deadline_s)
+        # Whoever was revoked while the engine ran gets nothing either.
+        after = self._book.current(self._clock())
+        again = self._decide(after, caller, question, self._clock())
+        if isinstance(again, Refusal):
+            return self._refuse(asked, again, after, question)
+        if len(rows) > MAX_ROWS:
+            return self._refuse(asked, _too_many(), policies, question)
+        return self._release(asked, decision, rows)
+
+    def _asked(self, policies: Policies, caller: Caller, question: Question) -> dict[str, Json]:
+        return {
+            "request": uuid.uuid4().hex,
+            "member": self._member,
+            "beneficiary": caller.beneficiary,
+            "asked_from": caller.member,
+            "trust": question.trust,
+            "dataset": question.dataset,
+            "purpose": question.purpose,
+            "grant": question.grant,
+            "sql": question.sql,
+            "policy_hash": _hash_of(policies, question),
+        }
+
+    def _decide(self, policies: Policies, caller: Caller, question: Question, now: datetime) -> _Ready | Refusal:
+        ask = Ask(
+            trust=question.trust,
+            dataset=question.dataset,
+            purpose=question.purpose,
+            grant=question.grant,
+            beneficiary=caller.beneficiary,
+        )
+        decision = decide(policies.by_trust.get(question.trust), ask, now)
+        if isinstance(decision, Refusal):
+            return decision
+        dataset = decision.dataset
+        compiled = compile_question(question.sql, question.trust, dataset, self._engine.dialect)
+        if isinstance(compiled, Refusal):
+            return compiled
+        return _Ready(compiled=compiled, licence=dataset.licence, synthetic=dataset.synthetic)
+
+    def _refuse(self, asked: Mapping[str, Json], refusal: Refusal, policies: Policies, question: Question) -> Refused:
+        position = self._audit.append(
+            self._clock(), {**asked, "kind": "refused", "rule": refusal.rule, "reason": refusal.reason}
+        )
+        self.outcomes["refused"] += 1
+        return Refused(refusal=refusal, policy_hash=_hash_of(policies, question), audit_position=position)
+
+    def _run(self, asked: Mapping[str, Json], compiled: CompiledQuestion, deadline_s: float) -> Rows:
+        try:
+            rows = finish(compiled, self._engine.run(compiled.sql, deadline_s).rows)
+            return [[_wire(value) for value in row] for row in rows]
+        except EngineError as error:
+            self._audit.append(
+                self._clock(),
+                {"kind": "failed", "request": asked["request"], "error": type(error).__name__, "detail": str(error)},
+            )
+            self.outcomes["failed"] += 1
+            raise
+
+    def _release(self, asked: Mapping[str, Json], ready: _Ready, rows: Rows) -> Answer:
+        content = json.dumps(rows, separators=(",", ":"), ensure_ascii=False).encode()
+        position = self._audit.append(
+            self._clock(),
+            {
+                "kind": "answered",
+                "request": asked["request"],
+                "rows": len(rows),
+                "result_sha256": hashlib.sha256(content).hexdigest(),
+            },
+        )
+        self.outcomes["answered"] += 1
+        return Answer(
+            columns=ready.compiled.columns,
+            rows=rows,
+            group_rows=tuple(int(str(row[-1])) for row in rows),
+            licence=ready.licence,
+            synthetic=ready.synthetic,
+            policy_hash=str(asked["policy_hash"]),
+            audit_position=position,
+        )
+
+
+def _hash_of(policies: Policies, question: Question) -> str | None:
+    policy = policies.by_trust.get(question.trust)
+    return None if policy is None else policy.hash
+
+
+def _too_many() -> Refusal:
+    return Refusal(
+        rule=Rule.TOO_MANY_ROWS,
+        reason=f"the answer has more than {MAX_ROWS} rows",
+        remedy="Narrow it with WHERE, group it more coarsely, or set a LIMIT",
+    )
+
+
+def _wire(value: object) -> Json | float:
+    """A value as JSON carries it without loss."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise EngineError("the engine returned a number that is not finite")
+        return value
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    raise EngineError(f"the engine returned a {type(value).__name__}, which no column can hold")

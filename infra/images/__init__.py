@@ -1,0 +1,1 @@
+"""Images of the consortium, built without a registry and without a daemon: layers are folders, packed by ourselves."""

@@ -1,0 +1,140 @@
+"""The exporter's series, by name. Names and labels are frozen by a test: renaming one breaks other people's dashboards.
+
+What could not be read is no series, and a `commonweal_gpu_unavailable` with the reason; it is never 0.
+"""
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from infra.nvml_exporter.driver import Device
+from infra.nvml_exporter.register import Meter
+from infra.nvml_exporter.sampler import Snapshot
+
+Row = tuple[list[str], float | None]
+
+
+class Metrics(Collector):
+    """Renders the sampler's last snapshot."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot | None], clock_ms: Callable[[], int]) -> None:
+        self._snapshot, self._clock_ms = snapshot, clock_ms
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family, from cache."""
+        snapshot = self._snapshot()
+        if snapshot is None:
+            return
+        yield _gauge(
+            "commonweal_gpu_last_sample_age_seconds",
+            "Time since the driver was last asked.",
+            [],
+            [([], (self._clock_ms() - snapshot.poll.at_ms) / 1000)],
+        )
+        yield _unavailable(snapshot)
+        yield from _measured(snapshot)
+        yield from _energy(snapshot)
+
+
+def _gauge(name: str, help_: str, labels: list[str], rows: list[Row]) -> Metric:
+    family = GaugeMetricFamily(name, help_, labels=labels)
+    for values, value in rows:
+        if value is not None:
+            family.add_metric(values, value)
+    return family
+
+
+def _counter(name: str, help_: str, labels: list[str], rows: list[Row]) -> Metric:
+    family = CounterMetricFamily(name, help_, labels=labels)
+    for values, value in rows:
+        if value is not None:
+            family.add_metric(values, value)
+    return family
+
+
+def _unavailable(snapshot: Snapshot) -> Metric:
+    poll, simulated = snapshot.poll, _bool(snapshot.poll.simulated)
+    rows: list[Row] = [
+        ([str(device.index), device.uuid or "", quantity, reason, simulated], 1)
+        for device in poll.devices
+        for quantity, reason in sorted(device.failures.items())
+    ]
+    if poll.failure:
+        rows.append((["", "", "driver", poll.failure, simulated], 1))
+    return _gauge(
+        "commonweal_gpu_unavailable",
+        "1 for each quantity that could not be read, with NVML's reason.",
+        ["gpu", "gpu_uuid", "quantity", "reason", "simulated"],
+        rows,
+    )
+
+
+def _measured(snapshot: Snapshot) -> Iterator[Metric]:
+    simulated = _bool(snapshot.poll.simulated)
+    known = [device for device in snapshot.poll.devices if device.uuid]
+
+    def gauge(name: str, help_: str, value: Callable[[Device], float | None]) -> Metric:
+        rows: list[Row] = [([str(device.uuid), simulated], value(device)) for device in known]
+        return _gauge(name, help_, ["gpu_uuid", "simulated"], rows)
+
+    yield _gauge(
+        "commonweal_gpu_info",
+        "What the device is; always 1.",
+        ["gpu", "gpu_uuid", "name", "scope", "driver", "simulated"],
+        [
+            ([str(d.index), str(d.uuid), str(d.name), d.scope, str(snapshot.poll.driver_version), simulated], 1)
+            for d in known
+        ],
+    )
+    yield gauge("commonweal_gpu_power_watts", "Power as the driver reports it.", lambda d: _thousandth(d.power_mw))
+    yield gauge("commonweal_gpu_power_limit_watts", "Enforced power limit.", lambda d: _thousandth(d.limit_mw))
+    yield gauge(
+        "commonweal_gpu_utilization_ratio",
+        "Share of the last sample period in which a kernel ran.",
+        lambda d: None if d.utilization_percent is None else d.utilization_percent / 100,
+    )
+    yield gauge("commonweal_gpu_memory_used_bytes", "Device memory in use.", lambda d: d.memory_used_bytes)
+    yield gauge("commonweal_gpu_memory_total_bytes", "Device memory.", lambda d: d.memory_total_bytes)
+    yield gauge("commonweal_gpu_poll_seconds", "Time that NVML took for the device.", lambda d: d.call_us / 1e6)
+    yield gauge(
+        "commonweal_gpu_driver_latency_seconds",
+        "Latency of the energy query as the driver itself reports it.",
+        lambda d: None if d.driver_latency_us is None else d.driver_latency_us / 1e6,
+    )
+    rows: list[Row] = [([str(d.uuid), str(d.name), "gpu"], _thousandth(d.power_mw)) for d in known]
+    yield _gauge("hw_power_watts", "OpenTelemetry hw.power.", ["hw_id", "hw_name", "hw_type"], rows)
+
+
+def _energy(snapshot: Snapshot) -> Iterator[Metric]:
+    read = {d.uuid: d for d in snapshot.poll.devices if d.uuid and d.register_mj is not None}
+    meters = [meter for uuid, meter in sorted(snapshot.meters.items()) if uuid in read]
+
+    def counter(name: str, help_: str, value_mj: Callable[[Meter], int]) -> Metric:
+        labels = ["gpu_uuid", "scope", "epoch", "simulated"]
+        rows: list[Row] = [
+            ([m.uuid, m.scope, str(m.epoch), _bool(m.simulated)], _thousandth(value_mj(m))) for m in meters
+        ]
+        return _counter(name, help_, labels, rows)
+
+    yield counter(
+        "commonweal_gpu_energy_joules",
+        "The device's register; a reset begins a new epoch.",
+        lambda m: m.last.register_mj,
+    )
+    yield counter(
+        "commonweal_gpu_energy_unplaced_joules",
+        "Drawn while nobody looked, across a period's end; credited to no period.",
+        lambda m: m.unplaced_mj,
+    )
+    rows: list[Row] = [([m.uuid, str(read[m.uuid].name), "gpu"], _thousandth(m.last.register_mj)) for m in meters]
+    yield _counter("hw_energy_joules", "OpenTelemetry hw.energy.", ["hw_id", "hw_name", "hw_type"], rows)
+
+
+def _thousandth(value: int | None) -> float | None:
+    return None if value is None else value / 1000
+
+
+def _bool(value: bool) -> str:
+    return "true" if value else "false"

@@ -1,0 +1,89 @@
+"""The one loop that talks to the driver: polls, advances the meters, makes them durable, and leaves a snapshot.
+
+Scrapes read the snapshot and never wait for the driver.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from threading import Event
+
+from commonweal.metering import Measurement
+from infra.nvml_exporter.driver import Device, Driver, Poll
+from infra.nvml_exporter.register import Meter, Rule, Sample, advance, begin, close_overdue, is_clock_shift, resumed
+from infra.nvml_exporter.store import Store
+
+CHECKPOINT_MS = 10_000  # a crash loses at most so much of "the device was there"; joules are in the register
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """The last round: what the driver showed, and the meters after it."""
+
+    poll: Poll
+    meters: dict[str, Meter]
+
+
+def advance_all(meters: dict[str, Meter], poll: Poll, rule: Rule) -> tuple[dict[str, Meter], list[Measurement]]:
+    """Take one poll into all meters; return them and the periods that it closed."""
+    after = dict(meters)
+    closed: list[Measurement] = []
+    for device in poll.devices:
+        if device.uuid is None or device.register_mj is None:
+            continue
+        sample = Sample(at_ms=device.at_ms, register_mj=device.register_mj, power_mw=device.power_mw)
+        if device.uuid in after:
+            after[device.uuid], done = advance(after[device.uuid], sample, rule)
+            closed += done
+        else:
+            after[device.uuid] = begin(
+                device.uuid, scope=device.scope, simulated=poll.simulated, sample=sample, rule=rule
+            )
+    for uuid, meter in after.items():
+        after[uuid], done = close_overdue(meter, poll.at_ms, rule)
+        closed += done
+    return after, closed
+
+
+def with_clock_failures(poll: Poll, meters: dict[str, Meter]) -> Poll:
+    """Name the devices whose samples are dated before what is already counted: their meters stand still."""
+
+    def named(device: Device) -> Device:
+        meter = meters.get(device.uuid or "")
+        if meter is None or device.register_mj is None:
+            return device
+        sample = Sample(at_ms=device.at_ms, register_mj=device.register_mj, power_mw=None)
+        shifted = {"meter": "clock-shift"} if is_clock_shift(meter, sample) else {}
+        return replace(device, failures=device.failures | shifted)
+
+    return replace(poll, devices=tuple(named(device) for device in poll.devices))
+
+
+class Sampler:
+    """Runs in the process's main thread, so that what it cannot handle ends the process."""
+
+    def __init__(self, *, driver: Driver, store: Store, rule: Rule) -> None:
+        self._driver, self._store, self._rule = driver, store, rule
+        self._meters = {uuid: resumed(meter, rule) for uuid, meter in store.meters().items()}
+        self._saved_ms = 0
+        self.snapshot: Snapshot | None = None
+
+    def step(self) -> Snapshot:
+        """Poll once."""
+        poll = with_clock_failures(self._driver.poll(), self._meters)
+        meters, closed = advance_all(self._meters, poll, self._rule)
+        if closed or abs(poll.at_ms - self._saved_ms) >= CHECKPOINT_MS:
+            self._store.save(meters.values(), closed)
+            self._saved_ms = poll.at_ms
+        self._meters = meters
+        self.snapshot = Snapshot(poll=poll, meters=meters)
+        return self.snapshot
+
+    def run(self, *, every_s: float, stop: Event, monotonic_s: Callable[[], float]) -> None:
+        """Poll at a fixed rate until told to stop; a slow driver skips beats instead of piling them up."""
+        due_s = monotonic_s()
+        while not stop.is_set():
+            self.step()
+            due_s = max(due_s + every_s, monotonic_s())
+            stop.wait(due_s - monotonic_s())
+        self._store.save(self._meters.values(), ())
+        self._driver.close()

@@ -1,0 +1,373 @@
+/* A simulated libnvidia-ml.so.1: NVML's functions over scripted power curves, for machines without a GPU.
+ *
+ * The energy register is the exact integral of the curve, refreshed every 100 ms as on real boards, so a test can
+ * assert joules to the millijoule. Power is the mean of the last second, as on Ampere and newer. Everything says
+ * SIMULATED. The script and its clock are described in README.md beside this file.
+ *
+ * Units: milliseconds, milliwatts, millijoules. 1 mW x 1 ms = 1 microjoule; integrals are kept in half microjoules,
+ * because a ramp's triangle halves a product.
+ */
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef int nvmlReturn_t;
+typedef struct gpu *nvmlDevice_t;
+typedef struct { unsigned int gpu, memory; } nvmlUtilization_t;
+typedef struct { unsigned long long total, free, used; } nvmlMemory_t;
+typedef union { double d; unsigned int ui; unsigned long long ull; } nvmlValue_t;
+typedef struct {
+    uint32_t field_id, scope_id;
+    int64_t timestamp_us, latency_us;
+    unsigned int value_type;
+    nvmlReturn_t result;
+    nvmlValue_t value;
+} nvmlFieldValue_t;
+
+enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, INSUFFICIENT_SIZE = 7, GPU_IS_LOST = 15 };
+enum { FIELD_TOTAL_ENERGY = 83, FIELD_POWER_AVERAGE = 185, SCOPE_GPU = 0, SCOPE_MODULE = 1 };
+enum { TYPE_UNSIGNED_INT = 1, TYPE_UNSIGNED_LONG_LONG = 3 };
+enum { MAX_GPUS = 16, MAX_SEGMENTS = 64, MAX_EVENTS = 16, REFRESH_MS = 100, POWER_MEAN_MS = 1000 };
+enum { MAX_MW = 2000000 }; /* 2 kW since 1970 still fits the integral's 63 bits */
+enum query { ENERGY, POWER, LIMIT, UTILIZATION, MEMORY, QUERIES };
+static const char *const QUERY_NAMES[QUERIES] = {"energy", "power", "limit", "utilization", "memory"};
+
+struct segment { int64_t length_ms, from_mw, to_mw; };
+struct span { int64_t from_ms, to_ms, value; };
+struct gpu {
+    char name[64], uuid[48];
+    int64_t register_mj, phase_ms, limit_mw, memory_mib;
+    struct segment curve[MAX_SEGMENTS];
+    int segments;
+    bool repeat, module_scope;
+    int64_t resets_ms[MAX_EVENTS];
+    struct span lost[MAX_EVENTS], latency[MAX_EVENTS];
+    int resets, losses, latencies;
+    nvmlReturn_t failure[QUERIES];
+};
+
+static struct gpu gpus[MAX_GPUS];
+static int gpu_count;
+static nvmlReturn_t init_result;
+static bool initialised;
+
+/* --- the clock ------------------------------------------------------------------------------------------------- */
+
+static int64_t now_ms(void) {
+    const char *path = getenv("SIMULATED_NVML_CLOCK");
+    if (path) {
+        int64_t ms = 0;
+        FILE *file = fopen(path, "re");
+        if (!file || fscanf(file, "%" SCNd64, &ms) != 1) {
+            fprintf(stderr, "SIMULATED_NVML_CLOCK: %s holds no whole number of milliseconds\n", path);
+            abort();
+        }
+        fclose(file);
+        return ms;
+    }
+    /* Time since boot, not since start: the register outlives the process that reads it, as a driver's does. */
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* --- the curve ------------------------------------------------------------------------------------------------- */
+
+static int64_t segment_energy(const struct segment *s, int64_t ms) {
+    __int128 ramp = (__int128)(s->to_mw - s->from_mw) * ms * ms / s->length_ms;
+    return 2 * s->from_mw * ms + (int64_t)ramp;
+}
+
+static int64_t energy_from_start(const struct gpu *gpu, int64_t ms) {
+    int64_t total = 0;
+    for (int i = 0; i < gpu->segments && ms > 0; i++) {
+        const struct segment *s = &gpu->curve[i];
+        total += segment_energy(s, ms < s->length_ms ? ms : s->length_ms);
+        ms -= s->length_ms;
+    }
+    if (ms > 0 && gpu->segments) total += 2 * gpu->curve[gpu->segments - 1].to_mw * ms;
+    return total;
+}
+
+/* Half microjoules drawn by the curve between its own beginning and ms. */
+static int64_t curve_energy(const struct gpu *gpu, int64_t ms) {
+    int64_t length_ms = 0;
+    for (int i = 0; i < gpu->segments; i++) length_ms += gpu->curve[i].length_ms;
+    if (!gpu->repeat || !length_ms) return energy_from_start(gpu, ms);
+    return ms / length_ms * energy_from_start(gpu, length_ms) + energy_from_start(gpu, ms % length_ms);
+}
+
+static int64_t drawn(const struct gpu *gpu, int64_t from_ms, int64_t to_ms) {
+    if (to_ms <= from_ms) return 0;
+    return curve_energy(gpu, gpu->phase_ms + to_ms) - curve_energy(gpu, gpu->phase_ms + from_ms);
+}
+
+static int64_t refreshed_ms(void) {
+    int64_t now = now_ms();
+    return now - now % REFRESH_MS;
+}
+
+static uint64_t register_mj(const struct gpu *gpu) {
+    int64_t now = refreshed_ms(), since = 0, begin_mj = gpu->register_mj;
+    for (int i = 0; i < gpu->resets; i++)
+        if (gpu->resets_ms[i] <= now && gpu->resets_ms[i] >= since) since = gpu->resets_ms[i], begin_mj = 0;
+    return (uint64_t)(begin_mj + drawn(gpu, since, now) / 2000);
+}
+
+static int64_t mean_power_mw(const struct gpu *gpu) {
+    int64_t now = refreshed_ms(), span = now < POWER_MEAN_MS ? now : POWER_MEAN_MS;
+    return span ? drawn(gpu, now - span, now) / (2 * span) : gpu->curve[0].from_mw;
+}
+
+/* --- the script ------------------------------------------------------------------------------------------------ */
+
+static uint64_t site_hash(void) {
+    const char *site = getenv("SIMULATED_NVML_SITE");
+    if (!site) site = getenv("COMMONWEAL_MEMBER");
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    for (const char *c = site ? site : "local"; *c; c++) hash = (hash ^ (unsigned char)*c) * 1099511628211u;
+    return hash;
+}
+
+/* Devices of two sites must not share a UUID. */
+static void set_uuid(struct gpu *gpu, int index) {
+    snprintf(gpu->uuid, sizeof gpu->uuid, "GPU-00000000-0000-4000-8000-%010" PRIx64 "%02x",
+             site_hash() & 0xffffffffffu, index);
+}
+
+static struct gpu *new_gpu(void) {
+    if (gpu_count == MAX_GPUS) return NULL;
+    struct gpu *gpu = &gpus[gpu_count];
+    memset(gpu, 0, sizeof *gpu);
+    snprintf(gpu->name, sizeof gpu->name, "SIMULATED GPU 80GB");
+    set_uuid(gpu, gpu_count++);
+    gpu->limit_mw = 700000;
+    gpu->memory_mib = 81920;
+    return gpu;
+}
+
+static bool add_span(struct span *spans, int *count, int64_t from, int64_t to, int64_t value) {
+    if (*count == MAX_EVENTS || from < 0 || to <= from) return false;
+    spans[(*count)++] = (struct span){from, to, value};
+    return true;
+}
+
+static bool add_segment(struct gpu *gpu, int64_t length, int64_t from, int64_t to) {
+    if (gpu->segments == MAX_SEGMENTS || length <= 0) return false;
+    if (from < 0 || from > MAX_MW || to < 0 || to > MAX_MW) return false;
+    gpu->curve[gpu->segments++] = (struct segment){length, from, to};
+    return true;
+}
+
+static bool set_failure(struct gpu *gpu, const char *query, int code) {
+    for (int i = 0; i < QUERIES; i++)
+        if (!strcmp(query, QUERY_NAMES[i])) return gpu->failure[i] = code, true;
+    return false;
+}
+
+static bool parse_gpu_line(struct gpu *gpu, const char *line) {
+    int64_t a, b, c;
+    char word[32];
+    int end = -1;
+#define LINE(format, ...) (end = -1, sscanf(line, format " %n", __VA_ARGS__, &end), end >= 0 && !line[end])
+    if (LINE("power %" SCNd64 " %" SCNd64 " %" SCNd64, &a, &b, &c)) return add_segment(gpu, a, b, c);
+    if (!strcmp(line, "repeat")) return gpu->repeat = true;
+    if (!strcmp(line, "scope module")) return gpu->module_scope = true;
+    if (!strncmp(line, "model ", 6)) return snprintf(gpu->name, sizeof gpu->name, "SIMULATED GPU %s", line + 6) > 0;
+    if (LINE("register_mj %" SCNd64, &a)) return gpu->register_mj = a, a >= 0;
+    if (LINE("phase_ms %" SCNd64, &a)) return gpu->phase_ms = a, a >= 0;
+    if (LINE("limit_mw %" SCNd64, &a)) return gpu->limit_mw = a, a > 0;
+    if (LINE("memory_mib %" SCNd64, &a)) return gpu->memory_mib = a, a > 0;
+    if (LINE("reset %" SCNd64, &a)) return gpu->resets < MAX_EVENTS && a >= 0 && (gpu->resets_ms[gpu->resets++] = a, true);
+    if (LINE("lost %" SCNd64 " %" SCNd64, &a, &b)) return add_span(gpu->lost, &gpu->losses, a, b, 0);
+    if (LINE("latency %" SCNd64 " %" SCNd64 " %" SCNd64, &a, &b, &c))
+        return add_span(gpu->latency, &gpu->latencies, a, b, c);
+    if (LINE("fails %31s %" SCNd64, word, &a)) return set_failure(gpu, word, (int)a);
+#undef LINE
+    return false;
+}
+
+static bool parse_script(const char *path) {
+    FILE *file = fopen(path, "re");
+    if (!file) return fprintf(stderr, "SIMULATED_NVML_SCRIPT: %s: %s\n", path, strerror(errno)), false;
+    char buffer[256];
+    bool good = true;
+    struct gpu *gpu = NULL;
+    for (int number = 1; good && fgets(buffer, sizeof buffer, file); number++) {
+        buffer[strcspn(buffer, "#\n")] = 0;
+        char *line = buffer + strspn(buffer, " \t");
+        for (size_t n = strlen(line); n && isspace((unsigned char)line[n - 1]);) line[--n] = 0;
+        if (!*line) continue;
+        if (!strcmp(line, "gpu")) good = (gpu = new_gpu()) != NULL;
+        else if (sscanf(line, "init %d", &init_result) == 1) continue;
+        else good = gpu && parse_gpu_line(gpu, line);
+        if (!good) fprintf(stderr, "%s:%d: \"%s\" is not a line of a script; see the README beside nvml.c\n", path, number, line);
+    }
+    fclose(file);
+    return good;
+}
+
+/* About 300 W over a day, 220 W at night and 380 W by day; each device draws 3 W more and lags an hour behind the one
+ * before, and each site has its own noon, because two devices with equal series are what a copied meter looks like. */
+static bool default_script(void) {
+    const char *count = getenv("SIMULATED_NVML_GPUS");
+    int wanted = count ? atoi(count) : 4;
+    if (wanted < 1 || wanted > MAX_GPUS)
+        return fprintf(stderr, "SIMULATED_NVML_GPUS: %s is not between 1 and %d\n", count, MAX_GPUS), false;
+    const int64_t hour = 3600000;
+    for (int i = 0; i < wanted; i++) {
+        struct gpu *gpu = new_gpu();
+        gpu->phase_ms = (24 - i) * hour + (int64_t)(site_hash() % (uint64_t)(24 * hour));
+        gpu->repeat = true;
+        const int64_t night_mw = 220000 + 3000 * i, day_mw = 380000 + 3000 * i;
+        add_segment(gpu, 6 * hour, night_mw, night_mw);
+        add_segment(gpu, 4 * hour, night_mw, day_mw);
+        add_segment(gpu, 8 * hour, day_mw, day_mw);
+        add_segment(gpu, 4 * hour, day_mw, night_mw);
+        add_segment(gpu, 2 * hour, night_mw, night_mw);
+    }
+    return true;
+}
+
+/* --- what NVML exports ----------------------------------------------------------------------------------------- */
+
+static nvmlReturn_t asked(const struct gpu *gpu, enum query query) {
+    if (!initialised) return UNINITIALIZED;
+    if (gpu < gpus || gpu >= gpus + gpu_count) return INVALID_ARGUMENT;
+    int64_t now = now_ms();
+    for (int i = 0; i < gpu->latencies; i++)
+        if (now >= gpu->latency[i].from_ms && now < gpu->latency[i].to_ms) {
+            int64_t ms = gpu->latency[i].value;
+            nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+        }
+    for (int i = 0; i < gpu->losses; i++)
+        if (now >= gpu->lost[i].from_ms && now < gpu->lost[i].to_ms) return GPU_IS_LOST;
+    return query < QUERIES ? gpu->failure[query] : SUCCESS;
+}
+
+static nvmlReturn_t copied(char *to, unsigned int size, const char *from) {
+    return snprintf(to, size, "%s", from) < (int)size ? SUCCESS : INSUFFICIENT_SIZE;
+}
+
+nvmlReturn_t nvmlInitWithFlags(unsigned int flags) {
+    (void)flags;
+    if (initialised) return SUCCESS;
+    const char *script = getenv("SIMULATED_NVML_SCRIPT");
+    gpu_count = 0;
+    init_result = SUCCESS;
+    if (!(script ? parse_script(script) : default_script())) return INVALID_ARGUMENT;
+    initialised = init_result == SUCCESS;
+    return init_result;
+}
+
+nvmlReturn_t nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
+
+nvmlReturn_t nvmlShutdown(void) {
+    if (!initialised) return UNINITIALIZED;
+    initialised = false;
+    return SUCCESS;
+}
+
+const char *nvmlErrorString(nvmlReturn_t result) {
+    switch (result) {
+    case SUCCESS: return "The operation was successful";
+    case UNINITIALIZED: return "Uninitialized";
+    case INVALID_ARGUMENT: return "Invalid Argument";
+    case NOT_SUPPORTED: return "Not Supported";
+    case INSUFFICIENT_SIZE: return "Insufficient Size";
+    case GPU_IS_LOST: return "GPU is lost";
+    default: return "SIMULATED error";
+    }
+}
+
+nvmlReturn_t nvmlSystemGetDriverVersion(char *version, unsigned int size) {
+    return initialised ? copied(version, size, "simulated") : UNINITIALIZED;
+}
+
+nvmlReturn_t nvmlDeviceGetCount_v2(unsigned int *count) {
+    if (!initialised) return UNINITIALIZED;
+    *count = (unsigned int)gpu_count;
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *device) {
+    if (!initialised) return UNINITIALIZED;
+    if (index >= (unsigned int)gpu_count) return INVALID_ARGUMENT;
+    *device = &gpus[index];
+    return asked(*device, QUERIES);
+}
+
+nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned int size) {
+    nvmlReturn_t result = asked(device, QUERIES);
+    return result ? result : copied(uuid, size, device->uuid);
+}
+
+nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned int size) {
+    nvmlReturn_t result = asked(device, QUERIES);
+    return result ? result : copied(name, size, device->name);
+}
+
+nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long long *mj) {
+    nvmlReturn_t result = asked(device, ENERGY);
+    if (!result) *mj = register_mj(device);
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned int *mw) {
+    nvmlReturn_t result = asked(device, POWER);
+    if (!result) *mw = (unsigned int)mean_power_mw(device);
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t device, unsigned int *mw) {
+    nvmlReturn_t result = asked(device, LIMIT);
+    if (!result) *mw = (unsigned int)device->limit_mw;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *rates) {
+    nvmlReturn_t result = asked(device, UTILIZATION);
+    if (result) return result;
+    int64_t percent = 100 * mean_power_mw(device) / device->limit_mw;
+    rates->gpu = (unsigned int)(percent > 100 ? 100 : percent);
+    rates->memory = rates->gpu / 2;
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory) {
+    nvmlReturn_t result = asked(device, MEMORY);
+    if (result) return result;
+    memory->total = (unsigned long long)device->memory_mib << 20;
+    memory->used = memory->total / 2;
+    memory->free = memory->total - memory->used;
+    return SUCCESS;
+}
+
+static void answer(const struct gpu *gpu, nvmlFieldValue_t *field) {
+    field->timestamp_us = now_ms() * 1000;
+    field->latency_us = 25;
+    field->result = NOT_SUPPORTED;
+    if (field->field_id == FIELD_TOTAL_ENERGY) {
+        field->result = gpu->failure[ENERGY];
+        field->value_type = TYPE_UNSIGNED_LONG_LONG;
+        field->value.ull = register_mj(gpu);
+    } else if (field->field_id == FIELD_POWER_AVERAGE && field->scope_id == (gpu->module_scope ? SCOPE_MODULE : SCOPE_GPU)) {
+        field->result = gpu->failure[POWER];
+        field->value_type = TYPE_UNSIGNED_INT;
+        field->value.ui = (unsigned int)mean_power_mw(gpu);
+    }
+}
+
+nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, nvmlFieldValue_t *fields) {
+    nvmlReturn_t result = asked(device, QUERIES);
+    if (result) return result;
+    for (int i = 0; i < count; i++) answer(device, &fields[i]);
+    return SUCCESS;
+}

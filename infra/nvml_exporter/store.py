@@ -1,0 +1,106 @@
+"""Where closed readings and open meters survive a crash: one SQLite file, one transaction for both.
+
+A reading and the meter that has moved past it become durable together, so no crash loses an hour or writes one twice.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from commonweal.metering import Flag, Measurement, Scope
+from commonweal.transparency import canonical_json
+from infra.nvml_exporter.register import Meter, Sample
+
+PAGE_SEQUENCES = 100  # of each meter; sixteen devices make an answer of about half a megabyte
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS reading (
+    meter TEXT NOT NULL, sequence INTEGER NOT NULL, content TEXT NOT NULL, PRIMARY KEY (sequence, meter)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS meter (uuid TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+class Store:
+    """The exporter's state directory. Only one exporter may write to it."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open or create the file.
+
+        Raises:
+            OSError: the directory cannot be written to, or the file is not ours; the message names the setting.
+        """
+        self._path = directory / "readings.sqlite"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            with self._transaction() as db:
+                db.execute("PRAGMA journal_mode=WAL")
+                db.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise OSError(
+                f"COMMONWEAL_STATE_DIR: {directory}: {error}; name a directory of this user's with room"
+            ) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._path)) as db:
+            db.execute("PRAGMA synchronous=FULL")  # an fsync a commit: a power cut loses nothing that was committed
+            with db:
+                yield db
+
+    def save(self, meters: Iterable[Meter], closed: Iterable[Measurement]) -> None:
+        """Make the readings and the meters durable in one transaction.
+
+        Raises:
+            sqlite3.IntegrityError: a reading of that sequence is there: another exporter writes here.
+        """
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT INTO reading VALUES (?, ?, ?)",
+                [(m.meter, m.sequence, canonical_json(m.model_dump(mode="json")).decode()) for m in closed],
+            )
+            db.executemany(
+                "INSERT INTO meter VALUES (?, ?) ON CONFLICT (uuid) DO UPDATE SET content = excluded.content",
+                [(meter.uuid, _meter_json(meter)) for meter in meters],
+            )
+
+    def meters(self) -> dict[str, Meter]:
+        """Return every meter as it was last saved, by UUID."""
+        with self._transaction() as db:
+            return {uuid: _meter(content) for uuid, content in db.execute("SELECT uuid, content FROM meter")}
+
+    def last_sequences(self) -> dict[str, int]:
+        """Return the last closed sequence of every meter; 0 where none is closed yet."""
+        return {uuid: meter.sequence - 1 for uuid, meter in self.meters().items()}
+
+    def readings(self, after: int, meter: str | None = None) -> list[Measurement]:
+        """Return closed readings of a higher sequence, lowest first: those of the next `PAGE_SEQUENCES` sequences."""
+        with self._transaction() as db:
+            (first,) = db.execute(
+                "SELECT MIN(sequence) FROM reading WHERE sequence > ?1 AND meter = COALESCE(?2, meter)", (after, meter)
+            ).fetchone()
+            rows = db.execute(
+                "SELECT content FROM reading WHERE sequence >= ?1 AND sequence < ?1 + ?3"
+                " AND meter = COALESCE(?2, meter) ORDER BY sequence, meter",
+                (first, meter, PAGE_SEQUENCES),
+            ).fetchall()
+        return [Measurement.model_validate_json(content) for (content,) in rows]
+
+
+def _meter_json(meter: Meter) -> str:
+    return json.dumps(asdict(meter) | {"flags": sorted(meter.flags)}, sort_keys=True)
+
+
+def _meter(content: str) -> Meter:
+    fields = json.loads(content)
+    return Meter(
+        **fields
+        | {
+            "flags": frozenset(Flag(flag) for flag in fields["flags"]),
+            "scope": Scope(fields["scope"]),
+            "last": Sample(**fields["last"]),
+        }
+    )

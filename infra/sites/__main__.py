@@ -1,0 +1,128 @@
+"""`python -m infra.sites`: a member's site from the command line.
+
+What a flag leaves out stays as the last `up` of the same member configured it.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from infra.local.machine import LocalError
+from infra.sites import stack
+from infra.sites.args import SiteError
+from infra.sites.flags import flag
+from infra.sites.plan import planned
+from infra.sites.program import CLUSTER_UID, CONFIG_KEYS, INVITATION, KUBECONFIG, PROJECT, checked, member_site
+
+FILES = (KUBECONFIG, INVITATION)
+SWITCHES = ("waitForPods",)
+VERBS = {
+    "up": "bring the site to what its configuration says",
+    "preview": "show what `up` would do",
+    "plan": "print what the member would get, without engine or cluster",
+    "refresh": "read the cluster's drift into the state",
+    "destroy": "take the site away, except data on a claim",
+    "outputs": "print the outputs of the last `up` as JSON",
+    "forget": "drop the state of a site whose cluster is gone for good",
+}
+CONFIGURING = ("up", "preview", "plan")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line: one verb, the member, and for verbs that configure a flag a key."""
+    top = argparse.ArgumentParser(prog="python -m infra.sites", description=__doc__)
+    verbs = top.add_subparsers(dest="verb", required=True)
+    for verb, meaning in VERBS.items():
+        command = verbs.add_parser(verb, help=meaning, description=meaning)
+        command.add_argument("--member", required=True, help="the member's name, as ca")
+        command.add_argument("--state", type=Path, help="where stacks lie; by default $COMMONWEAL_STATE")
+        for key in CONFIG_KEYS if verb in CONFIGURING else ():
+            if key == CLUSTER_UID:
+                continue
+            is_switch = key in SWITCHES
+            command.add_argument(
+                flag(key), dest=key, nargs="?" if is_switch else None, const="true" if is_switch else None
+            )
+    return top
+
+
+def changes_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """The configuration that the flags give; files by their absolute path.
+
+    Raises:
+        SiteError: A named file does not exist.
+    """
+    given = {key: value for key in CONFIG_KEYS if (value := getattr(arguments, key, None)) is not None}
+    for key in FILES:
+        if key in given:
+            path = Path(given[key]).absolute()
+            if not path.is_file():
+                raise SiteError(f"{flag(key)}: {path} is not a file; name one that exists")
+            given[key] = str(path)
+    return given
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the verb says and return the exit status.
+
+    Raises:
+        SiteError: Bad input, or the cluster refused.
+        LocalError: An engine could not be built.
+    """
+    folder, changes = stack.site_folder(arguments.member, arguments.state), changes_of(arguments)
+    match arguments.verb:
+        case "plan":
+            print_plan(arguments.member, {**folder.config(), **changes})
+        case "outputs":
+            write_json(stack.outputs(folder, report))
+        case "forget":
+            stack.forget(folder)
+        case verb:
+            done = getattr(stack, verb)(folder, *([changes] if verb in CONFIGURING else []), report)
+            report(f"{arguments.member}: {verb} done, {done.changed} changed")
+            write_json({"changed": done.changed, "outputs": done.outputs})
+    return 0
+
+
+def print_plan(member: str, config: dict[str, str]) -> None:
+    """Write every resource that the program declares as YAML documents, secrets hidden.
+
+    Raises:
+        SiteError: The configuration is wrong.
+    """
+    checked(member, config)
+    for item in planned(member, PROJECT, lambda: member_site(member, config)):
+        kept = " (never deleted)" if item.retained else ""
+        sys.stdout.write(f"---\n# {item.type} {item.name}{kept}\n{yaml.safe_dump(item.inputs, sort_keys=True)}")
+
+
+def write_json(result: object) -> None:
+    """A result, on standard output."""
+    sys.stdout.write(f"{json.dumps(result, indent=2)}\n")
+
+
+def report(line: str) -> None:
+    """One line of progress on standard error, so that standard output holds results only."""
+    if line.strip():
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; an error is one sentence and status 1."""
+    try:
+        return run(parser().parse_args(argv))
+    except (LocalError, SiteError) as error:
+        report(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        report("error: interrupted; the next run completes what this one began")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""What a member's site is made from: flat, frozen and checked, so that YAML and TypeScript programs can say it too."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+from commonweal.kinds.member import Engine
+from commonweal.kinds.meta import Country, MemberName, Text
+
+Image = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._/:-]*(:[\w.-]+|@sha256:[0-9a-f]{64})$", max_length=512)
+]
+HostPath = Annotated[str, StringConstraints(pattern=r"^/[^:]+$", max_length=255)]
+
+
+class SiteError(Exception):
+    """The site cannot be provisioned as asked; the message says what is wrong, where, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberSiteArgs:
+    """The arguments of a MemberSite.
+
+    Data lies either on the node at `data_host_path`, or on a claim of `data_claim_mib` from the cluster's storage.
+    The exporter's readings outlive its pod at `meter_host_path`, else only its container. The user id 65532 must own
+    both paths. `node_address` is where other members reach a node. `simulated_gpus` above 0 replaces the node's driver
+    by a simulation that says so. `hub_invitation` is the text of an invitation file; None once it has served.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    member: MemberName
+    display_name: Text
+    country: Country
+    image: Image
+    node_address: Annotated[str, StringConstraints(min_length=1, max_length=253)]
+    engine: Engine = Engine.TRINO
+    trino_image: Image | None = None
+    pledge_cpu_millis: Annotated[int, Field(ge=0)]
+    pledge_memory_mib: Annotated[int, Field(ge=0)]
+    pledge_gpus: Annotated[int, Field(ge=0)]
+    gateway_node_port: Annotated[int, Field(ge=30000, le=32767)] = 30443
+    data_host_path: HostPath | None = None
+    data_claim_mib: Annotated[int, Field(ge=64)] | None = None
+    meter_host_path: HostPath | None = None
+    meter_period_s: Annotated[int, Field(ge=15, le=86_400)] = 3600
+    simulated_gpus: Annotated[int, Field(ge=0, le=16)] = 0
+    wait_for_pods: bool = True
+    hub_invitation: Any = None
+
+    def __post_init__(self) -> None:
+        if (self.data_host_path is None) == (self.data_claim_mib is None):
+            raise ValueError(
+                "data_host_path, data_claim_mib: give one of the two, the place where the member's data lies"
+            )
+        if self.engine is Engine.TRINO and self.trino_image is None:
+            raise ValueError("trino_image: the engine trino needs one; build it, or choose the engine duckdb")
+        if self.engine is not Engine.TRINO and self.trino_image is not None:
+            raise ValueError(f"trino_image: the engine {self.engine} runs without one; leave it out")
+
+    @property
+    def gateway_url(self) -> str:
+        """Where other members' pods find this member's gateway."""
+        return f"https://{self.node_address}:{self.gateway_node_port}"
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Every image that the site runs."""
+        return (self.image,) if self.trino_image is None else (self.image, self.trino_image)
+
+
+def site_args(values: Mapping[str, Any]) -> MemberSiteArgs:
+    """Check `values`, as a stack's configuration holds them, and make the arguments.
+
+    Raises:
+        SiteError: A value is missing, unknown or out of its bounds; the message names each.
+    """
+    try:
+        return TypeAdapter(MemberSiteArgs).validate_python(dict(values))
+    except ValidationError as error:
+        raise SiteError(
+            "; ".join(_complaint(part["loc"], part["msg"], part.get("input")) for part in error.errors())
+        ) from None
+
+
+def _complaint(place: tuple[int | str, ...], message: str, given: object) -> str:
+    text = re.sub(r"^Value error, ", "", message)
+    if not place:
+        return text
+    where = ".".join(str(step) for step in place)
+    return f"{where}: {text}" if isinstance(given, Mapping) or given is None else f"{where}: {text}, not {given!r}"

@@ -1,0 +1,138 @@
+"""Where one member's stack lies, and that a run which was killed leaves nothing in the way of the next.
+
+Layout of `<state>/sites/<member>`: `backend` (Pulumi's file backend), `home` (its PULUMI_HOME, with the CLI under bin),
+`work` (project and configuration), `passphrase` (0600), `lock` (held while a run lives), `unfinished` (left by a killed
+run). Nothing in it is shared with another member.
+"""
+
+import os
+import secrets
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from infra.local.machine import exclusive
+from infra.sites.programs import PROVIDER_VERSION
+
+PASSPHRASE_BYTES = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteFolder:
+    """The folder of one member's stack."""
+
+    root: Path
+    member: str
+    project: str
+
+    @property
+    def home(self) -> Path:
+        """PULUMI_HOME."""
+        return self.root / "home"
+
+    @property
+    def work(self) -> Path:
+        """Where the project and its configuration lie."""
+        return self.root / "work"
+
+    @property
+    def passphrase(self) -> Path:
+        """The file whose text encrypts the secrets of the state."""
+        return self.root / "passphrase"
+
+    @property
+    def unfinished(self) -> Path:
+        """The mark of a run that has not ended; who finds it without a lock finds a killed run's."""
+        return self.root / "unfinished"
+
+    @property
+    def config_file(self) -> Path:
+        """The stack's configuration, as Pulumi names it."""
+        return self.work / f"Pulumi.{self.member}.yaml"
+
+    def environment(self) -> dict[str, str]:
+        """What Pulumi needs to know: this folder and no other, and that nothing is to be fetched or asked."""
+        return {
+            "PULUMI_BACKEND_URL": f"file://{self.root / 'backend'}",
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase),
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "PULUMI_HOME": str(self.home),
+            "PULUMI_SKIP_CONFIRMATIONS": "true",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+        }
+
+    def prepare(self, cli: Path, provider: Path) -> None:
+        """Make the folder, or bring it up to date: the passphrase once, project file and link to the CLI each time."""
+        for folder in (self.root, self.root / "backend", self.home / "bin", self.work):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self.passphrase.exists():
+            _write_whole(self.passphrase, secrets.token_urlsafe(PASSPHRASE_BYTES))
+        plugin = {"name": "kubernetes", "path": str(provider.parent), "version": PROVIDER_VERSION}
+        project = {"name": self.project, "runtime": "python", "plugins": {"providers": [plugin]}}
+        _write_whole(self.work / "Pulumi.yaml", yaml.safe_dump(project))
+        link = self.home / "bin" / "pulumi"
+        link.unlink(missing_ok=True)
+        link.symlink_to(cli)
+
+    def config(self) -> dict[str, str]:
+        """The stack's configuration as the last `configure` left it."""
+        settings = self._settings().get("config", {})
+        return {key.removeprefix(f"{self.project}:"): str(value) for key, value in settings.items()}
+
+    def configure(self, values: Mapping[str, str]) -> None:
+        """Replace the stack's configuration, and leave what else Pulumi keeps in that file, as its encryption salt."""
+        config = {f"{self.project}:{key}": value for key, value in sorted(values.items())}
+        _write_whole(self.config_file, yaml.safe_dump({**self._settings(), "config": config}))
+
+    def _settings(self) -> dict[str, Any]:
+        return (yaml.safe_load(self.config_file.read_text()) or {}) if self.config_file.exists() else {}
+
+    @contextmanager
+    def run(self) -> Iterator[bool]:
+        """Hold the folder for one run; yields whether the run before this one was killed, its leftovers ended.
+
+        Raises:
+            LocalError: Another run of the same member lives.
+        """
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with exclusive(self.root / "lock", f"a run of pulumi for {self.member}"):
+            killed = self.unfinished.exists()
+            if killed:
+                end_leftovers(self.home)
+            self.unfinished.touch()
+            try:
+                yield killed
+            except Exception:
+                self.unfinished.unlink()  # it failed in good order: state written, Pulumi's lock given back
+                raise
+            self.unfinished.unlink()
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write so that a reader sees the old text or the new, readable by the owner only."""
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.unlink(missing_ok=True)
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+        handle.write(text)
+    scratch.replace(path)
+
+
+def end_leftovers(home: Path, proc: Path = Path("/proc")) -> list[int]:
+    """Kill the processes that a killed run left behind, known by their PULUMI_HOME, and return their ids."""
+    mark = f"PULUMI_HOME={home}".encode()
+    ended = []
+    for environ in proc.glob("[0-9]*/environ"):
+        pid = int(environ.parent.name)
+        try:
+            ours = pid != os.getpid() and mark in environ.read_bytes().split(b"\0")
+        except (OSError, ProcessLookupError):
+            continue  # it ended meanwhile, or it is another user's and so not ours
+        if ours:
+            os.kill(pid, signal.SIGKILL)
+            ended.append(pid)
+    return ended

@@ -1,0 +1,189 @@
+"""The pods of a member's site: agent, exporter and gateway, each as small as its work allows.
+
+All run as one unprivileged user on a read-only root with no capability; what they may write is named as a volume.
+"""
+
+from typing import Any
+
+from infra.sites.args import MemberSiteArgs
+from infra.sites.rbac import AGENT, EXPORTER, GATEWAY
+
+Pod = dict[str, Any]
+
+USER = 65532
+AGENT_PORT = 8080
+EXPORTER_PORT = 9400
+GATEWAY_PORT = 8443
+DATA_CLAIM = "commonweal-data"
+DATA_FOLDER = "/var/lib/commonweal-data"
+METER_FOLDER = "/var/lib/commonweal-meter"
+NVML_FOLDER = "/opt/simulated-nvml"
+
+POD_SECURITY = {
+    "runAsNonRoot": True,
+    "runAsUser": USER,
+    "runAsGroup": USER,
+    "fsGroup": USER,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+CONTAINER_SECURITY = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+SCRATCH = {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}
+SCRATCH_MOUNT = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108  # the pod's own, shared with no other
+DATA_MOUNT = {"name": "data", "mountPath": DATA_FOLDER}
+
+
+def agent_pod(args: MemberSiteArgs) -> Pod:
+    """The agent: it connects out to the hub and does here what Assignments say."""
+    container = _container(
+        "agent",
+        args.image,
+        args=["-m", "operators.agent"],
+        env={
+            "COMMONWEAL_MEMBER": args.member,
+            "COMMONWEAL_DISPLAY_NAME": args.display_name,
+            "COMMONWEAL_COUNTRY": args.country,
+            "COMMONWEAL_NODE_ADDRESS": args.node_address,
+            "COMMONWEAL_GATEWAY_URL": args.gateway_url,
+            "COMMONWEAL_ENGINE": args.engine.value,
+            "COMMONWEAL_HEALTH_PORT": str(AGENT_PORT),
+        },
+        ports={"health": AGENT_PORT},
+        resources=_resources(cpu="50m", memory="96Mi", cpu_limit="1", memory_limit="384Mi"),
+        livenessProbe=_probe("/healthz", "health", period_s=20),
+        readinessProbe=_probe("/readyz", "health"),
+    )
+    return _pod(AGENT.name, [container], [SCRATCH])
+
+
+def exporter_pod(args: MemberSiteArgs) -> Pod:
+    """The exporter: one a node, it reads the energy registers of the node's GPUs."""
+    device = (
+        {
+            "COMMONWEAL_SIMULATED": "true",
+            "COMMONWEAL_SIMULATED_LIBRARY": f"{NVML_FOLDER}/libnvidia-ml.so.1",
+            "LD_LIBRARY_PATH": NVML_FOLDER,
+            "SIMULATED_NVML_GPUS": str(args.simulated_gpus),
+        }
+        if args.simulated_gpus
+        else {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "utility"}
+    )
+    container = _container(
+        "exporter",
+        args.image,
+        args=["-m", "infra.nvml_exporter"],
+        env={
+            "COMMONWEAL_MEMBER": args.member,
+            "COMMONWEAL_METER_PORT": str(EXPORTER_PORT),
+            "COMMONWEAL_PERIOD_S": str(args.meter_period_s),
+            "COMMONWEAL_STATE_DIR": METER_FOLDER,
+            **device,
+        },
+        ports={"metrics": EXPORTER_PORT},
+        resources=_resources(cpu="20m", memory="48Mi", cpu_limit="500m", memory_limit="192Mi"),
+        mounts=[{"name": "meter", "mountPath": METER_FOLDER}],
+        livenessProbe=_probe("/healthz", "metrics", period_s=20),
+        readinessProbe=_probe("/healthz", "metrics"),
+    )
+    kept = _host_folder(args.meter_host_path) if args.meter_host_path else {"emptyDir": {"sizeLimit": "256Mi"}}
+    return _pod(EXPORTER.name, [container], [SCRATCH, {"name": "meter", **kept}])
+
+
+def gateway_pod(args: MemberSiteArgs) -> Pod:
+    """The gateway, and beside it the engine it asks where that is Trino, which listens on the pod's loopback only."""
+    gateway = _container(
+        "gateway",
+        args.image,
+        args=["-m", "data_trusts.gateway"],
+        env={
+            "COMMONWEAL_MEMBER": args.member,
+            "COMMONWEAL_ENGINE": args.engine.value,
+            "COMMONWEAL_DATA": DATA_FOLDER,
+            "COMMONWEAL_GATEWAY_URL": args.gateway_url,
+        },
+        ports={"https": GATEWAY_PORT},
+        resources=_resources(cpu="50m", memory="128Mi", cpu_limit="1", memory_limit="512Mi"),
+        mounts=[DATA_MOUNT],
+        livenessProbe=_probe("/healthz", "https", scheme="HTTPS", period_s=20),
+        readinessProbe=_probe("/readyz", "https", scheme="HTTPS"),
+    )
+    containers, volumes = [gateway], [SCRATCH, _data_volume(args)]
+    if args.trino_image is not None:
+        containers.append(_trino(args.trino_image))
+    return _pod(GATEWAY.name, containers, volumes)
+
+
+def _trino(image: str) -> Pod:
+    # A loopback server is out of the kubelet's reach; the gateway's readiness speaks for it.
+    return _container(
+        "trino",
+        image,
+        resources=_resources(cpu="100m", memory="900Mi", cpu_limit="2", memory_limit="1434Mi"),
+        mounts=[DATA_MOUNT],
+    )
+
+
+def _data_volume(args: MemberSiteArgs) -> Pod:
+    if args.data_host_path is not None:
+        return {"name": "data", **_host_folder(args.data_host_path)}
+    return {"name": "data", "persistentVolumeClaim": {"claimName": DATA_CLAIM}}
+
+
+def _host_folder(path: str) -> Pod:
+    # Not `DirectoryOrCreate`: a folder that the kubelet makes belongs to root, and our user could not write to it.
+    return {"hostPath": {"path": path, "type": "Directory"}}
+
+
+def _container(
+    name: str,
+    image: str,
+    *,
+    resources: Pod,
+    env: dict[str, str] | None = None,
+    ports: dict[str, int] | None = None,
+    mounts: list[Pod] | None = None,
+    **more: object,
+) -> Pod:
+    variables = [{"name": key, "value": value} for key, value in sorted((env or {}).items())]
+    container: Pod = {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "resources": resources,
+        "securityContext": CONTAINER_SECURITY,
+        "volumeMounts": [SCRATCH_MOUNT, *(mounts or [])],
+        **more,
+    }
+    if variables:
+        container["env"] = variables
+    if ports:
+        container["ports"] = [{"name": key, "containerPort": number} for key, number in ports.items()]
+    return container
+
+
+def _resources(*, cpu: str, memory: str, cpu_limit: str, memory_limit: str) -> Pod:
+    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": cpu_limit, "memory": memory_limit}}
+
+
+def _probe(path: str, port: str, *, scheme: str = "HTTP", period_s: int = 3) -> Pod:
+    return {
+        "httpGet": {"path": path, "port": port, "scheme": scheme},
+        "periodSeconds": period_s,
+        "timeoutSeconds": 5,
+        "failureThreshold": 6,
+    }
+
+
+def _pod(account: str, containers: list[Pod], volumes: list[Pod]) -> Pod:
+    return {
+        "serviceAccountName": account,
+        # They find what they need by address or by the node's own resolver, so a cluster without DNS will do.
+        "dnsPolicy": "Default",
+        "securityContext": POD_SECURITY,
+        "containers": containers,
+        "volumes": volumes,
+        "terminationGracePeriodSeconds": 20,
+    }

@@ -1,0 +1,43 @@
+"""The Commission's worked examples come out right to a relative 1e-12, from their inputs alone."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import yaml
+
+from loadtests.bars import Measurement
+
+NEEDS_DEMO = False
+ROOT = Path(__file__).parents[2]
+ORACLE = ROOT / "tests" / "oracles" / "cbam_examples.yaml"
+NUMBERS = ("see_direct_t_per_t", "see_indirect_t_per_t")
+
+
+def measure() -> list[Measurement]:
+    """The largest relative error over every example and number."""
+    oracle = yaml.safe_load(ORACLE.read_text("utf-8"))
+    command = [sys.executable, "-m", "apps.trade", "examples", "--json"]
+    computed = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
+    return [
+        Measurement(
+            name="trade-examples",
+            value=float(largest_error(oracle["products"], computed)),
+            unit="relative-error",
+            bound=float(oracle["relative_bound"]),
+            note=f"{len(oracle['products'])} products",
+        )
+    ]
+
+
+def largest_error(expected: Sequence[Mapping[str, str]], computed: Sequence[Mapping[str, str]]) -> Decimal:
+    """Largest relative error; an example that was not computed is a KeyError, not a pass."""
+    found = {(row["installation_id"], row["cn_code"]): row for row in computed}
+    return max(
+        abs(Decimal(found[each["installation_id"], each["cn_code"]][name]) / Decimal(each[name]) - 1)
+        for each in expected
+        for name in NUMBERS
+    )

@@ -1,0 +1,1 @@
+"""Load on the trade API: an open arrival model, and the gate that its service class sets."""

@@ -1,0 +1,150 @@
+"""What the member tells the hub about its site: gathered here, signed, and written only when it changed."""
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from commonweal import __version__
+from commonweal.kinds.member import Site
+from commonweal.kinds.meta import Resources
+from commonweal.membership import member_namespace, sign_site
+from operators.agent.mirror import Mirror
+from operators.agent.rollout import APPS_NAMESPACE, FIELD_MANAGER, MANAGED_BY
+from operators.agent.settings import Settings
+from operators.kube import CONFIG_MAPS, NODES, ApiResource, Json, Kube, KubeError, NotFound
+
+log = logging.getLogger(__name__)
+
+GATEWAY_CONFIG_MAP = "gateway-site"
+GATEWAY_CERTIFICATE = "certificate.pem"
+QUOTA = "pledge"
+QUOTAS = ApiResource("v1", "ResourceQuota", "resourcequotas")
+GPU = "nvidia.com/gpu"
+LOOK_EVERY_S = 15.0
+
+_SUFFIXES = {
+    "n": (1, 10**9), "u": (1, 10**6), "m": (1, 1000), "": (1, 1), "k": (1000, 1), "M": (10**6, 1), "G": (10**9, 1),
+    "T": (10**12, 1), "P": (10**15, 1), "E": (10**18, 1), "Ki": (2**10, 1), "Mi": (2**20, 1), "Gi": (2**30, 1),
+    "Ti": (2**40, 1), "Pi": (2**50, 1), "Ei": (2**60, 1),
+}  # fmt: skip
+_QUANTITY = re.compile(r"^(\d+)(?:\.(\d+))?(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")
+
+
+def quantity(text: str, *, per_unit: int = 1) -> int:
+    """A Kubernetes quantity in whole units of 1/`per_unit`, rounded down: what is not whole cannot be promised.
+
+    Raises:
+        ValueError: the text is no quantity.
+    """
+    match = _QUANTITY.match(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a Kubernetes quantity; write it as 500m or 2Gi")
+    fraction = match[2] or ""
+    numerator, denominator = _SUFFIXES[match[3] or ""]
+    scale: int = denominator * 10 ** len(fraction)
+    return int(match[1] + fraction) * numerator * per_unit // scale
+
+
+def resources(amounts: Json) -> Resources:
+    """A resource list, as nodes and quotas write it, in our units; what it does not name is 0."""
+
+    def amount(name: str, per_unit: int = 1) -> int:
+        return quantity(str(amounts.get(name, amounts.get(f"requests.{name}", "0"))), per_unit=per_unit)
+
+    return Resources(cpu_millis=amount("cpu", 1000), memory_mib=amount("memory") // 2**20, gpus=amount(GPU))
+
+
+def allocatable(nodes: Iterable[Json], quota: Json | None) -> Resources:
+    """What the pool may use: all of the nodes that take pods, and never more than the quota of the pool's namespace."""
+    open_nodes = [
+        resources(node["status"].get("allocatable", {}))
+        for node in nodes
+        if not node.get("spec", {}).get("unschedulable") and _is_ready(node)
+    ]
+    hard = (quota or {}).get("spec", {}).get("hard", {})
+    limit = resources(hard)
+
+    def bounded(name: str, names: tuple[str, ...]) -> int:
+        total: int = sum(getattr(node, name) for node in open_nodes)
+        bound: int = getattr(limit, name)
+        return min(total, bound) if any(key in hard for key in names) else total
+
+    return Resources(
+        cpu_millis=bounded("cpu_millis", ("cpu", "requests.cpu")),
+        memory_mib=bounded("memory_mib", ("memory", "requests.memory")),
+        gpus=bounded("gpus", (GPU, f"requests.{GPU}")),
+    )
+
+
+def _is_ready(node: Json) -> bool:
+    conditions = node["status"].get("conditions", ())
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteReporter:
+    """Writes ConfigMap `site` into the member's namespace on the hub."""
+
+    settings: Settings
+    identity: Ed25519PrivateKey
+    mirror: Mirror
+    hub: Kube
+
+    async def run(self) -> None:
+        """Report at once, and again whenever something changed; errors are logged and tried again."""
+        reported: Json = {}
+        while True:
+            try:
+                body = self._body(await self._gather())
+                if body != reported:
+                    await self.hub.apply(CONFIG_MAPS, body, field_manager=FIELD_MANAGER)
+                    reported = body
+                    log.info("reported the site")
+            except KubeError as error:
+                log.warning("cannot report the site: %s", error.message)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _gather(self) -> Site:
+        kube = self.mirror.kube
+        issuer = (await kube.request("GET", "/.well-known/openid-configuration"))["issuer"]
+        jwks = await kube.request("GET", "/openid/v1/jwks")
+        nodes = await kube.list(NODES)
+        gateway = (self.mirror.config_map(GATEWAY_CONFIG_MAP) or {}).get("data", {})
+        values: dict[str, Any] = {
+            "gateway_url": self.settings.gateway_url,
+            "gateway_certificate_pem": gateway.get(GATEWAY_CERTIFICATE),
+            "issuer": issuer,
+            "jwks": json.dumps(jwks, sort_keys=True, separators=(",", ":")),
+            "engine": self.settings.engine,
+            "node_address": self.settings.node_address,
+            "allocatable": allocatable(nodes.items, await self._quota()),
+            "agent_version": __version__,
+            "kubernetes_version": (await kube.request("GET", "/version"))["gitVersion"],
+        }
+        return Site(**values)
+
+    async def _quota(self) -> Json | None:
+        try:
+            return await self.mirror.kube.get(QUOTAS, QUOTA, APPS_NAMESPACE)
+        except NotFound:
+            return None
+
+    def _body(self, site: Site) -> Json:
+        member = self.settings.member
+        text, signature = sign_site(self.identity, member=member, site=site)
+        return {
+            "apiVersion": CONFIG_MAPS.api_version,
+            "kind": CONFIG_MAPS.kind,
+            "metadata": {
+                "name": "site",
+                "namespace": member_namespace(member),
+                "labels": {MANAGED_BY: "commonweal"},
+            },
+            "data": {"site.json": text, "site.json.sig": signature},
+        }

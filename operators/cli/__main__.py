@@ -1,0 +1,5 @@
+"""`python -m operators.cli`."""
+
+from operators.cli.main import app
+
+app()

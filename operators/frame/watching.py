@@ -1,0 +1,147 @@
+"""Kopf as the ear: it lists and watches and recovers; every event goes into the store and nowhere else.
+
+Kopf's own handling (annotations, finalizers, progress, events) is switched off. Its caches notice no deletion that
+happened while it was disconnected, so the runtime lists again from time to time.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import kopf
+
+from operators.frame.controller import Watch
+from operators.frame.store import Store
+from operators.kube import ApiResource, Json, Kube
+
+TASK = "commonweal"  # how the names of our own tasks begin
+
+
+class _NoDiff(kopf.DiffBaseStorage):
+    """Kopf compares nothing for us; its default would copy every body twice an event."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Any = None) -> Any:  # noqa: ANN401, ARG002 - kopf's signature
+        return {}
+
+    def fetch(self, *, body: kopf.Body) -> Any:  # noqa: ANN401, ARG002 - kopf's signature
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: Any) -> None:  # noqa: ANN401 - kopf's signature
+        """Keep nothing."""
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """We keep no progress on objects: every reconcile starts from what is there."""
+
+    def fetch(self, *, key: Any, body: kopf.Body) -> None:  # noqa: ANN401, ARG002 - kopf's signature
+        return None
+
+    def store(self, *, key: Any, record: Any, body: kopf.Body, patch: kopf.Patch) -> None:  # noqa: ANN401
+        """Keep nothing."""
+
+    def purge(self, *, key: Any, body: kopf.Body, patch: kopf.Patch) -> None:  # noqa: ANN401 - kopf's signature
+        """Keep nothing."""
+
+    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: str | None) -> None:
+        """Keep nothing."""
+
+    def clear(self, *, essence: Any) -> Any:  # noqa: ANN401 - kopf's signature
+        return essence
+
+
+def selectors(watches: Iterable[Watch]) -> dict[ApiResource, str]:
+    """Each watched kind once, with its label selector.
+
+    Raises:
+        ValueError: two controllers want different selections of one kind; the store can hold only one.
+    """
+    chosen: dict[ApiResource, str] = {}
+    for watch in watches:
+        if chosen.setdefault(watch.resource, watch.labels) != watch.labels:
+            raise ValueError(f"{watch.resource.kind} is watched with two label selectors; use one")
+    return chosen
+
+
+def _settings(chosen: dict[ApiResource, str]) -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    settings.persistence.diffbase_storage = _NoDiff()
+    settings.persistence.progress_storage = _NoProgress()
+    settings.persistence.consistency_timeout = 0
+    settings.queueing.idle_timeout = 0.5  # a worker is a task an object; 5 s would keep 5,000 alive
+    settings.watching.reconnect_backoff = 0.2
+    settings.networking.request_timeout = 30
+    for resource, labels in chosen.items():
+        if labels:
+            settings.watching.label_selectors[kopf_selector(resource)] = labels
+    return settings
+
+
+def kopf_selector(resource: ApiResource) -> tuple[str, str, str]:
+    """A kind as Kopf names it."""
+    return resource.group, resource.version, resource.plural
+
+
+class _Ours(set[Any]):
+    """Tasks that Kopf must leave alone when it stops: it takes every task younger than itself for its own."""
+
+    def __contains__(self, task: object) -> bool:
+        return super().__contains__(task) or (isinstance(task, asyncio.Task) and task.get_name().startswith(TASK))
+
+
+async def watch(
+    kube: Kube,
+    chosen: dict[ApiResource, str],
+    namespaces: tuple[str, ...],
+    store: Store,
+    *,
+    relisting: Callable[[], None],
+    started: Callable[[], None],
+) -> None:
+    """Feed the store until cancelled.
+
+    `relisting` is called when Kopf lists a kind again, having lost its place; `started` once Kopf has installed its
+    signal handlers.
+    """
+    registry = kopf.OperatorRegistry()
+    listed: dict[ApiResource, set[str]] = {resource: set() for resource in chosen}
+
+    async def hear(event: Json, resource: kopf.Resource, **_: object) -> None:
+        known = by_plural[resource.group, resource.plural]
+        if event["type"] == "DELETED":
+            store.remove(known, event["object"])
+        else:
+            store.put(known, event["object"])
+        if event["type"] is None:
+            uid = event["object"]["metadata"]["uid"]
+            if uid in listed[known]:
+                listed[known].clear()
+                relisting()
+            listed[known].add(uid)
+
+    by_plural = {(resource.group, resource.plural): resource for resource in chosen}
+    for resource in chosen:
+        selector = kopf_selector(resource)
+        kopf.on.event(*selector, registry=registry, id=f"hear-{resource.plural}")(cast("Any", hear))
+    kopf.on.login(registry=registry)(_login(kube))
+    ours = _Ours(asyncio.all_tasks())
+    where: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
+    tasks = await kopf.spawn_tasks(registry=registry, settings=_settings(chosen), standalone=True, **where)
+    started()
+    await kopf.run_tasks(tasks, ignored=ours)
+
+
+def _login(kube: Kube) -> Any:  # noqa: ANN401 - kopf's type of a handler is private
+    async def login(**_: object) -> kopf.ConnectionInfo:
+        known = await kube.credentials()
+        return kopf.ConnectionInfo(
+            server=known.server,
+            ca_path=known.ca_path,
+            certificate_path=known.certificate_path,
+            private_key_path=known.key_path,
+            token=known.token,
+        )
+
+    return login

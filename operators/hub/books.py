@@ -1,0 +1,235 @@
+"""The hub's durable books: the append-only log, accepted readings, postings and statements, in one SQLite file.
+
+One transaction holds a record and everything that follows from it, so a crash leaves either all or nothing. What is
+written is never changed; triggers refuse it. The rules are elsewhere (commonweal.metering, ledger, equity).
+"""
+
+import base64
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from commonweal.kinds.equity_statement import EquityStatementSpec, LogPosition
+from commonweal.ledger import Post, Transfer, transfers_of
+from commonweal.metering import Reading
+from commonweal.transparency import Frontier, canonical_json, leaf_hash
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS log (
+    position INTEGER PRIMARY KEY, leaf BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS readings (
+    meter TEXT NOT NULL, sequence INTEGER NOT NULL, member TEXT NOT NULL, payload BLOB NOT NULL,
+    signature BLOB NOT NULL, position INTEGER NOT NULL REFERENCES log, PRIMARY KEY (meter, sequence)
+) STRICT;
+CREATE TABLE IF NOT EXISTS statements (
+    name TEXT PRIMARY KEY, period_end TEXT NOT NULL, spec TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS settled (
+    meter TEXT NOT NULL, sequence INTEGER NOT NULL, statement TEXT NOT NULL REFERENCES statements,
+    PRIMARY KEY (meter, sequence)
+) STRICT;
+CREATE TABLE IF NOT EXISTS postings (
+    id TEXT PRIMARY KEY, debit TEXT NOT NULL, credit TEXT NOT NULL, unit TEXT NOT NULL, amount INTEGER NOT NULL,
+    period_start TEXT NOT NULL, evidence_sha256 TEXT NOT NULL, statement TEXT NOT NULL REFERENCES statements
+) STRICT;
+CREATE TABLE IF NOT EXISTS complaints (
+    member TEXT NOT NULL, meter TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (member, meter)
+) STRICT;
+"""
+PERMANENT = ("log", "readings", "statements", "settled", "postings")
+
+
+class BooksError(OSError):
+    """The books cannot be kept; the message names the file and the remedy. Without them nothing is credited."""
+
+
+@dataclass(eq=False)
+class Books:
+    """The open file. Calls are short and synchronous: each waits for the disk, because a record is not one before."""
+
+    path: Path
+    connection: sqlite3.Connection
+    frontier: Frontier
+
+    @classmethod
+    def open(cls, folder: Path) -> "Books":
+        """Open the books in a folder, made if it is missing.
+
+        Raises:
+            BooksError: no disk, no right, or not our file.
+        """
+        path = folder / "books.sqlite3"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(path, isolation_level=None)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(SCHEMA + "".join(map(_refuse_changes, PERMANENT)))
+            leaves = connection.execute("SELECT leaf FROM log ORDER BY position")
+            frontier = Frontier().extended([leaf_hash(leaf) for (leaf,) in leaves])
+        except (OSError, sqlite3.Error) as error:
+            raise BooksError(f"{path}: {error}; give --state-dir a folder that is ours and has room") from error
+        return cls(path, connection, frontier)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()
+
+    # -- readings -----------------------------------------------------------------------------------------------
+
+    def last_reading(self, meter: str) -> Reading | None:
+        """The last accepted reading of a meter."""
+        query = "SELECT payload FROM readings WHERE meter = ? ORDER BY sequence DESC LIMIT 1"
+        row = self.connection.execute(query, (meter,)).fetchone()
+        return Reading.model_validate_json(row[0]) if row else None
+
+    def holds(self, meter: str, sequence: int, payload: bytes) -> bool:
+        """Whether exactly this reading was accepted before."""
+        query = "SELECT payload = ? FROM readings WHERE meter = ? AND sequence = ?"
+        row = self.connection.execute(query, (payload, meter, sequence)).fetchone()
+        return bool(row and row[0])
+
+    def accept(self, reading: Reading, signature: bytes) -> None:
+        """Record a verified reading; a second time changes nothing."""
+        payload = reading.payload()
+        if self.holds(reading.meter, reading.sequence, payload):
+            return
+        leaf = {"payload": payload.decode(), "signature": base64.b64encode(signature).decode(), "type": "reading"}
+        with _Transaction(self) as transaction:
+            position = transaction.append(canonical_json(leaf))
+            row = (reading.meter, reading.sequence, reading.member, payload, signature, position)
+            self.connection.execute("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?)", row)
+            self.connection.execute(
+                "DELETE FROM complaints WHERE member = ? AND meter = ?", (reading.member, reading.meter)
+            )
+
+    def refuse(self, member: str, source: str, message: str, payload: bytes) -> bool:
+        """Record that a reading was refused, and why; True if that is a new complaint."""
+        leaf = {"member": member, "message": message, "payload": payload.decode(errors="replace"), "type": "refusal"}
+        with _Transaction(self) as transaction:
+            transaction.append(canonical_json(leaf))
+            return self.complain(member, source, message)
+
+    def complain(self, member: str, source: str, message: str) -> bool:
+        """Keep what is wrong with a meter until its next good reading; True if it was not known."""
+        known = "SELECT 1 FROM complaints WHERE member = ? AND meter = ? AND message = ?"
+        row = (member, source, message)
+        if self.connection.execute(known, row).fetchone():
+            return False
+        self.connection.execute("INSERT OR REPLACE INTO complaints VALUES (?, ?, ?)", row)
+        return True
+
+    def complaint(self, member: str) -> str:
+        """What is wrong with one of a member's meters now; empty if nothing is."""
+        query = "SELECT message FROM complaints WHERE member = ? ORDER BY meter LIMIT 1"
+        row = self.connection.execute(query, (member,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def unsettled(self) -> tuple[Reading, ...]:
+        """Accepted readings that no statement has credited yet, oldest first."""
+        query = """
+            SELECT payload FROM readings LEFT JOIN settled USING (meter, sequence)
+            WHERE settled.statement IS NULL ORDER BY position
+        """
+        return tuple(Reading.model_validate_json(payload) for (payload,) in self.connection.execute(query))
+
+    # -- statements ---------------------------------------------------------------------------------------------
+
+    def settle(
+        self, name: str, spec: EquityStatementSpec, readings: Iterable[Reading], record: bytes
+    ) -> EquityStatementSpec:
+        """Post what readings moved, log the statement's record, and keep the statement with the log's new position."""
+        readings = tuple(readings)
+        with _Transaction(self) as transaction:
+            moved = [transfer for reading in readings for transfer in transfers_of(reading)]
+            for transfer in moved:
+                transaction.append(transfer.record())
+                transaction.append(Post(transfer.id).record())
+            transaction.append(record)
+            final = spec.model_copy(update={"log": transaction.position()})
+            row = (name, spec.period_end.isoformat(), final.model_dump_json(by_alias=True))
+            self.connection.execute("INSERT INTO statements VALUES (?, ?, ?)", row)
+            pairs = [(reading.meter, reading.sequence, name) for reading in readings]
+            self.connection.executemany("INSERT INTO settled VALUES (?, ?, ?)", pairs)
+            self.connection.executemany(
+                "INSERT INTO postings VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [_posting(one, name) for one in moved]
+            )
+        return final
+
+    def statement(self, name: str) -> EquityStatementSpec | None:
+        """A statement as it was made."""
+        row = self.connection.execute("SELECT spec FROM statements WHERE name = ?", (name,)).fetchone()
+        return EquityStatementSpec.model_validate_json(row[0]) if row else None
+
+    def last_statement(self) -> tuple[str, EquityStatementSpec] | None:
+        """The newest statement and its name."""
+        row = self.connection.execute("SELECT name, spec FROM statements ORDER BY period_end DESC LIMIT 1").fetchone()
+        return (str(row[0]), EquityStatementSpec.model_validate_json(row[1])) if row else None
+
+    def settled_in(self, statement: str) -> tuple[Reading, ...]:
+        """The readings that a statement credited."""
+        query = (
+            "SELECT payload FROM readings JOIN settled USING (meter, sequence) WHERE statement = ? ORDER BY position"
+        )
+        return tuple(
+            Reading.model_validate_json(payload) for (payload,) in self.connection.execute(query, (statement,))
+        )
+
+    def position(self) -> LogPosition:
+        """Where the log stands."""
+        return _position(self.frontier)
+
+
+class _Transaction:
+    """All or nothing, for the file and for the frontier in memory."""
+
+    def __init__(self, books: Books) -> None:
+        self.books = books
+        self.frontier = books.frontier
+
+    def __enter__(self) -> "_Transaction":
+        self.books.connection.execute("BEGIN IMMEDIATE")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.books.connection.execute("ROLLBACK")
+            return
+        self.books.connection.execute("COMMIT")
+        self.books.frontier = self.frontier
+
+    def append(self, leaf: bytes) -> int:
+        position = self.frontier.size
+        self.books.connection.execute("INSERT INTO log VALUES (?, ?)", (position, leaf))
+        self.frontier = self.frontier.appended(leaf_hash(leaf))
+        return position
+
+    def position(self) -> LogPosition:
+        return _position(self.frontier)
+
+
+def _position(frontier: Frontier) -> LogPosition:
+    return LogPosition(tree_size=frontier.size, root_sha256=frontier.root().hex())
+
+
+def _refuse_changes(table: str) -> str:
+    return "".join(
+        f"CREATE TRIGGER IF NOT EXISTS {table}_{verb.lower()} BEFORE {verb} ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;"
+        for verb in ("UPDATE", "DELETE")
+    )
+
+
+def _posting(transfer: Transfer, statement: str) -> tuple[str | int, ...]:
+    period = _instant(transfer.period_start)
+    return (
+        transfer.id, transfer.debit, transfer.credit, transfer.unit.value, transfer.amount, period,
+        transfer.evidence_sha256, statement,
+    )  # fmt: skip
+
+
+def _instant(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

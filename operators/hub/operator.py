@@ -1,0 +1,73 @@
+"""Puts the hub operator together: one store, every controller, the books and the front door."""
+
+from typing import Any
+
+from operators.frame import Controller, Operator, Settings, Store
+from operators.frame.leader import Lease
+from operators.hub.books import Books
+from operators.hub.consortium import ConsortiumController
+from operators.hub.front_door import FrontDoor, FrontDoorController
+from operators.hub.join import JoinController
+from operators.hub.member import MemberController
+from operators.hub.periods import PeriodController, StatementController
+from operators.hub.pilots import PilotController
+from operators.hub.pledges import PledgeController
+from operators.hub.readings import ReadingController
+from operators.hub.resources import SYSTEM_NAMESPACE
+from operators.hub.settings import HubSettings
+from operators.hub.trusts import GrantController, TrustController
+from operators.kube import Kube
+
+LEASE = "hub-operator"
+
+
+def controllers(store: Store, books: Books, front: FrontDoor) -> tuple[Controller[Any], ...]:
+    """Every controller of the hub, over one store."""
+    return (
+        ConsortiumController(),
+        JoinController(store),
+        MemberController(store),
+        PledgeController(store, books),
+        TrustController(store),
+        GrantController(store),
+        PilotController(store, books, front),
+        ReadingController(store, books),
+        PeriodController(store, books),
+        StatementController(books),
+        FrontDoorController(front),
+    )
+
+
+async def connect(settings: HubSettings) -> Kube:
+    """The hub's API server, by kubeconfig or from inside the cluster."""
+    return await (Kube.from_kubeconfig(settings.kubeconfig) if settings.kubeconfig else Kube.in_cluster())
+
+
+def assemble(settings: HubSettings, kube: Kube, lease_kube: Kube, books: Books) -> Operator:
+    """The operator, not yet running."""
+    front = FrontDoor(
+        folder=settings.state_dir / "frontdoor",
+        host=settings.front_door_host,
+        first_port=settings.front_door_first_port,
+    )
+    if not front.configuration.exists():
+        front.write(front.empty())
+    store = Store()
+    lease = Lease(namespace=SYSTEM_NAMESPACE, name=LEASE, identity=settings.identity)
+    run = Settings(lease=lease, health_host=settings.health_host, health_port=settings.health_port)
+    return Operator(controllers(store, books, front), kube, run, lease_kube=lease_kube, store=store)
+
+
+async def run(settings: HubSettings) -> None:
+    """Run until told to stop.
+
+    Raises:
+        BooksError: --state-dir cannot hold the books.
+        OSError: the health port is in use.
+    """
+    books = Books.open(settings.state_dir)
+    try:
+        async with await connect(settings) as kube, await connect(settings) as lease_kube:
+            await assemble(settings, kube, lease_kube, books).run()
+    finally:
+        books.close()

@@ -1,0 +1,164 @@
+"""The order of things: no line, no rows; and whoever loses a grant while the engine runs gets nothing."""
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from data_trusts.audit import AuditError, AuditLog
+from data_trusts.engines import DeadlineError, EngineError, EngineRows
+from data_trusts.gateway.policies import MAX_SILENCE, PolicyBook
+from data_trusts.gateway.service import Answer, Question, QuestionService, Refused
+from data_trusts.gateway.tokens import Caller
+from data_trusts.queries import Dialect
+from tests.unit.grants.samples import NOON, PURPOSE, grant, policy
+
+CALLER = Caller(beneficiary="steel-pilot", member="ca")
+QUESTION = Question(
+    trust="trade", dataset="customs_rows", purpose=PURPOSE, grant="steel", sql="SELECT count(*) FROM customs_rows"
+)
+
+
+class ScriptedEngine:
+    """An engine that does what a test says while a question runs."""
+
+    dialect = Dialect.DUCKDB
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.rows: list[list[object]] = [[5, 5]]
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def ready(self) -> bool:
+        return True
+
+    def run(self, sql: str, deadline_s: float) -> EngineRows:
+        assert sql
+        assert deadline_s > 0
+        self.runs += 1
+        self.meanwhile()
+        return EngineRows(columns=("0$", "1$"), rows=self.rows)
+
+
+class Desk:
+    """A service with all that it stands on."""
+
+    def __init__(self, path: Path) -> None:
+        self.now = NOON
+        self.path = path
+        self.engine = ScriptedEngine()
+        self.book = PolicyBook("ca")
+        self.book.replace({"policy-trade": policy("ca").render()}, NOON)
+        self.audit = AuditLog(path, NOON)
+        self.service = QuestionService(
+            member="ca", book=self.book, engine=self.engine, audit=self.audit, clock=self.clock
+        )
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def kinds(self) -> list[str]:
+        return [part.split('"')[0] for part in self.path.read_text().split('"kind":"')[1:]]
+
+    def revoke(self) -> None:
+        self.book.replace({"policy-trade": policy("ca", grant({"revoked": True})).render()}, self.now)
+
+    def ask(self) -> Answer | Refused:
+        return self.service.answer(CALLER, QUESTION)
+
+    def refused(self) -> str:
+        answer = self.ask()
+        assert isinstance(answer, Refused)
+        return answer.refusal.rule
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path / "audit.jsonl")
+    yield made
+    made.audit.close()
+
+
+def test_the_line_is_there_before_the_engine_runs(desk: Desk) -> None:
+    seen: list[list[str]] = []
+    desk.engine.meanwhile = lambda: seen.append(desk.kinds())
+    answer = desk.ask()
+    assert isinstance(answer, Answer)
+    assert (answer.rows, answer.group_rows, answer.audit_position) == ([[5, 5]], (5,), 1)
+    assert seen == [["asked"]]
+    assert desk.kinds() == ["asked", "answered"]
+
+
+def test_when_the_log_takes_no_line_nothing_runs(desk: Desk) -> None:
+    desk.audit.close()
+    with pytest.raises(AuditError):
+        desk.ask()
+    assert desk.engine.runs == 0
+
+
+def test_when_the_outcome_cannot_be_written_no_rows_leave(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    desk.engine.meanwhile = lambda: monkeypatch.setattr(os, "fdatasync", full_disk)
+    with pytest.raises(AuditError, match="No space left"):
+        desk.ask()
+    monkeypatch.undo()
+    assert desk.engine.runs == 1
+    assert desk.kinds() == ["asked"], "the line of which nobody knows whether it is on disk was taken back"
+    with pytest.raises(AuditError):
+        desk.ask()
+    assert desk.engine.runs == 1
+
+
+def test_whoever_is_revoked_while_the_engine_runs_gets_nothing(desk: Desk) -> None:
+    desk.engine.meanwhile = desk.revoke
+    assert desk.refused() == "UnknownGrant"
+    assert desk.kinds() == ["asked", "refused"]
+
+
+def test_a_grant_that_ends_while_the_engine_runs_releases_nothing(desk: Desk) -> None:
+    def a_month_passes() -> None:
+        desk.now += timedelta(days=30)
+        desk.book.replace({"policy-trade": policy("ca").render()}, desk.now)
+
+    desk.engine.meanwhile = a_month_passes
+    assert desk.refused() == "Expired"
+
+
+def test_a_silent_policy_source_allows_nothing(desk: Desk) -> None:
+    desk.now += MAX_SILENCE
+    assert isinstance(desk.ask(), Answer)
+    desk.now += timedelta(seconds=1)
+    assert desk.refused() == "NoPolicy"
+
+
+def test_more_rows_than_may_leave_are_refused_whole(desk: Desk) -> None:
+    desk.engine.rows = [[5, 5]] * 10_001
+    assert desk.refused() == "TooManyRows"
+
+
+def test_a_failure_of_the_engine_is_remembered_with_its_words(desk: Desk) -> None:
+    def fail() -> None:
+        raise DeadlineError("stopped after 30 s")
+
+    desk.engine.meanwhile = fail
+    with pytest.raises(DeadlineError):
+        desk.ask()
+    assert desk.kinds() == ["asked", "failed"]
+    assert "stopped after 30 s" in desk.path.read_text()
+
+
+def test_a_number_that_is_not_finite_does_not_leave(desk: Desk) -> None:
+    desk.engine.rows = [[float("inf"), 5]]
+    with pytest.raises(EngineError, match="not finite"):
+        desk.ask()
+    assert desk.kinds() == ["asked", "failed"]
+
+
+def test_two_policies_for_one_trust_are_none(desk: Desk) -> None:
+    desk.book.replace({"policy-trade": policy("ca").render(), "policy-trade-2": policy("ca").render()}, NOON)
+    assert desk.refused() == "NoPolicy"
+    assert len(desk.book.current(NOON).problems) == 2

@@ -1,0 +1,105 @@
+"""The fences of admission.yaml hold without any operator: who may accept, join under a name, approve, report."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import yaml
+
+from operators.hub.resources import DATA_GRANTS, MEMBERS
+from operators.kube import CONFIG_MAPS, Forbidden, Invalid, Json, Kube
+from tests.integration.hub.world import EXAMPLES, Agent, Hub, eventually, manifest
+
+GRANT: Json = yaml.safe_load((EXAMPLES / "40-grant.yaml").read_text())
+
+
+@pytest.fixture
+async def agents(hub: Hub) -> AsyncIterator[dict[str, Agent]]:
+    """Two members that joined while an operator ran; none runs any more."""
+    async with hub.operator():
+        made = {name: await hub.joined(name, name.upper()) for name in ("ca", "kr")}
+        await hub.example("30-trust.yaml")
+    yield made
+
+
+def connection(agent: Agent) -> Kube:
+    assert agent.kube is not None
+    return agent.kube
+
+
+async def test_an_invitation_cannot_accept_itself(hub: Hub) -> None:
+    invitation = await hub.invite("ke")
+    agent = Agent(hub, "ke", "KE")
+    async with await agent.connect({"token": invitation.token}) as invited:
+        spec = {"displayName": "Kenya", "country": "KE", "identityKey": "A" * 43 + "=", "hubAccepts": True}
+
+        async def refused() -> str | None:
+            try:
+                await invited.create(MEMBERS, manifest("Member", "ke", spec))
+            except Forbidden as error:
+                return error.message
+            await hub.admin.delete(MEMBERS, "ke")  # the API server takes a moment to learn a policy
+            return None
+
+        assert "only a hub administrator accepts a member" in await eventually(refused)
+
+
+async def test_an_invitation_is_for_one_name(hub: Hub) -> None:
+    invitation = await hub.invite("ke")
+    agent = Agent(hub, "ke", "KE")
+    async with await agent.connect({"token": invitation.token}) as invited:
+        spec = {"displayName": "Kenya", "country": "KE", "identityKey": "A" * 43 + "="}
+        with pytest.raises(Forbidden, match="this invitation is not for tz"):
+            await invited.create(MEMBERS, manifest("Member", "tz", spec))
+
+
+async def test_an_identity_cannot_be_changed(hub: Hub, agents: dict[str, Agent]) -> None:
+    assert agents
+    with pytest.raises(Invalid, match="a new identity joins under a new name"):
+        await hub.admin.patch(MEMBERS, "ca", {"spec": {"identityKey": "A" * 43 + "="}})
+
+
+async def test_a_trustee_approves_for_itself_only(hub: Hub, agents: dict[str, Agent]) -> None:
+    await hub.apply(GRANT | {"spec": GRANT["spec"] | {"approvals": []}})
+    ca = connection(agents["ca"])
+    with pytest.raises(Forbidden, match="only the trustee itself"):
+        await ca.patch(DATA_GRANTS, "trade-emissions", {"spec": {"approvals": [{"trustee": "kr"}]}})
+    await ca.patch(DATA_GRANTS, "trade-emissions", {"spec": {"approvals": [{"trustee": "ca"}]}})
+    kr = connection(agents["kr"])
+    with pytest.raises(Forbidden, match="only the trustee itself"):
+        await kr.patch(DATA_GRANTS, "trade-emissions", {"spec": {"approvals": [{"trustee": "kr"}]}})
+    both = [{"trustee": "ca"}, {"trustee": "kr"}]
+    await kr.patch(DATA_GRANTS, "trade-emissions", {"spec": {"approvals": both}})
+    with pytest.raises(Forbidden, match="cannot be moved"):
+        await kr.patch(DATA_GRANTS, "trade-emissions", {"spec": {"expiresAt": "2031-01-01T00:00:00Z"}})
+
+
+async def test_an_agent_reports_its_site_and_readings_only(hub: Hub, agents: dict[str, Agent]) -> None:
+    assert hub
+    agent = agents["ca"]
+    body = manifest("ConfigMap", "anything", None, namespace=agent.namespace, api_version="v1")
+    with pytest.raises(Forbidden, match="site and its readings only"):
+        await connection(agent).create(CONFIG_MAPS, body, agent.namespace)
+
+
+async def test_rights_survive_no_operator_and_reach_no_further(hub: Hub, agents: dict[str, Agent]) -> None:
+    """What an agent can do, asked of the API server itself."""
+    assert hub
+    agent = agents["ca"]
+    found = []
+    for namespace in (agent.namespace, agents["kr"].namespace, "commonweal-system", "default"):
+        review: Json = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview"}
+        review["spec"] = {"namespace": namespace}
+        path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+        answer = await connection(agent).request("POST", path, body=review)
+        rules = answer["status"]["resourceRules"]
+        groups = {"commonweal.dev", "certificates.k8s.io", "coordination.k8s.io", ""}
+        ours = [rule for rule in rules if groups & set(rule["apiGroups"])]
+        kinds = {kind for rule in ours for kind in rule["resources"]}
+        found.append(sorted(kinds))
+        assert not any("*" in rule["verbs"] + rule["resources"] for rule in ours)
+    cluster_wide = [
+        "certificatesigningrequests", "consortiums", "datagrants", "datatrusts", "equitystatements", "members",
+        "pilotapps",
+    ]  # fmt: skip
+    own = sorted([*cluster_wide, "assignments", "assignments/status", "configmaps", "leases", "pooledclusters"])
+    assert found == [own, cluster_wide, cluster_wide, cluster_wide]

@@ -1,0 +1,69 @@
+"""What the member says it has: quantities in whole units, and never more than the pool's quota."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commonweal.kinds.meta import Resources
+from operators.agent.settings import SettingsError, read_settings
+from operators.agent.site import allocatable, quantity
+from operators.kube import Json
+
+
+@pytest.mark.parametrize(
+    ("text", "per_unit", "whole"),
+    [
+        ("2", 1000, 2000),
+        ("500m", 1000, 500),
+        ("1.5", 1000, 1500),
+        ("1500u", 1000, 1),
+        ("2Gi", 1, 2 * 2**30),
+        ("1.5Ki", 1, 1536),
+        ("3k", 1, 3000),
+        ("999m", 1, 0),
+    ],
+)
+def test_a_quantity_is_rounded_down_to_whole_units(text: str, per_unit: int, whole: int) -> None:
+    assert quantity(text, per_unit=per_unit) == whole
+
+
+@pytest.mark.parametrize("text", ["", "x", "1 Gi", "-1", "1e3x", "0x10"])
+def test_what_is_no_quantity_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a Kubernetes quantity"):
+        quantity(text)
+
+
+@given(millis=st.integers(0, 10**9))
+def test_millicores_read_back(millis: int) -> None:
+    assert quantity(f"{millis}m", per_unit=1000) == millis
+
+
+def node(
+    cpu: str = "0", memory: str = "0", gpus: str = "0", *, ready: bool = True, unschedulable: bool = False
+) -> Json:
+    amounts = {"cpu": cpu, "memory": memory, "nvidia.com/gpu": gpus}
+    status: Json = {"allocatable": amounts, "conditions": [{"type": "Ready", "status": str(ready)}]}
+    return {"spec": {"unschedulable": unschedulable}, "status": status}
+
+
+def test_capacity_is_the_sum_of_the_nodes_that_take_pods() -> None:
+    nodes = [
+        node(cpu="2", memory="4Gi"),
+        node(cpu="1500m", memory="1Gi"),
+        node(cpu="64", memory="1Gi", ready=False),
+        node(cpu="64", memory="1Gi", unschedulable=True),
+    ]
+    assert allocatable(nodes, None) == Resources(cpu_millis=3500, memory_mib=5120, gpus=0)
+
+
+def test_capacity_is_never_more_than_the_quota() -> None:
+    hard = {"requests.cpu": "1", "requests.memory": "512Mi", "requests.nvidia.com/gpu": "0"}
+    nodes = [node(cpu="2", memory="4Gi"), node(gpus="8")]
+    assert allocatable(nodes, {"spec": {"hard": hard}}) == Resources(cpu_millis=1000, memory_mib=512, gpus=0)
+
+
+def test_settings_name_every_variable_that_is_missing_or_wrong() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings({"COMMONWEAL_MEMBER": "Not A Name", "COMMONWEAL_COUNTRY": ""})
+    for name in ("COMMONWEAL_MEMBER", "COMMONWEAL_COUNTRY", "COMMONWEAL_NODE_ADDRESS", "COMMONWEAL_DISPLAY_NAME"):
+        assert name in str(caught.value)

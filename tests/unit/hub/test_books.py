@@ -1,0 +1,130 @@
+"""The books are all or nothing, append-only, and the same after every restart."""
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from commonweal.kinds.equity_statement import CategoryAmounts, EquityEntry, EquityStatementSpec, LogPosition
+from commonweal.metering import Reading, Scope, payload_sha256
+from commonweal.transparency import leaf_hash, root
+from operators.hub.books import PERMANENT, Books, BooksError
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+NOTHING = CategoryAmounts(compute=0, energy=0, talent=0)
+
+
+def reading(sequence: int = 1, previous: Reading | None = None) -> Reading:
+    start = NOON + timedelta(minutes=sequence)
+    return Reading(
+        member="ca",
+        previous_sha256=payload_sha256(previous.payload()) if previous else "0" * 64,
+        meter="GPU-ca-0000",
+        sequence=sequence,
+        period_start=start,
+        period_end=start + timedelta(minutes=1),
+        energy_mj=5,
+        estimated_mj=0,
+        device_seconds=60,
+        gpu_count=1,
+        scope=Scope.GPU,
+        epoch=1,
+        flags=(),
+        simulated=True,
+    )
+
+
+def spec(minute: int = 0) -> EquityStatementSpec:
+    entry = EquityEntry(
+        member="ca",
+        pledged_gpu_seconds=60,
+        delivered_gpu_seconds=60,
+        used_gpu_seconds=0,
+        self_used_gpu_seconds=0,
+        used_core_seconds=0,
+        energy_mj=5,
+        green_energy_mj=0,
+        talent_seconds=0,
+        credit=NOTHING,
+        stock=NOTHING,
+        equity_bp=10_000,
+    )
+    start = NOON + timedelta(minutes=minute)
+    return EquityStatementSpec(
+        period_start=start,
+        period_end=start + timedelta(minutes=1),
+        charter_sha256="0" * 64,
+        simulated=True,
+        entries=(entry,),
+        log=LogPosition(tree_size=0, root_sha256="0" * 64),
+    )
+
+
+def test_recording_twice_is_recording_once(tmp_path: Path) -> None:
+    books = Books.open(tmp_path)
+    for _ in range(2):
+        books.accept(reading(), b"signature")
+    assert books.position().tree_size == 1
+    assert books.unsettled() == (reading(),)
+    assert books.last_reading("GPU-ca-0000") == reading()
+
+
+def test_a_restart_changes_nothing(tmp_path: Path) -> None:
+    books = Books.open(tmp_path)
+    books.accept(reading(), b"signature")
+    final = books.settle("statement-1", spec(), [reading()], b"record")
+    position = books.position()
+    books.close()
+    again = Books.open(tmp_path)
+    assert again.position() == position == final.log
+    assert again.last_statement() == ("statement-1", final)
+    assert again.settled_in("statement-1") == (reading(),)
+    assert again.unsettled() == ()
+
+
+def test_the_root_is_that_of_the_leaves(tmp_path: Path) -> None:
+    books = Books.open(tmp_path)
+    books.accept(reading(), b"signature")
+    books.settle("statement-1", spec(), [reading()], b"record")
+    leaves = [leaf for (leaf,) in books.connection.execute("SELECT leaf FROM log ORDER BY position")]
+    assert books.position().root_sha256 == root([leaf_hash(leaf) for leaf in leaves]).hex()
+    assert leaves[-1] == b"record"
+
+
+def test_a_failed_transaction_leaves_the_log_as_it_was(tmp_path: Path) -> None:
+    books = Books.open(tmp_path)
+    books.accept(reading(), b"signature")
+    books.settle("statement-1", spec(), [reading()], b"record")
+    before = books.position()
+    with pytest.raises(sqlite3.IntegrityError):
+        books.settle("statement-1", spec(1), [], b"other")
+    assert books.position() == before
+    books.accept(reading(2, reading()), b"signature")
+    assert books.position().tree_size == before.tree_size + 1
+
+
+@pytest.mark.parametrize("table", PERMANENT)
+def test_what_is_written_cannot_be_changed(tmp_path: Path, table: str) -> None:
+    books = Books.open(tmp_path)
+    books.accept(reading(), b"signature")
+    books.settle("statement-1", spec(), [reading()], b"record")
+    column = books.connection.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchone()[0]  # noqa: S608
+    for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET {column} = {column}"):  # noqa: S608
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            books.connection.execute(statement)
+
+
+def test_a_complaint_lasts_until_the_next_good_reading(tmp_path: Path) -> None:
+    books = Books.open(tmp_path)
+    books.refuse("ca", "GPU-ca-0000", "energy_mj: too much", b"{}")
+    assert books.complaint("ca") == "energy_mj: too much"
+    assert books.complaint("kr") == ""
+    books.accept(reading(), b"signature")
+    assert books.complaint("ca") == ""
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BooksError, match="give --state-dir a folder"):
+        Books.open(tmp_path / "file")

@@ -1,0 +1,103 @@
+"""The front door serves exactly what the pilots' statuses say, and no member can write into its configuration."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commonweal.kinds.pilot_app import PilotApp
+from operators.hub.front_door import Door, FrontDoor, door_of, host_and_port, render
+
+FRONT = FrontDoor(folder=Path("unused"), host="127.0.0.1", first_port=18080)
+
+
+def app(**status: object) -> PilotApp:
+    spec = {
+        "description": "d",
+        "sponsor": "ca",
+        "component": {"image": "i:1", "port": 8080},
+        "resources": {},
+        "replicas": 1,
+        "serviceClass": "public",
+    }
+    return PilotApp.read({"kind": "PilotApp", "metadata": {"name": "trade"}, "spec": spec, "status": status})
+
+
+def placement(member: str, *endpoints: str) -> dict[str, object]:
+    return {"member": member, "replicas": 1, "readyReplicas": 1, "endpoints": list(endpoints)}
+
+
+def test_a_door_has_one_server_an_endpoint() -> None:
+    door = door_of(
+        app(
+            address="http://127.0.0.1:18081",
+            placements=[placement("kr", "http://10.0.0.2:30080"), placement("ca", "http://10.0.0.1:30080")],
+        ),
+        FRONT,
+    )
+    assert door == Door(app="trade", port=18081, servers=(("ca-0", "10.0.0.1:30080"), ("kr-0", "10.0.0.2:30080")))
+
+
+@pytest.mark.parametrize("address", [None, "http://elsewhere:18080", "http://127.0.0.1:80", "http://127.0.0.1"])
+def test_an_address_that_is_not_ours_opens_no_door(address: str | None) -> None:
+    assert door_of(app(address=address) if address else app(), FRONT) is None
+
+
+@given(st.text(max_size=80))
+def test_no_endpoint_can_hold_more_than_a_host_and_a_port(text: str) -> None:
+    for url in (text, f"http://{text}", f"http://10.0.0.1:30080{text}", f"http://{text}:30080"):
+        answer = host_and_port(url)
+        assert answer is None or set(answer) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://10.0.0.1:30080", "10.0.0.1:30080"),
+        ("http://node.example:30080/", "node.example:30080"),
+        ("https://10.0.0.1:30080", None),
+        ("http://10.0.0.1", None),
+        ("http://user@10.0.0.1:30080", None),
+        ("http://10.0.0.1:99999", None),
+        ("http://10.0.0.1:30080/x", None),
+        ("http://10.0.0.1:30080?x", None),
+    ],
+)
+def test_only_a_plain_http_endpoint_is_taken(url: str, expected: str | None) -> None:
+    assert host_and_port(url) == expected
+
+
+def test_the_same_doors_give_the_same_text_in_every_order() -> None:
+    doors = [Door(app="a", port=1, servers=()), Door(app="b", port=2, servers=(("ca-0", "h:1"),))]
+    assert render("127.0.0.1", 18079, doors) == render("127.0.0.1", 18079, reversed(doors))
+
+
+@given(st.sets(st.integers(18080, 18100), max_size=10))
+def test_a_new_pilot_gets_the_lowest_port_that_nobody_has(taken: set[int]) -> None:
+    port = FRONT.free_port(taken)
+    assert port not in taken
+    assert set(range(18080, port)) <= taken
+
+
+def test_the_file_is_written_only_when_it_differs(tmp_path: Path) -> None:
+    front = FrontDoor(folder=tmp_path / "door", host="127.0.0.1", first_port=18080)
+    assert front.write("one")
+    assert not front.write("one")
+    assert front.write("two")
+    assert [path.name for path in front.folder.iterdir()] == ["haproxy.cfg"]
+
+
+def test_a_reload_signals_the_master_and_needs_none(tmp_path: Path) -> None:
+    front = FrontDoor(folder=tmp_path, host="127.0.0.1", first_port=18080)
+    front.reload()
+    heard: list[int] = []
+    before = signal.signal(signal.SIGUSR2, lambda number, _: heard.append(number))
+    try:
+        front.pid_file.write_text(f"{os.getpid()}\n")
+        front.reload()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert heard == [signal.SIGUSR2]

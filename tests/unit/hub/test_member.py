@@ -1,0 +1,120 @@
+"""A member's health follows what the hub itself saw; nothing but the clock and the Lease moves it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from commonweal.kinds.consortium import HeartbeatRules
+from commonweal.kinds.member import Member, Scheduling
+from operators.frame import Delete, Plan, Store
+from operators.hub.member import Heartbeats, MemberController, Observed, reachability
+from operators.hub.resources import CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS
+from operators.kube import Json
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+RULES = HeartbeatRules(interval_seconds=5, silent_after_seconds=20, unreachable_after_seconds=60)
+
+
+def body(*, accepts: bool = True, scheduling: Scheduling = Scheduling.ACTIVE) -> Json:
+    spec = {
+        "displayName": "Canada",
+        "country": "CA",
+        "identityKey": "A" * 43 + "=",
+        "hubAccepts": accepts,
+        "scheduling": scheduling.value,
+    }
+    metadata = {"name": "ca", "uid": "u", "resourceVersion": "1", "generation": 1}
+    return {"apiVersion": "commonweal.dev/v1alpha1", "kind": "Member", "metadata": metadata, "spec": spec}
+
+
+def plan(live: Json, *, pilots: int = 0, heartbeat_at: datetime | None = NOON) -> Plan:
+    observed = Observed(
+        name="ca",
+        body=live,
+        member=Member.read(live),
+        rules=RULES,
+        heartbeat_at=heartbeat_at,
+        certificate_not_after=NOON + timedelta(days=1),
+        pilots=pilots,
+    )
+    return MemberController(Store()).plan(observed, NOON)
+
+
+def said(planned: Plan, kind: str) -> tuple[bool | None, str]:
+    [finding] = [finding for finding in planned.findings if finding.type == kind]
+    return finding.holds, finding.reason
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "expected"),
+    [
+        (0, (True, "Heartbeat")),
+        (19, (True, "Heartbeat")),
+        (20, (None, "AgentSilent")),
+        (59, (None, "AgentSilent")),
+        (60, (False, "ClusterUnreachable")),
+    ],
+)
+def test_silence_becomes_unknown_and_then_unreachable(silent_s: int, expected: tuple[bool | None, str]) -> None:
+    finding, _ = reachability(NOON - timedelta(seconds=silent_s), RULES, NOON)
+    assert (finding.holds, finding.reason) == expected
+
+
+@given(st.integers(0, 200))
+def test_the_next_look_is_when_silence_changes_the_answer(silent_s: int) -> None:
+    heartbeat_at = NOON - timedelta(seconds=silent_s)
+    before, look_s = reachability(heartbeat_at, RULES, NOON)
+    if look_s is None:
+        assert before.holds is False
+        return
+    after, _ = reachability(heartbeat_at, RULES, NOON + timedelta(seconds=look_s))
+    just_before, _ = reachability(heartbeat_at, RULES, NOON + timedelta(seconds=look_s - 0.001))
+    assert after.reason != before.reason == just_before.reason
+
+
+def test_before_the_first_heartbeat_nothing_is_known() -> None:
+    assert said(plan(body(), heartbeat_at=None), "Reachable") == (None, "NoHeartbeatYet")
+
+
+def test_a_members_own_clock_does_not_matter() -> None:
+    heartbeats, fast = Heartbeats(), {"spec": {"renewTime": "2026-11-24T15:00:00.000000Z"}}
+    assert heartbeats.at("ca", None, NOON) is None
+    assert heartbeats.at("ca", fast, NOON) == NOON
+    slow = {"spec": {"renewTime": "2026-11-24T09:00:00.000000Z"}}
+    later = NOON + timedelta(seconds=10)
+    assert heartbeats.at("ca", slow, later) == later
+    assert heartbeats.at("ca", slow, later + timedelta(minutes=5)) == later
+
+
+def test_a_silent_member_stays_silent_when_the_hub_operator_restarts() -> None:
+    lease = {"spec": {"renewTime": "2026-11-24T11:00:00.000000Z"}}
+    assert Heartbeats().at("ca", lease, NOON) == NOON - timedelta(hours=1)
+
+
+def test_rights_are_bound_only_while_the_hub_accepts() -> None:
+    accepted, refused = plan(body()).writes, plan(body(accepts=False)).writes
+    assert not [write for write in accepted if isinstance(write, Delete)]
+    assert all(isinstance(write, Delete) for write in refused)
+    assert {write.resource for write in refused if isinstance(write, Delete)} >= {ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS}
+
+
+def test_a_deleted_member_loses_its_rights() -> None:
+    gone = MemberController(Store()).plan(Observed(name="ca", body=None), NOON)
+    assert gone.writes == plan(body(accepts=False)).writes
+    assert not gone.findings
+
+
+def test_a_member_is_drained_when_no_pilot_is_left() -> None:
+    draining = body(scheduling=Scheduling.DRAINING)
+    assert said(plan(draining, pilots=2), "Drained") == (False, "Draining")
+    assert said(plan(draining, pilots=0), "Drained") == (True, "Drained")
+    assert said(plan(body(), pilots=0), "Drained") == (False, "Active")
+    assert said(plan(body(scheduling=Scheduling.CORDONED)), "Cordoned") == (True, "Cordoned")
+
+
+def test_ready_names_the_first_thing_that_is_missing() -> None:
+    assert said(plan(body(accepts=False), heartbeat_at=None), "Ready") == (False, "AwaitingAcceptance")
+    assert said(plan(body(), heartbeat_at=None), "Ready") == (False, "NoHeartbeatYet")
+    assert said(plan(body()), "Ready") == (False, "SiteUnknown")

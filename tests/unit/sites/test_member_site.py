@@ -1,0 +1,170 @@
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from infra.sites.plan import HIDDEN, Registration
+from tests.unit.sites.plans import plan_of
+
+Plan = tuple[Registration, ...]
+
+
+@pytest.fixture(params=["on_claim", "on_host"])
+def plan(request: pytest.FixtureRequest) -> Plan:
+    chosen: Plan = request.getfixturevalue(request.param)
+    return chosen
+
+
+def objects(plan: Plan, kind: str) -> list[dict[str, Any]]:
+    return [item.inputs for item in plan if item.type.endswith(f":{kind}")]
+
+
+def one(plan: Plan, kind: str) -> dict[str, Any]:
+    (found,) = objects(plan, kind)
+    return found
+
+
+def pods(plan: Plan) -> dict[str, dict[str, Any]]:
+    workloads = [*objects(plan, "Deployment"), *objects(plan, "DaemonSet")]
+    return {item["metadata"]["name"]: item["spec"]["template"]["spec"] for item in workloads}
+
+
+def containers(plan: Plan) -> Iterator[dict[str, Any]]:
+    for pod in pods(plan).values():
+        yield from pod["containers"]
+
+
+def environment(plan: Plan, pod: str) -> dict[str, str]:
+    return {item["name"]: item["value"] for item in pods(plan)[pod]["containers"][0]["env"]}
+
+
+def test_every_container_states_what_it_asks_for_and_its_limits(plan: Plan) -> None:
+    for container in containers(plan):
+        resources = container["resources"]
+        assert resources["requests"].keys() == resources["limits"].keys() == {"cpu", "memory"}, container["name"]
+
+
+def test_every_container_is_unprivileged_on_a_read_only_root(plan: Plan) -> None:
+    for container in containers(plan):
+        security = container["securityContext"]
+        assert security["readOnlyRootFilesystem"], container["name"]
+        assert not security["allowPrivilegeEscalation"], container["name"]
+        assert security["capabilities"] == {"drop": ["ALL"]}, container["name"]
+    for name, pod in pods(plan).items():
+        assert pod["securityContext"]["runAsNonRoot"], name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys(), name
+
+
+def test_every_container_of_ours_has_probes(plan: Plan) -> None:
+    for container in containers(plan):
+        if container["name"] != "trino":  # it listens on the pod's loopback, where the kubelet cannot look
+            assert {"livenessProbe", "readinessProbe"} <= container.keys(), container["name"]
+
+
+def test_containers_run_the_images_that_were_given_and_no_other(plan: Plan) -> None:
+    images = {container["name"]: container["image"] for container in containers(plan)}
+    site, trino = "localhost/commonweal/site:abc", "localhost/commonweal/trino:476-abc"
+    assert images == {"agent": site, "exporter": site, "gateway": site, "trino": trino}
+
+
+def test_every_mount_has_its_volume(plan: Plan) -> None:
+    for name, pod in pods(plan).items():
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        mounts = {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]}
+        assert volumes == mounts, name
+
+
+def test_the_quota_is_the_pledge(plan: Plan) -> None:
+    quota = one(plan, "ResourceQuota")
+    assert quota["metadata"]["namespace"] == "commonweal-apps"
+    expected = {"requests.cpu": "2500m", "requests.memory": "4Gi", "requests.nvidia.com/gpu": "2"}
+    assert quota["spec"]["hard"] == expected
+
+
+def test_the_invitation_is_registered_as_a_secret_and_only_there(plan: Plan) -> None:
+    assert one(plan, "Secret")["stringData"] == HIDDEN
+    assert "the-invitation-token" not in repr(plan)
+
+
+def test_no_rule_grants_everything(plan: Plan) -> None:
+    for role in [*objects(plan, "Role"), *objects(plan, "ClusterRole")]:
+        for rule in role["rules"]:
+            assert "*" not in repr(rule), role["metadata"]["name"]
+
+
+def test_only_the_agent_has_rights_in_the_whole_cluster(plan: Plan) -> None:
+    (subject,) = one(plan, "ClusterRoleBinding")["subjects"]
+    assert (subject["namespace"], subject["name"]) == ("commonweal-system", "agent")
+
+
+def test_an_identity_without_rights_gets_no_token(plan: Plan) -> None:
+    mounted = {
+        item["metadata"]["name"]: item["automountServiceAccountToken"] for item in objects(plan, "ServiceAccount")
+    }
+    assert mounted == {"agent": True, "exporter": False, "gateway": True}
+
+
+def test_all_fields_have_one_owner_by_name(plan: Plan) -> None:
+    for item in plan:
+        if "metadata" in item.inputs:
+            manager = item.inputs["metadata"]["annotations"]["pulumi.com/patchFieldManager"]
+            assert manager == "commonweal-site", item.name
+
+
+def test_every_object_is_a_child_of_the_site(plan: Plan) -> None:
+    for item in plan:
+        if item.type.startswith("kubernetes:"):
+            assert "MemberSite" in item.parent, item.name
+
+
+def test_the_provider_is_known_by_the_member_and_holds_no_credential(plan: Plan) -> None:
+    providers = [item.inputs for item in plan if item.type == "pulumi:providers:kubernetes"]
+    assert len(providers) == 2  # one asks the cluster who it is before the other acts
+    for provider in providers:
+        assert provider["clusterIdentifier"] == "ca"
+        assert provider["kubeconfig"].endswith("/kubeconfig")
+        assert provider["deleteUnreachable"] == "false"
+
+
+def test_data_on_a_claim_is_kept_with_the_namespace_around_it(on_claim: Plan) -> None:
+    kept = {item.name for item in on_claim if item.retained}
+    assert kept == {"ca/commonweal-data", "ca/commonweal-data/commonweal-data"}
+    assert kept == {item.name for item in on_claim if item.protected}
+    assert one(on_claim, "PersistentVolumeClaim")["spec"]["resources"] == {"requests": {"storage": "2Gi"}}
+
+
+def test_data_on_the_node_makes_no_claim_and_keeps_no_object(on_host: Plan) -> None:
+    assert not objects(on_host, "PersistentVolumeClaim")
+    assert not any(item.retained or item.protected for item in on_host)
+    data = next(volume for volume in pods(on_host)["gateway"]["volumes"] if volume["name"] == "data")
+    assert data["hostPath"] == {"path": "/srv/data", "type": "Directory"}
+
+
+def test_namespaces_enforce_the_strictest_level_that_their_volumes_allow(on_claim: Plan, on_host: Plan) -> None:
+    def levels(plan: Plan) -> dict[str, str]:
+        label = "pod-security.kubernetes.io/enforce"
+        return {item["metadata"]["name"]: item["metadata"]["labels"][label] for item in objects(plan, "Namespace")}
+
+    strict = {"commonweal-apps": "baseline", "commonweal-data": "restricted", "commonweal-system": "restricted"}
+    assert levels(on_claim) == strict
+    assert levels(on_host) == {**strict, "commonweal-data": "privileged", "commonweal-system": "privileged"}
+
+
+def test_a_simulated_gpu_is_called_simulated_and_a_real_one_is_not(on_claim: Plan, on_host: Plan) -> None:
+    assert environment(on_host, "exporter")["COMMONWEAL_SIMULATED"] == "true"
+    assert environment(on_host, "exporter")["SIMULATED_NVML_GPUS"] == "2"
+    assert not any("SIMULATED" in name for name in environment(on_claim, "exporter"))
+
+
+def test_the_gateway_is_found_where_the_agent_says(plan: Plan) -> None:
+    (port,) = one(plan, "Service")["spec"]["ports"]
+    assert environment(plan, "agent")["COMMONWEAL_GATEWAY_URL"] == f"https://10.77.0.11:{port['nodePort']}"
+
+
+def test_two_plans_of_one_configuration_are_equal(on_claim: Plan, tmp_path_factory: pytest.TempPathFactory) -> None:
+    def without_path(plan: Plan) -> list[Registration]:
+        return [item for item in plan if not item.type.startswith("pulumi:providers")]
+
+    again = plan_of(tmp_path_factory.mktemp("again"), dataClaimMib="2048")
+    assert without_path(again) == without_path(on_claim)

@@ -1,0 +1,182 @@
+"""One consignment: which number, why that one, and when there is none."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from apps.trade.assessment import Book, Consignment, Disclosed, Source, UnassessableError, assess
+from apps.trade.rule_packs import all_packs, defaults_of
+
+MASSES = st.decimals(Decimal("0.001"), 10**9, places=3)
+HOT_ROLLED = Disclosed(
+    installation_id="MILL-1",
+    country="KR",
+    cn_code="72081000",
+    period="2026",
+    see_direct_t_per_t=Decimal("1.5"),
+    see_indirect_t_per_t=Decimal(0),
+    default_share=Decimal("0.25"),
+    rule_pack="eu-2025-2547",
+    evidence_sha256="a" * 64,
+    member="kr",
+)
+ALL_SHOWN = replace(HOT_ROLLED, rule_pack="eu-2023-1773", see_indirect_t_per_t=Decimal("0.2"))
+CEMENT = replace(HOT_ROLLED, cn_code="25232900", see_direct_t_per_t=Decimal("0.8"), see_indirect_t_per_t=Decimal("0.1"))
+
+
+def book(*rows: Disclosed) -> Book:
+    return Book(all_packs(), defaults_of, rows)
+
+
+BOOK = book(HOT_ROLLED, ALL_SHOWN, CEMENT)
+
+
+def consignment(**changes: object) -> Consignment:
+    base = {"cn_code": "72081000", "country": "KR", "net_mass_kg": "25000", "import_year": 2026}
+    return Consignment.model_validate({**base, **changes})
+
+
+def refusal(asked: Consignment, held: Book = BOOK) -> UnassessableError:
+    with pytest.raises(UnassessableError) as refused:
+        assess(asked, held)
+    return refused.value
+
+
+def test_a_disclosure_outranks_the_default_value() -> None:
+    found = assess(consignment(installation_id="MILL-1"), BOOK)
+    assert (found.source, found.member, found.default_share) == (Source.DISCLOSURE, "kr", Decimal("0.25"))
+    assert found.tonnes_counted == found.tonnes_direct == Decimal("37.5")
+
+
+def test_indirect_emissions_of_annex_ii_steel_are_shown_and_do_not_count() -> None:
+    found = assess(consignment(installation_id="MILL-1"), BOOK)
+    assert (found.tonnes_indirect, found.counts) == (Decimal(5), "direct")
+
+
+def test_indirect_emissions_that_nobody_showed_are_unknown_and_not_zero() -> None:
+    assert assess(consignment(installation_id="MILL-1"), book(HOT_ROLLED)).tonnes_indirect is None
+
+
+def test_the_transitional_year_counts_both() -> None:
+    found = assess(consignment(installation_id="MILL-1", import_year=2025), book(replace(ALL_SHOWN, period="2025")))
+    assert (found.tonnes_counted, found.counts, found.pack.celex) == (
+        Decimal("42.5"),
+        "direct and indirect",
+        "32023R1773",
+    )
+
+
+def test_cement_is_counted_by_the_clinker_that_it_contains() -> None:
+    found = assess(consignment(cn_code="25232900", installation_id="MILL-1", clinker_t_per_t="0.5"), BOOK)
+    assert (found.unit, found.quantity_t) == ("t of clinker contained", Decimal("12.5"))
+    assert (found.tonnes_counted, found.counts) == (Decimal("11.25"), "direct and indirect")
+
+
+def test_cement_without_its_clinker_content_is_refused() -> None:
+    assert refusal(consignment(cn_code="25232900", country="IN")).field == "clinker_t_per_t"
+
+
+def test_a_default_of_cement_has_a_total_and_unknown_parts() -> None:
+    found = assess(consignment(cn_code="25231000", country="CN"), BOOK)
+    assert (found.tonnes_direct, found.tonnes_indirect) == (None, None)
+    assert found.tonnes_counted == Decimal("1.39") * 11 / 10 * 25
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, "No installation was named"),
+        ({"installation_id": "MILL-9"}, "Installation MILL-9 is unknown to every member asked"),
+        ({"installation_id": "MILL-1", "cn_code": "72083900"}, "MILL-1 did not disclose 72083900"),
+        ({"installation_id": "MILL-1", "import_year": 2027}, "disclosed 72081000 for 2026 only"),
+    ],
+)
+def test_a_default_value_says_why_no_disclosure_served(changes: dict[str, object], why: str) -> None:
+    found = assess(consignment(**changes), BOOK)
+    assert found.source is Source.DEFAULT
+    assert why in found.why
+    assert "value of KR with the mark-up of" in found.why
+    assert found.default_share == 1
+    assert found.markup_bp is not None
+
+
+def test_goods_of_a_year_cannot_use_an_earlier_disclosure() -> None:
+    found = assess(consignment(installation_id="MILL-1", import_year=2027), BOOK)
+    assert found.tonnes_counted == Decimal("2.118") * 12 / 10 * 25
+
+
+def test_goods_of_eu_origin_are_zero_with_the_reason() -> None:
+    found = assess(consignment(country="DE"), BOOK)
+    assert (found.source, found.tonnes_counted) == (Source.ZERO_RATED, Decimal(0))
+    assert "DE origin" in found.why
+
+
+def test_cement_of_eu_origin_needs_no_clinker_content() -> None:
+    found = assess(consignment(cn_code="25232900", country="DE"), BOOK)
+    assert (found.unit, found.quantity_t, found.tonnes_counted) == ("t", Decimal(25), Decimal(0))
+
+
+def test_a_good_without_any_value_is_refused_with_the_remedy() -> None:
+    error = refusal(consignment(cn_code="73041100"))
+    assert error.field == "cn_code"
+    assert "73041100 is not in the table of default values" in error.detail
+    assert "installation that disclosed" in error.remedy
+
+
+def test_a_year_without_default_values_is_refused_and_not_priced_by_another_year() -> None:
+    assert "eu-2023-1773 holds no default values" in refusal(consignment(import_year=2024)).detail
+
+
+def test_a_country_that_contradicts_the_disclosure_is_refused() -> None:
+    error = refusal(consignment(installation_id="MILL-1", country="CN"))
+    assert error.field == "country"
+    assert "lies in KR, not in CN" in error.detail
+
+
+def test_two_different_disclosures_of_one_good_are_refused_by_both_names() -> None:
+    other = replace(HOT_ROLLED, see_direct_t_per_t=Decimal("1.4"), evidence_sha256="b" * 64, member="ke")
+    error = refusal(consignment(installation_id="MILL-1"), book(HOT_ROLLED, other))
+    assert "ke and kr" in error.detail
+
+
+def test_the_same_disclosure_at_two_members_is_one() -> None:
+    copy = replace(HOT_ROLLED, member="ke")
+    assert assess(consignment(installation_id="MILL-1"), book(HOT_ROLLED, copy)).source is Source.DISCLOSURE
+
+
+@given(mass_kg=MASSES, factor=st.integers(1, 10_000), installation=st.sampled_from([None, "MILL-1"]))
+def test_scaling_the_mass_scales_the_tonnes(mass_kg: Decimal, factor: int, installation: str | None) -> None:
+    one = assess(consignment(net_mass_kg=mass_kg, installation_id=installation), BOOK)
+    many = assess(consignment(net_mass_kg=mass_kg * factor, installation_id=installation), BOOK)
+    assert many.tonnes_counted == one.tonnes_counted * factor
+    assert many.see_counted_t_per_t == one.see_counted_t_per_t
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("cn_code", "7208100"),
+        ("cn_code", "\N{FULLWIDTH DIGIT SEVEN}2081000"),
+        ("country", "kr"),
+        ("country", "KOR"),
+        ("net_mass_kg", "0"),
+        ("net_mass_kg", "-1"),
+        ("net_mass_kg", "NaN"),
+        ("net_mass_kg", "25 t"),
+        ("import_year", 2022),
+        ("installation_id", "a b"),
+        ("clinker_t_per_t", "1.5"),
+        ("colour", "blue"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_name(field: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=field):
+        consignment(**{field: value})
+
+
+def test_a_code_may_be_written_with_spaces() -> None:
+    assert consignment(cn_code="7208 10 00").cn_code == "72081000"

@@ -1,0 +1,83 @@
+"""The command line: the API's answer as a table or as JSON, and errors in one sentence."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import pytest
+from starlette.testclient import TestClient
+from typer.testing import CliRunner, Result
+
+from apps.trade.cli import app
+from apps.trade.service import create_app
+
+from .conftest import Pool
+
+
+@contextmanager
+def forwarding(client: TestClient) -> Iterator[str]:
+    """An address on loopback that passes requests to the app."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            answer = client.post(self.path, content=self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(answer.status_code)
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def address(pool: Pool) -> Iterator[str]:
+    """The API's address."""
+    with TestClient(create_app(pool)) as client, forwarding(client) as found:
+        yield found
+
+
+def assess(*arguments: str) -> Result:
+    given = ["assess", "--cn", "72081000", "--country", "KR", "--mass-kg", "25000", "--year", "2026", *arguments]
+    return CliRunner().invoke(app, given)
+
+
+def test_a_consignment_is_answered_as_a_table(address: str) -> None:
+    result = assess("--installation", "EC-EXAMPLE-2", "--address", address)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("38.474 t CO2e in 25000 kg of 72081000")
+
+
+def test_json_is_the_apis_own_answer(address: str) -> None:
+    result = assess("--address", address, "--json")
+    assert json.loads(result.stdout)["tonnes_counted"] == "58.245"
+
+
+def test_a_refusal_is_one_sentence_and_exit_code_1(address: str) -> None:
+    result = assess("--address", address, "--clinker", "7")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("clinker_t_per_t: '7' does not fit")
+
+
+def test_an_address_where_nothing_listens_is_said() -> None:
+    result = assess("--address", "http://127.0.0.1:9")
+    assert result.exit_code == 2
+    assert "--address: http://127.0.0.1:9" in result.stderr
+
+
+def test_the_examples_come_as_json_with_exact_numbers() -> None:
+    result = CliRunner().invoke(app, ["examples", "--json"])
+    rows = json.loads(result.stdout)
+    steel = next(row for row in rows if row["cn_code"] == "72081000")
+    assert steel["see_direct_t_per_t"] == "1.538976064557865729"
+    assert {row["rule_pack"] for row in rows} == {"eu-2023-1773"}
+
+
+def test_the_examples_read_as_a_table() -> None:
+    assert "EC-EXAMPLE-3" in CliRunner().invoke(app, ["examples"]).stdout

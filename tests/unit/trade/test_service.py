@@ -1,0 +1,239 @@
+"""The HTTP surface over members in memory."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from apps.trade.customs import MEAN_KG, planted
+from apps.trade.disclosures import DisclosureRow
+from apps.trade.questions import CUSTOMS, DISCLOSURES
+from apps.trade.service import create_app
+from apps.trade.sources import Ages
+
+from .conftest import ROWS, Pool
+
+STEEL = {
+    "cn_code": "72081000",
+    "country": "KR",
+    "installation_id": "EC-EXAMPLE-2",
+    "net_mass_kg": 25000,
+    "import_year": 2026,
+}
+
+
+@pytest.fixture
+def client(pool: Pool) -> Iterator[TestClient]:
+    """A client of the running app."""
+    with TestClient(create_app(pool, ages=Ages(retry_s=0)), raise_server_exceptions=False) as running:
+        yield running
+
+
+def assessed(client: TestClient, **changes: object) -> dict[str, Any]:
+    answer = client.post("/v1/assessments", json={**STEEL, **changes})
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def problem(client: TestClient, **changes: object) -> dict[str, Any]:
+    answer = client.post("/v1/assessments", json={**STEEL, **changes})
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == answer.status_code
+    return body
+
+
+def test_a_disclosed_consignment_names_member_grant_pack_and_evidence(
+    client: TestClient, example_rows: list[DisclosureRow]
+) -> None:
+    answer = assessed(client)
+    row = next(row for row in example_rows if (row.cn_code, row.rule_pack) == ("72081000", "eu-2025-2547"))
+    assert Decimal(answer["tonnes_direct"]) == row.see_direct_t_per_t * 25
+    assert Decimal(answer["tonnes_indirect"]) == Decimal("0.2035539825") * 25
+    assert answer["tonnes_counted"] == answer["tonnes_direct"]
+    told = {name: answer[name] for name in ("source", "member", "grant", "rule_pack", "celex", "evidence_sha256")}
+    assert told == {
+        "source": "disclosure",
+        "member": "kr",
+        "grant": "trade-emissions",
+        "rule_pack": "eu-2025-2547",
+        "celex": "32025R2547",
+        "evidence_sha256": row.evidence_sha256,
+    }
+    assert answer["data_age_s"] == 0
+
+
+def test_an_unknown_installation_gets_the_default_with_the_reason(client: TestClient) -> None:
+    answer = assessed(client, installation_id="NOBODY")
+    assert (answer["source"], answer["default_share"], answer["member"]) == ("default", "1", None)
+    assert answer["tonnes_counted"] == "58.245"
+    assert "unknown to every member asked" in answer["why"]
+    assert answer["tonnes_indirect"] is None
+    assert (answer["markup_bp"], answer["release"]) == (1000, "2025/2621 Annex I as amended by 2026/1740")
+
+
+def test_a_good_without_value_is_refused_by_field_and_remedy(client: TestClient) -> None:
+    refused = problem(client, cn_code="73041100", installation_id=None)
+    assert (refused["status"], refused["type"]) == (422, "urn:commonweal:trade:unassessable")
+    assert refused["errors"][0]["field"] == "cn_code"
+    assert "give an installation" in refused["errors"][0]["remedy"]
+
+
+def test_every_wrong_field_is_named_with_its_remedy(client: TestClient) -> None:
+    refused = problem(client, cn_code="7208100", country="kr", net_mass_kg=-1, import_year=1999, colour="blue")
+    assert refused["status"] == 422
+    remedies = {each["field"]: each["remedy"] for each in refused["errors"]}
+    assert set(remedies) == {"cn_code", "country", "net_mass_kg", "import_year", "colour"}
+    assert remedies["cn_code"] == "give 8 digits of the Combined Nomenclature"
+    assert "cn_code: '7208100' does not fit" in refused["detail"]
+
+
+def test_a_missing_field_is_said_to_be_missing(client: TestClient) -> None:
+    refused = client.post("/v1/assessments", json={"cn_code": "72081000"}).json()
+    assert "country: missing; give two capital letters" in refused["detail"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff\xfe"])
+def test_a_body_that_is_no_consignment_is_refused(client: TestClient, body: bytes) -> None:
+    answer = client.post("/v1/assessments", content=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert "the fields are cn_code" in answer.json()["detail"]
+
+
+def test_a_number_that_is_none_is_refused(client: TestClient) -> None:
+    answer = client.post("/v1/assessments", content=json.dumps(STEEL).replace("25000", "NaN"))
+    assert answer.status_code == 422
+    assert [each["field"] for each in answer.json()["errors"]] == ["net_mass_kg"]
+
+
+def test_a_body_without_end_is_refused(client: TestClient) -> None:
+    assert client.post("/v1/assessments", content=b" " * 70_000).status_code == 413
+
+
+def test_an_unknown_path_and_a_wrong_method_are_problems_too(client: TestClient) -> None:
+    assert client.get("/v2").json()["status"] == 404
+    wrong = client.get("/v1/assessments")
+    assert (wrong.status_code, wrong.headers["content-type"]) == (405, "application/problem+json")
+
+
+def test_a_number_keeps_its_decimals(client: TestClient) -> None:
+    body = json.dumps(STEEL).replace("25000", "25000.1")
+    answer = client.post("/v1/assessments", content=body).json()
+    assert answer["net_mass_kg"] == "25000.1"
+
+
+def test_totals_match_what_was_planted(client: TestClient) -> None:
+    answer = client.get("/v1/totals", params={"cn_prefix": "7208", "year": 2026}).json()
+    rows = {each.cn_code: 0 for each in planted(ROWS)}
+    for stratum, count in planted(ROWS).items():
+        rows[stratum.cn_code] += 2 * count
+    wanted = rows["72081000"] + rows["72083900"]
+    assert answer["rows"] == answer["synthetic_rows"] == wanted
+    assert Decimal(answer["mass_t"]) == wanted * MEAN_KG // 1000
+    assert answer["synthetic"] is True
+    assert {each["member"]: each["dataset"] for each in answer["sources"]} == {
+        "ca": CUSTOMS,
+        "ke": CUSTOMS,
+        "kr": DISCLOSURES,
+    }
+
+
+def test_totals_of_everything_show_what_was_left_out(client: TestClient) -> None:
+    answer = client.get("/v1/totals", params={"cn_prefix": "25", "year": 2026}).json()
+    assert "clinker_t_per_t: missing" in answer["unassessed"][0]["reason"]
+    assert Decimal(answer["tonnes_not_split"]) == Decimal(answer["tonnes_counted"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("", "cn_prefix"),
+        ("?cn_prefix=7&year=2026", "cn_prefix"),
+        ("?cn_prefix=72&year=x", "year"),
+        ("?cn_prefix=72&y=1", "y"),
+    ],
+)
+def test_wrong_parameters_of_totals_are_named(client: TestClient, query: str, field: str) -> None:
+    answer = client.get(f"/v1/totals{query}")
+    assert answer.status_code == 422
+    assert field in [each["field"] for each in answer.json()["errors"]]
+
+
+def test_a_year_without_rows_is_an_empty_total_with_an_unknown_share(client: TestClient) -> None:
+    answer = client.get("/v1/totals", params={"cn_prefix": "72", "year": 2031}).json()
+    assert (answer["rows"], answer["tonnes_counted"], answer["default_share"]) == (0, "0", None)
+
+
+def test_a_refusal_names_member_and_rule(client: TestClient, pool: Pool) -> None:
+    pool.members["kr"].refuses = True
+    refused = problem(client)
+    assert refused["status"] == 403
+    assert "kr refused (UnknownGrant): the grant trade-emissions is revoked" in refused["detail"]
+
+
+def test_an_absent_member_is_named_and_the_caller_told_to_try_again(client: TestClient, pool: Pool) -> None:
+    pool.members["ke"].absent = True
+    answer = client.get("/v1/totals", params={"cn_prefix": "72", "year": 2026})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert "ke gave no answer" in answer.json()["detail"]
+
+
+def test_a_missing_grant_is_said(client: TestClient, pool: Pool) -> None:
+    del pool.holders[DISCLOSURES]
+    refused = problem(client)
+    assert refused["status"] == 503
+    assert "no grant covers facility_disclosures" in refused["detail"]
+
+
+def test_a_pod_is_ready_once_the_disclosures_answer(client: TestClient, pool: Pool) -> None:
+    pool.members["kr"].absent = True
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/readyz").status_code == 503
+    pool.members["kr"].absent = False
+    assert client.get("/readyz").text == "ready\n"
+
+
+def test_a_pod_that_was_ready_and_is_refused_stays_ready_to_say_so(pool: Pool) -> None:
+    ages = Ages(fresh_s=-1, patient_s=-1, retry_s=0)  # every request asks
+    with TestClient(create_app(pool, ages=ages)) as client:
+        pool.members["kr"].refuses = True
+        assert client.get("/readyz").status_code == 403
+        pool.members["kr"].refuses = False
+        assert client.get("/readyz").status_code == 200
+        pool.members["kr"].refuses = True
+        answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert "UnknownGrant" in answer.text
+
+
+def test_the_description_resolves_and_lists_every_path(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    schemas = document["components"]["schemas"]
+    references = [part.split('"')[0] for part in json.dumps(document).split("#/components/schemas/")[1:]]
+    assert references
+    assert set(references) <= set(schemas)
+    assert set(document["paths"]) == {"/v1/assessments", "/v1/totals", "/healthz", "/readyz"}
+    assert set(schemas["AssessmentView"]["properties"]) == set(assessed(client))
+
+
+def test_the_page_answers_in_its_first_sentence(client: TestClient) -> None:
+    text = client.get("/", params={**STEEL, "cn_prefix": "7208", "year": "2026"}).text
+    assert "This consignment embeds <b>38.474 t CO2e</b>, from what the producer disclosed." in text
+    assert "rows are synthetic" in text
+    assert "Indirect, t CO2e, does not count" in text
+
+
+def test_the_page_shows_a_problem_in_words_and_never_raw_input(client: TestClient) -> None:
+    text = client.get("/", params={**STEEL, "country": "<script>alert(1)</script>"}).text
+    assert "two capital letters" in text
+    assert "<script>" not in text
+
+
+def test_the_empty_page_asks_no_member(client: TestClient, pool: Pool) -> None:
+    assert "What does this consignment embed?" in client.get("/").text
+    assert not any(member.asked for member in pool.members.values())
