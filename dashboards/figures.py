@@ -96,6 +96,11 @@ def percent(value: Cell) -> str:
     return UNKNOWN if value is None else f"{Decimal(str(value)) / (WHOLE_BP // 100):.2f}"
 
 
+def share(value: Cell) -> str:
+    """Show a part of 1 as per cent, to a hundredth; the download keeps every digit."""
+    return UNKNOWN if value is None else f"{Decimal(str(value)) * 100:.2f}"
+
+
 def instant(value: Cell) -> str:
     """Show an instant in UTC, to the second."""
     if not isinstance(value, datetime):
@@ -169,7 +174,7 @@ def as_csv(figure: Figure) -> str:
     Text that a spreadsheet would run as a formula gets an apostrophe in front; the JSON has it as it is.
     """
     out = io.StringIO()
-    origin = _origin(figure)
+    origin = {key: _plain(value) for key, value in _origin(figure).items()}
     writer = csv.writer(out, lineterminator="\r\n")  # RFC 4180
     writer.writerow([*(column.key for column in figure.columns), *origin])
     for row in figure.rows:
@@ -180,7 +185,8 @@ def as_csv(figure: Figure) -> str:
 def as_json(figure: Figure) -> str:
     """Return the figure as JSON; unknown is null, decimals are strings so that no digit is lost."""
     rows = [{column.key: _exact(row[column.key]) for column in figure.columns} for row in figure.rows]
-    body = {"figure": figure.key, "title": figure.title, "sentence": figure.sentence, **_origin(figure), "rows": rows}
+    origin = {key: _exact(value) for key, value in _origin(figure).items()}
+    body = {"figure": figure.key, "title": figure.title, "sentence": figure.sentence, **origin, "rows": rows}
     return json.dumps(body, ensure_ascii=False, indent=2)
 
 
@@ -190,12 +196,12 @@ def file_name(figure: Figure, extension: str) -> str:
     return f"commonweal-{figure.key}-{as_of}.{extension}"
 
 
-def _origin(figure: Figure) -> dict[str, str]:
+def _origin(figure: Figure) -> Row:
     log = figure.position.log
     return {
-        "as_of": _plain(figure.position.as_of),
-        "log_tree_size": _plain(log.tree_size if log else None),
-        "log_root_sha256": _plain(log.root_sha256 if log else None),
+        "as_of": figure.position.as_of,
+        "log_tree_size": log.tree_size if log else None,
+        "log_root_sha256": log.root_sha256 if log else None,
         "labels": " ".join(figure.labels) or "none",
     }
 

@@ -113,7 +113,18 @@ class Demo:
         """One screen about the consortium, one consignment, and where to look further."""
         self._commonweal("status")
         pilot = self._kubectl("get", "pilotapp", "trade", "-o", "jsonpath={.status.address}", show=False).strip()
-        question = ["--cn", "72081000", "--country", "KR", "--installation", "EC-EXAMPLE-2", "--mass-kg", "25000", "--year", "2026"]
+        question = [
+            "--cn",
+            "72081000",
+            "--country",
+            "KR",
+            "--installation",
+            "EC-EXAMPLE-2",
+            "--mass-kg",
+            "25000",
+            "--year",
+            "2026",
+        ]
         run([sys.executable, "-m", "apps.trade", "assess", *question, "--address", pilot])
         print(f"\nDashboard  http://127.0.0.1:{beside_hub.DASHBOARD_PORT}")
         print(f"Trade      {pilot}")

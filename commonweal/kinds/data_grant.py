@@ -1,10 +1,9 @@
 """DataGrant: who may ask which datasets of a trust, for which purpose, until when; trustees approve it."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from commonweal.kinds.data_trust import Purpose
 from commonweal.kinds.meta import (
@@ -69,7 +68,7 @@ class DataGrantSpec(Model):
         ),
     ]
     """Which datasets may be asked about."""
-    expires_at: datetime
+    expires_at: AwareDatetime
     """When the right ends."""
     approvals: Annotated[
         tuple[Approval, ...],

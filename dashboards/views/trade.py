@@ -13,6 +13,7 @@ from dashboards.figures import (
     Standing,
     View,
     count,
+    share,
     tonnes,
 )
 from dashboards.hub import Snapshot
@@ -94,7 +95,7 @@ def _goods(answers: Answers, names: dict[str, str]) -> Figure:
             Column(key="see_direct_t_per_t", heading="Direct (t/t)", show=tonnes, numeric=True),
             Column(key="see_indirect_t_per_t", heading="Indirect (t/t)", show=tonnes, numeric=True),
             Column(key="see_counted_t_per_t", heading="Counted (t/t)", show=tonnes, numeric=True),
-            Column(key="default_share", heading="Default share", numeric=True),
+            Column(key="default_share", heading="Default share (%)", show=share, numeric=True),
             Column(key="member", heading="Rows lie with"),
             Column(key="rule_pack", heading="Rules", shown=False),
             Column(key="why", heading="Why this value"),

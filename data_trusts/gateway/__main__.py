@@ -135,25 +135,32 @@ async def _listen(settings: Settings, identity: Identity, source: PolicySource) 
         TrinoEngine(port=settings.trino_port) if settings.engine is EngineName.TRINO else DuckDbEngine(warehouse)
     )
     book = PolicyBook(settings.member)
-    with AuditLog(settings.data / "audit" / "audit.jsonl", now()) as audit, tempfile.TemporaryDirectory() as folder:
+    with AuditLog(settings.data / "audit" / "audit.jsonl", now()) as audit:
         service = QuestionService(member=settings.member, book=book, engine=engine, audit=audit, clock=now)
         gateway = Gateway(service=service, book=book, source=source, engine=engine, audit=audit, clock=now)
+        _LOG.info("gateway of %s on port %d, engine %s", settings.member, settings.port, settings.engine)
+        await uvicorn.Server(_server_config(gateway, identity, settings.port)).serve()
+    warehouse.close()
+
+
+def _server_config(gateway: Gateway, identity: Identity, port: int) -> uvicorn.Config:
+    """The server's settings with the key already read: TLS takes it from a file only, which is gone again here."""
+    with tempfile.TemporaryDirectory() as folder:
         pem = Path(folder) / "identity.pem"
         pem.touch(mode=0o600)
         pem.write_text(identity.key_pem + identity.certificate_pem)
         config = uvicorn.Config(
             gateway.app(),
             host="0.0.0.0",  # noqa: S104 -- pods of other members ask from outside
-            port=settings.port,
+            port=port,
             ssl_certfile=pem,
             ssl_version=ssl.PROTOCOL_TLS_SERVER,
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=15,
         )
-        _LOG.info("gateway of %s on port %d, engine %s", settings.member, settings.port, settings.engine)
-        await uvicorn.Server(config).serve()
-    warehouse.close()
+        config.load()
+    return config
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ MEMBER = "ke"
 LABEL = "commonweal.dev/bar"
 NAMESPACE = "commonweal-apps"
 WAIT_S = 180
+RATE_PER_S = 25  # arrivals are open: a slow system is not asked more gently
 
 
 def measure() -> list[Measurement]:
@@ -29,7 +30,9 @@ def measure() -> list[Measurement]:
         watcher = threading.Thread(target=_watch, args=(at_member, arrived, done), daemon=True)
         watcher.start()
         try:
-            for body in _assignments():
+            started = time.monotonic()
+            for number, body in enumerate(_assignments()):
+                time.sleep(max(0.0, started + number / RATE_PER_S - time.monotonic()))
                 sent[body["metadata"]["name"]] = time.monotonic()
                 at_hub.post(f"{GROUP}/namespaces/member-{MEMBER}/assignments", json=body).raise_for_status()
             done.wait(WAIT_S)
@@ -43,8 +46,8 @@ def measure() -> list[Measurement]:
     figures = [Measurement(name="distribution-missing", value=missing, unit="assignments", bound=0)]
     if latencies:
         p50, p99 = latencies[len(latencies) // 2], latencies[len(latencies) * 99 // 100]
-        figures.append(Measurement(name="distribution-p50", value=p50, unit="s", bound=1.0))
-        figures.append(Measurement(name="distribution-p99", value=p99, unit="s", bound=5.0))
+        figures.append(Measurement(name="distribution-p50", value=p50, unit="s", bound=0.5))
+        figures.append(Measurement(name="distribution-p99", value=p99, unit="s", bound=1.0))
     return figures
 
 

@@ -1,6 +1,7 @@
 """A PilotApp applied to pods ready on two members, warm, under 15 s."""
 
 import time
+from typing import Any
 
 import yaml
 
@@ -22,15 +23,12 @@ def measure() -> list[Measurement]:
 
 
 def _once(kubectl: Kubectl) -> float:
-    body = kubectl.json("get", "pilotapp", "trade")
-    manifest = {
-        "apiVersion": body["apiVersion"],
-        "kind": "PilotApp",
-        "metadata": {"name": NAME},
-        "spec": {**body["spec"], "grants": []},
-    }
+    grant = kubectl.json("get", "datagrant", "trade-emissions")
+    kubectl("apply", "--server-side", "-f", "-", stdin=_renamed(grant, {"beneficiary": {"pilotApp": NAME}}))
+    kubectl("wait", "--for=condition=Ready", f"datagrant/{NAME}", "--timeout=30s")
+    pilot = _renamed(kubectl.json("get", "pilotapp", "trade"), {"grants": [NAME]})
     started = time.monotonic()
-    kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(manifest))
+    kubectl("apply", "--server-side", "-f", "-", stdin=pilot)
     try:
         while time.monotonic() - started < LIMIT_S:
             seen = kubectl.json("get", "pilotapp", NAME)
@@ -40,8 +38,13 @@ def _once(kubectl: Kubectl) -> float:
             time.sleep(0.1)
         raise WireError(f"PilotApp {NAME} is not Ready after {LIMIT_S} s: {seen.get('status')}")
     finally:
-        kubectl("delete", "pilotapp", NAME, "--wait=true", "--timeout=60s")
+        kubectl("delete", f"pilotapp/{NAME}", f"datagrant/{NAME}", "--wait=true", "--timeout=60s")
         _wait_gone(kubectl)
+
+
+def _renamed(body: dict[str, Any], changes: dict[str, Any]) -> str:
+    kept = {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": {"name": NAME}}
+    return yaml.safe_dump({**kept, "spec": {**body["spec"], **changes}})
 
 
 def _wait_gone(kubectl: Kubectl) -> None:

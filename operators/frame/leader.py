@@ -6,6 +6,7 @@ unchanged for its whole duration (the rule of client-go's leaderelection).
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -74,12 +75,16 @@ class Leadership:
             await asyncio.sleep(self.lease.renew_s)
 
     async def release(self) -> None:
-        """Hand over at once, when this process ends in order; its last renewal may have arrived unanswered."""
+        """Hand over at once, when this process ends in order. Its last renewal may still arrive, hence a second try."""
         self._set(None)
-        live = await self.kube.get(LEASES, self.lease.name, self.lease.namespace)
-        if live["spec"].get("holderIdentity") == self.lease.identity:
+        for _ in range(3):
+            live = await self.kube.get(LEASES, self.lease.name, self.lease.namespace)
+            if live["spec"].get("holderIdentity") != self.lease.identity:
+                return
             live["spec"]["holderIdentity"] = ""
-            await self.kube.replace(LEASES, live)
+            with contextlib.suppress(Conflict):
+                await self.kube.replace(LEASES, live)
+                return
 
     def _set(self, epoch: int | None) -> None:
         if epoch != self.epoch:

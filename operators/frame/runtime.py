@@ -157,10 +157,14 @@ class Operator:
                 loop.remove_signal_handler(number)
 
     async def _release(self) -> None:
-        if self._leadership is not None:
-            with contextlib.suppress(KubeError, TimeoutError):
-                async with asyncio.timeout(3):
-                    await self._leadership.release()
+        """Another process need not wait for the lease to run out; if that fails, it waits."""
+        if self._leadership is None:
+            return
+        try:
+            async with asyncio.timeout(3):
+                await self._leadership.release()
+        except (KubeError, TimeoutError) as error:
+            log.warning("the lease was not given back: %s", error or "no answer in time")
 
     # -- the store ----------------------------------------------------------------------------------------------
 

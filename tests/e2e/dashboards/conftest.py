@@ -1,4 +1,4 @@
-"""Dashboards to look at: one started here over a small hub, and the running one that COMMONWEAL_DASHBOARD_URL names."""
+"""Dashboards to look at: one started here over a small hub, and the one that the demo runs."""
 
 import os
 import socket
@@ -14,6 +14,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.e2e.conftest import Demo
 from tests.e2e.dashboards.fake_hub import Hub, serve_hub
 from tests.e2e.dashboards.fake_pilot import serve_pilot
 from tests.unit.dashboards.objects import consortium
@@ -63,14 +64,12 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
 
 @pytest.fixture(scope="session", params=["started", "running"])
 def dashboard_url(request: pytest.FixtureRequest) -> str:
-    """Return the dashboard started here, then the one that the demo runs, if there is one."""
+    """Return the dashboard started here, then the one that the demo runs."""
     if request.param == "started":
         own: Started = request.getfixturevalue("started")
         return own.url
-    url = os.environ.get("COMMONWEAL_DASHBOARD_URL")
-    if not url:
-        pytest.skip("COMMONWEAL_DASHBOARD_URL names no running dashboard")
-    return url.rstrip("/")
+    demo: Demo = request.getfixturevalue("demo")
+    return demo.dashboard
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """The fences of admission.yaml hold without any operator: who may accept, join under a name, approve, report."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 import yaml
 
@@ -13,12 +11,12 @@ GRANT: Json = yaml.safe_load((EXAMPLES / "40-grant.yaml").read_text())
 
 
 @pytest.fixture
-async def agents(hub: Hub) -> AsyncIterator[dict[str, Agent]]:
+async def agents(hub: Hub) -> dict[str, Agent]:
     """Two members that joined while an operator ran; none runs any more."""
     async with hub.operator():
         made = {name: await hub.joined(name, name.upper()) for name in ("ca", "kr")}
         await hub.example("30-trust.yaml")
-    yield made
+    return made
 
 
 def connection(agent: Agent) -> Kube:

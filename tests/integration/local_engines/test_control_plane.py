@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -113,14 +114,15 @@ def test_a_second_start_changes_nothing(running: Running) -> None:
 
 
 def test_nothing_runs_after_the_block_even_if_it_fails(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="in the block"), local_clusters(["ch"], state_dir=tmp_path) as clusters:
-        pids = [pid for pid in all_pids() if str(tmp_path) in Path(f"/proc/{pid}/cmdline").read_text()]
-        assert clusters["ch"].kubeconfig.exists()
-        raise RuntimeError("in the block")
+    block = ExitStack()
+    block.enter_context(local_clusters(["ch"], state_dir=tmp_path))
+    pids = [pid for pid in all_pids() if str(tmp_path) in Path(f"/proc/{pid}/cmdline").read_text()]
+    failure = RuntimeError("in the block")
+    assert not block.__exit__(RuntimeError, failure, None)
     assert len(pids) == 4
     assert [identify(pid) for pid in pids] == [None] * 4
 
 
 def test_nodes_are_refused_where_they_cannot_be(tmp_path: Path) -> None:
-    with pytest.raises(LocalError, match="infra.local up"), local_clusters(["ch"], nodes=True, state_dir=tmp_path):
+    with pytest.raises(LocalError, match=r"infra\.local up"), local_clusters(["ch"], nodes=True, state_dir=tmp_path):
         pass

@@ -30,7 +30,7 @@ def root_schema(kind: type[Resource]) -> dict[str, Any]:
 class TestEveryKind:
     def test_equals_its_golden_file(self, kind: type[Resource]) -> None:
         golden = yaml.safe_load((GOLDEN / f"{kind.definition.singular}.yaml").read_text())
-        assert crd(kind) == golden, "run `commonweal crds render` and read the difference"
+        assert crd(kind) == golden, "run `commonweal crds render --out operators/crds` and read the difference"
 
     def test_bounds_every_string_and_list(self, kind: type[Resource]) -> None:
         unbounded = [
