@@ -21,13 +21,13 @@ STYLE = """<style>
 .cw-scroll:focus-visible {outline: 2px solid currentColor; outline-offset: 2px}
 .cw-table {border-collapse: collapse; font-size: .92rem; min-width: 60%}
 .cw-table caption {position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)}
-.cw-table th, .cw-table td {text-align: left; vertical-align: top; padding: .45rem 1.4rem .45rem 0; border: 0;
+.cw-table th, .cw-table td {text-align: left; vertical-align: top; padding: .45rem 1.2rem .45rem 0; border: 0;
   white-space: nowrap;
   border-bottom: 1px solid rgba(128, 132, 140, .35)}
 .cw-table thead th {font-weight: 600; border-bottom-color: rgba(128, 132, 140, .8)}
 .cw-table tbody th {font-weight: 400}
 .cw-table .cw-number {text-align: right; font-variant-numeric: tabular-nums}
-.cw-table .cw-words {white-space: normal; min-width: 16rem; max-width: 30rem}
+.cw-table .cw-words {white-space: normal; min-width: 13rem; max-width: 30rem}
 .cw-foot {font-size: .85rem; opacity: .82; margin: .6rem 0 2.6rem}
 .cw-foot a {margin-right: .9rem}
 .cw-foot a, .cw-table a {color: inherit; text-decoration: underline}

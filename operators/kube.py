@@ -1,25 +1,13 @@
 """The only door to the Kubernetes API: raw objects in, raw objects out, one tree of errors.
 
 Configuration, TLS and identity come from kubernetes_asyncio; its generated models are not used, because building them
-costs more than the request. Objects are plain dictionaries as the API server speaks them.
-
-    KubeError                 anything this module raises; `.status`, `.reason`, `.message`
-    ├── Unreachable           no answer, or only failures (5xx), after all retries
-    ├── Throttled             429 after all retries; `.retry_after_s`
-    ├── Forbidden             403: the identity may not do this
-    │   └── Unauthorized      401: the server does not know the identity (expired, revoked)
-    ├── NotFound              404: no such object, or no such kind
-    ├── Conflict              409: another writer was faster, or owns the field
-    │   └── AlreadyExists     409 on create
-    ├── Gone                  410: the resourceVersion is too old; list again
-    └── Invalid               400, 422: the object is refused; `.field` names where, if the server said
+costs more than the request. Objects are plain dictionaries as the API server speaks them. The errors are drawn in
+operators/kube_errors.py; callers import everything from here.
 """
-# ruff: noqa: N818 - an error is named by what happened, as in the tree above
 
 import asyncio
 import json
 import random
-import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,119 +18,79 @@ from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes_asyncio.client import Configuration
-from kubernetes_asyncio.config import load_incluster_config, load_kube_config, load_kube_config_from_dict
+from kubernetes_asyncio.config import (
+    ConfigException,
+    load_incluster_config,
+    load_kube_config,
+    load_kube_config_from_dict,
+)
 
-from commonweal.kinds.meta import API_VERSION, Scope
-from commonweal.kinds.meta import Resource as CustomResource
+from operators.kube_errors import (
+    AlreadyExists,
+    Conflict,
+    Forbidden,
+    Gone,
+    Invalid,
+    KubeError,
+    NotFound,
+    Throttled,
+    Unauthorized,
+    Unreachable,
+    error_of,
+)
+from operators.kube_resources import (
+    CONFIG_MAPS,
+    CSRS,
+    DEPLOYMENTS,
+    LEASES,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+    ApiResource,
+    custom,
+)
+
+__all__ = [
+    "CONFIG_MAPS",
+    "CSRS",
+    "DEPLOYMENTS",
+    "LEASES",
+    "NAMESPACES",
+    "NODES",
+    "PODS",
+    "SECRETS",
+    "SERVICES",
+    "SERVICE_ACCOUNTS",
+    "AlreadyExists",
+    "ApiResource",
+    "Call",
+    "Conflict",
+    "Credentials",
+    "Event",
+    "Forbidden",
+    "Gone",
+    "Invalid",
+    "Json",
+    "Kube",
+    "KubeError",
+    "Listing",
+    "NotFound",
+    "Retry",
+    "Throttled",
+    "Unauthorized",
+    "Unreachable",
+    "custom",
+]
 
 Json = dict[str, Any]
 Phase = Literal["before", "after"]
 
-JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 PAGE = 500  # objects a list request returns; the API server's own clients use the same
-
-
-class KubeError(Exception):
-    """A call failed. The message says what was asked and what the server answered."""
-
-    def __init__(self, message: str, *, status: int = 0, reason: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.status = status
-        self.reason = reason
-
-
-class Unreachable(KubeError):
-    """No usable answer after all retries."""
-
-
-class Throttled(KubeError):
-    """The server asks for patience. `retry_after_s` is its wish in seconds."""
-
-    retry_after_s: float = 1.0
-
-
-class Forbidden(KubeError):
-    """The identity may not do this."""
-
-
-class Unauthorized(Forbidden):
-    """The server does not accept the identity any more."""
-
-
-class NotFound(KubeError):
-    """No such object or kind."""
-
-
-class Conflict(KubeError):
-    """Another writer was faster or owns the field."""
-
-
-class AlreadyExists(Conflict):
-    """An object of this name exists."""
-
-
-class Gone(KubeError):
-    """The resourceVersion is too old to continue from."""
-
-
-class Invalid(KubeError):
-    """The object is refused. `field` is the path that the server named, or empty."""
-
-    field: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ApiResource:
-    """One kind as the API serves it."""
-
-    api_version: str
-    kind: str
-    plural: str
-    namespaced: bool = True
-
-    @property
-    def group(self) -> str:
-        """The API group; empty for the core group."""
-        return self.api_version.rpartition("/")[0]
-
-    @property
-    def version(self) -> str:
-        """The version without the group."""
-        return self.api_version.rpartition("/")[2]
-
-    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
-        """The URL path; without a name that of the collection, without a namespace that across all of them."""
-        parts = ["/apis" if "/" in self.api_version else "/api", self.api_version]
-        if self.namespaced and namespace is not None:
-            parts += ["namespaces", namespace]
-        elif self.namespaced and name is not None:
-            raise ValueError(f"{self.kind} {name} lives in a namespace; give one")
-        parts += [part for part in (self.plural, name, subresource) if part is not None]
-        return "/".join(parts)
-
-
-def custom(kind: type[CustomResource]) -> ApiResource:
-    """How the API serves one of our kinds."""
-    definition = kind.definition
-    return ApiResource(API_VERSION, definition.kind, definition.plural, definition.scope is Scope.NAMESPACED)
-
-
-NAMESPACES = ApiResource("v1", "Namespace", "namespaces", namespaced=False)
-CONFIG_MAPS = ApiResource("v1", "ConfigMap", "configmaps")
-SECRETS = ApiResource("v1", "Secret", "secrets")
-SERVICES = ApiResource("v1", "Service", "services")
-SERVICE_ACCOUNTS = ApiResource("v1", "ServiceAccount", "serviceaccounts")
-PODS = ApiResource("v1", "Pod", "pods")
-NODES = ApiResource("v1", "Node", "nodes", namespaced=False)
-DEPLOYMENTS = ApiResource("apps/v1", "Deployment", "deployments")
-LEASES = ApiResource("coordination.k8s.io/v1", "Lease", "leases")
-CSRS = ApiResource(
-    "certificates.k8s.io/v1", "CertificateSigningRequest", "certificatesigningrequests", namespaced=False
-)
-CRDS = ApiResource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +164,17 @@ class Kube:
 
         Raises:
             FileNotFoundError: there is no such file.
+            ValueError: it is not a kubeconfig, or its context is incomplete.
         """
         if not await asyncio.to_thread(Path(path).is_file):
             raise FileNotFoundError(f"kubeconfig {path} does not exist; give --kubeconfig or set KUBECONFIG")
         configuration = Configuration()
-        await load_kube_config(
-            config_file=str(path), context=context, client_configuration=configuration, persist_config=False
-        )
+        try:
+            await load_kube_config(
+                config_file=str(path), context=context, client_configuration=configuration, persist_config=False
+            )
+        except ConfigException as error:
+            raise ValueError(f"kubeconfig {path}: {error}; write it again or name another") from error
         return cls(configuration)
 
     @classmethod
@@ -234,9 +186,16 @@ class Kube:
 
     @classmethod
     async def in_cluster(cls) -> Self:
-        """Use the service account of the pod this runs in; its token is read again as it rotates."""
+        """Use the service account of the pod this runs in; its token is read again as it rotates.
+
+        Raises:
+            FileNotFoundError: this does not run in a pod, or the pod has no token.
+        """
         configuration = Configuration()
-        load_incluster_config(client_configuration=configuration)
+        try:
+            load_incluster_config(client_configuration=configuration)
+        except ConfigException as error:
+            raise FileNotFoundError(f"not inside a cluster ({error}); name a kubeconfig") from error
         return cls(configuration)
 
     @property
@@ -308,10 +267,6 @@ class Kube:
         path = resource.path(metadata.get("namespace"), metadata["name"], subresource)
         return await self.request("PATCH", path, query, body, content_type=APPLY_PATCH)
 
-    async def apply_status(self, resource: ApiResource, body: Json, *, field_manager: str) -> Json:
-        """Server-side apply of `body["status"]`."""
-        return await self.apply(resource, body, field_manager=field_manager, subresource="status")
-
     async def patch(
         self,
         resource: ApiResource,
@@ -382,7 +337,7 @@ class Kube:
         try:
             async with self._open().get(url, headers=await self._headers(None), timeout=silent) as response:
                 if response.status != 200:
-                    raise _error("GET", url, response.status, await response.read(), response.headers)
+                    raise error_of("GET", url, response.status, await response.read(), response.headers)
                 async for line in _lines(response):
                     yield _event(url, json.loads(line))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -461,7 +416,7 @@ class Kube:
             async with self._open().request(method, url, data=data, headers=headers) as response:
                 raw = await response.read()
                 if response.status >= 300:
-                    raise _error(method, url, response.status, raw, response.headers)
+                    raise error_of(method, url, response.status, raw, response.headers)
         except aiohttp.ClientConnectorError as error:
             raise Unreachable(f"{method} {url}: {error}", reason="NotSent") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -540,40 +495,5 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 def _event(url: str, line: Json) -> Event:
     body = line["object"]
     if line["type"] == "ERROR":
-        raise _error("GET", url, int(body.get("code", 500)), json.dumps(body).encode(), {})
+        raise error_of("GET", url, int(body.get("code", 500)), json.dumps(body).encode(), {})
     return Event(line["type"], body)
-
-
-_BY_STATUS: dict[int, type[KubeError]] = {
-    400: Invalid, 401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Gone, 422: Invalid,
-}  # fmt: skip
-_UNKNOWN_FIELD = re.compile(r'unknown field "([^"]+)"|(\.[\w.\[\]]+): field not declared in schema')
-
-
-def _error(method: str, url: str, status: int, raw: bytes, headers: Mapping[str, str]) -> KubeError:
-    """The typed error of an answer. An apply of an unknown field is answered with 500, but it is the object's fault."""
-    try:
-        answer = json.loads(raw)
-    except ValueError:
-        answer = {}
-    answer = answer if isinstance(answer, dict) else {}
-    text = str(answer.get("message") or raw[:500].decode(errors="replace"))
-    reason = str(answer.get("reason", ""))
-    message = f"{method} {url.partition('?')[0]}: {text}"
-    unknown = _UNKNOWN_FIELD.search(text)
-    if status == 429:
-        throttled = Throttled(message, status=status, reason=reason)
-        throttled.retry_after_s = _seconds(headers.get("Retry-After", "1"))
-        return throttled
-    if status in {400, 422} or (status == 500 and unknown):
-        invalid = Invalid(text, status=status, reason=reason)
-        causes = (answer.get("details") or {}).get("causes") or [{}]
-        invalid.field = str(causes[0].get("field", "")) or (unknown and (unknown[1] or unknown[2].lstrip("."))) or ""
-        return invalid
-    kind = AlreadyExists if reason == "AlreadyExists" else _BY_STATUS.get(status, Unreachable)
-    return kind(message, status=status, reason=reason)
-
-
-def _seconds(text: str) -> float:
-    """Retry-After in seconds; its date form, which Kubernetes never sends, counts as one second."""
-    return float(text) if text.isdigit() else 1.0

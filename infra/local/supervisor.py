@@ -124,17 +124,15 @@ class Supervisor:
         waves = start_order(processes)
         ready = 0
         for wave in waves:
-            for process in wave:
-                self._ensure_running(process)
+            adopted = [self._ensure_running(process) for process in wave]
             with ThreadPoolExecutor(max_workers=len(wave)) as pool:
-                for process, _ in zip(wave, pool.map(self._wait_ready, wave), strict=True):
+                for process, _ in zip(wave, pool.map(self._wait_ready, wave, adopted), strict=True):
                     ready += 1
                     say(f"{process.name} ready, {ready} of {len(processes)}")
 
     def start_one(self, process: Process) -> None:
         """Start one process whose needs are known to run, and wait until it is ready."""
-        self._ensure_running(process)
-        self._wait_ready(process)
+        self._wait_ready(process, adopted=self._ensure_running(process))
 
     def stop(self, processes: Collection[Process]) -> None:
         """Stop in reverse order, each wave at once.
@@ -186,13 +184,15 @@ class Supervisor:
         members = group_members(leader.pid, self.marker(name))
         return members if leader in members or not is_alive(leader) else [leader, *members]
 
-    def _ensure_running(self, process: Process) -> None:
+    def _ensure_running(self, process: Process) -> bool:
+        """Whether it ran already and was adopted; otherwise it was launched now."""
         record = read_record(self.pid_file(process.name))
         if record is not None and is_alive(record.identity) and record.spec_hash == process.spec_hash():
-            return
+            return True
         self.stop_one(process)
         self._check_ports(process)
         _launch(process, self.marker(process.name), self.pid_file(process.name))
+        return False
 
     def _check_ports(self, process: Process) -> None:
         for host, port in process.listens:
@@ -201,11 +201,14 @@ class Supervisor:
                 who = f"process {holder}" if holder else "a process we may not see"
                 raise LocalError(f"{process.name} needs {host}:{port}, which {who} holds; end it and run again")
 
-    def _wait_ready(self, process: Process) -> None:
+    def _wait_ready(self, process: Process, adopted: bool) -> None:
         deadline = time.monotonic() + process.ready_within_s
         reason = "it was not asked yet"
         while time.monotonic() < deadline:
-            if self.pid_of(process.name) is None:
+            alive = self.pid_of(process.name) is not None
+            if not alive and adopted:
+                adopted = self._ensure_running(process)  # it was about to end when we met it
+            elif not alive:
                 raise LocalError(f"{process.name} ended at once; the end of {process.log}: {tail(process.log)}")
             answer = process.ready() if process.ready else None
             if answer is None:

@@ -61,7 +61,8 @@ class Watch:
 class Controller(Protocol[O]):
     """One kind's rule. The first watch is the kind whose status it reports.
 
-    A controller that has `concurrency = 1` as an attribute runs one key at a time: each sees what the one before wrote.
+    Two attributes are optional: `concurrency = 1` runs one key at a time, so that each sees what the one before wrote;
+    `always` are keys to reconcile at the start even where no object makes them dirty.
     """
 
     @property

@@ -222,6 +222,9 @@ class Operator:
             self._leading.clear()
             return
         self._leading.set()
+        for controller in self.controllers:
+            for key in getattr(controller, "always", ()):
+                self._queues[controller.name].add(key)
         for resource in self._chosen:
             for body in self.store.list(resource):
                 self._dirty(resource, body, None)

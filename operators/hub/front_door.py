@@ -172,6 +172,7 @@ class FrontDoorController:
 
     front: FrontDoor
     name: str = "front-door"
+    always: tuple[Key, ...] = (ALL,)
     watches: tuple[Watch, ...] = (Watch(resource=PILOT_APPS, keys=lambda _: (ALL,)),)
 
     async def observe(self, key: Key, tools: Tools) -> tuple[Door, ...]:  # noqa: ARG002 - there is one key

@@ -32,14 +32,14 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
     """
 
     def default(name: str, fallback: str | None = None) -> str | None:
-        return environment.get(PREFIX + name, fallback)
+        return environment.get(PREFIX + name) or fallback
 
     parser = argparse.ArgumentParser(
         prog="python -m operators.hub",
         description="Reconciles the consortium's custom resources in the hub cluster.",
         epilog=f"Every option can be given as {PREFIX}<OPTION>, as {PREFIX}STATE_DIR.",
     )
-    kubeconfig = default("KUBECONFIG", environment.get("KUBECONFIG"))
+    kubeconfig = default("KUBECONFIG", environment.get("KUBECONFIG") or None)
     parser.add_argument("--kubeconfig", type=Path, default=kubeconfig, help="the hub's kubeconfig; without: in-cluster")
     parser.add_argument(
         "--state-dir", type=Path, default=default("STATE_DIR"), help="folder of the log, the ledger and the front door"

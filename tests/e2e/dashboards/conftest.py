@@ -43,7 +43,8 @@ class Started:
     hub: Hub
 
 
-@pytest.fixture(scope="session")
+# Module scope, because the demo looks for left-over processes when the session ends.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
@@ -51,7 +52,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     folder = tmp_path_factory.mktemp("dashboard")
     with (
@@ -62,7 +63,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
         yield Started(url=url, hub=hub)
 
 
-@pytest.fixture(scope="session", params=["started", "running"])
+@pytest.fixture(scope="module", params=["started", "running"])
 def dashboard_url(request: pytest.FixtureRequest) -> str:
     """Return the dashboard started here, then the one that the demo runs."""
     if request.param == "started":

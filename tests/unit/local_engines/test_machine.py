@@ -31,8 +31,9 @@ def test_a_failing_program_is_refused_with_its_own_words() -> None:
 
 
 def test_missing_packages_are_listed_with_what_each_is_for() -> None:
-    assert machine.missing_packages(lambda _: None) == machine.DEBIAN_PACKAGES
-    assert machine.missing_packages(lambda name: name) == {}
+    assert machine.missing_packages(lambda _: True) == {}
+    missing = machine.missing_packages(lambda name: name != "runc")
+    assert missing == {"runc": "starts containers"}
 
 
 def test_the_cache_is_where_the_environment_says() -> None:
