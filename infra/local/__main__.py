@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from infra.local import engines
 from infra.local.access import Provider
 from infra.local.consortium import LocalProvider
-from infra.local.machine import LocalError, default_places
+from infra.local.machine import LocalError, default_places, install_missing_packages
 from infra.local.providers import provider
 
 
@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("down", help="take them down and leave nothing behind; caches stay")
     commands.add_parser("status", help="processes and clusters; exits 1 where a process is down")
     commands.add_parser("images", help="build our images and bring them into the members")
+    commands.add_parser("packages", help="install the Debian packages that the rest needs")
     commands.add_parser("engines", help="build the engines, and nothing else")
     for verb in ("stop", "start"):
         one = commands.add_parser(verb, help=f"{verb} one process, for drills")
@@ -55,6 +56,11 @@ def _images(chosen: Provider) -> int:
     return 0
 
 
+def _packages(_: Provider) -> int:
+    install_missing_packages(_say)
+    return 0
+
+
 def _engines(_: Provider) -> int:
     _say(str(engines.build(engines.kubernetes(), default_places().cache)))
     return 0
@@ -84,6 +90,7 @@ COMMANDS: dict[str, Callable[[Provider], int]] = {
     "status": _status,
     "images": _images,
     "engines": _engines,
+    "packages": _packages,
 }
 
 

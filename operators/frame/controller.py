@@ -51,11 +51,22 @@ def own(body: Json) -> Iterable[Key]:
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """A kind that a controller depends on, and which of its keys an object of that kind makes dirty."""
+    """A kind that a controller depends on, and which of its keys an object of that kind makes dirty.
+
+    With `spec_only` a change of its status alone makes nothing dirty.
+    """
 
     resource: ApiResource
     keys: Callable[[Json], Iterable[Key]] = own
     labels: str = ""
+    spec_only: bool = False
+
+    def ignores(self, body: Json, before: Json | None) -> bool:
+        """Whether this change is none of the controller's business."""
+        if not self.spec_only or before is None:
+            return False
+        same: bool = before["metadata"]["generation"] == body["metadata"]["generation"]
+        return same
 
 
 class Controller(Protocol[O]):

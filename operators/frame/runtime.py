@@ -83,7 +83,7 @@ class Operator:
         self._outer_hook = self.kube.on_request
         self.kube.on_request = self._fence
         self.health_port = 0
-        self.store.listen(self._dirty)
+        self.store.compare(self._dirty)
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -204,9 +204,9 @@ class Operator:
                 except KubeError as error:
                     log.warning("resync of %s: %s", resource.plural, error)
 
-    def _dirty(self, resource: ApiResource, body: Json, writer: object) -> None:
+    def _dirty(self, resource: ApiResource, body: Json, before: Json | None, writer: object) -> None:
         for name, watch in self._marks.get(resource, ()):
-            for key in watch.keys(body):
+            for key in () if watch.ignores(body, before) else watch.keys(body):
                 if (name, key) != writer:
                     self._queues[name].add(key)
                     self._wake[name].set()
@@ -227,7 +227,7 @@ class Operator:
                 self._queues[controller.name].add(key)
         for resource in self._chosen:
             for body in self.store.list(resource):
-                self._dirty(resource, body, None)
+                self._dirty(resource, body, None, None)
 
     def _fence(self, call: Call) -> None:
         if call.phase == "before" and call.method != "GET" and self._leadership is not None:

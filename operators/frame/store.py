@@ -21,6 +21,7 @@ class Key(NamedTuple):
 GRAVES = 4096  # deletions remembered; more than can be in flight at once
 
 Listener = Callable[[ApiResource, Json, object], None]
+Comparer = Callable[[ApiResource, Json, Json | None, object], None]
 
 
 def key_of(body: Json) -> Key:
@@ -39,11 +40,15 @@ class Store:
     """Objects by resource and key. Listeners hear of every change, with the writer that caused it, if it was ours."""
 
     _objects: dict[ApiResource, dict[Key, Json]] = field(default_factory=dict)
-    _listeners: list[Listener] = field(default_factory=list)
+    _listeners: list[Comparer] = field(default_factory=list)
     _buried: dict[tuple[ApiResource, Key], int] = field(default_factory=dict)
 
     def listen(self, listener: Listener) -> None:
         """Call `listener(resource, body, writer)` after every change."""
+        self._listeners.append(lambda resource, body, _, writer: listener(resource, body, writer))
+
+    def compare(self, listener: Comparer) -> None:
+        """Call `listener(resource, body, before, writer)`, too; `before` is None for what comes or goes."""
         self._listeners.append(listener)
 
     def get(self, resource: ApiResource, name: str, namespace: str = "") -> Json | None:
@@ -78,12 +83,12 @@ class Store:
         if held is None or version_of(held) > version_of(body):
             return False
         del objects[key_of(body)]
-        self._tell(resource, body, None)
+        self._tell(resource, body, None, None)
         return True
 
     def touch(self, resource: ApiResource, body: Json) -> None:
         """Wake what depends on an object, because something about it changed that the API does not hold."""
-        self._tell(resource, body, None)
+        self._tell(resource, body, None, None)
 
     def replace(self, resource: ApiResource, items: Iterable[Json], version: int, *, namespace: str = "") -> int:
         """Take in a complete list made at `version`, of one namespace if given; what it lacks and is older is gone."""
@@ -94,7 +99,7 @@ class Store:
         for key, body in tuple(self._objects.setdefault(resource, {}).items()):
             if key not in named and namespace in ("", key.namespace) and version_of(body) <= version:
                 del self._objects[resource][key]
-                self._tell(resource, body, None)
+                self._tell(resource, body, None, None)
                 changed += 1
         return changed
 
@@ -110,9 +115,11 @@ class Store:
 
     def _take(self, resource: ApiResource, body: Json, writer: object) -> None:
         slim = body | {"metadata": {name: value for name, value in body["metadata"].items() if name != "managedFields"}}
-        self._objects[resource][key_of(body)] = slim
-        self._tell(resource, slim, writer)
+        key = key_of(body)
+        before = self._objects[resource].get(key)
+        self._objects[resource][key] = slim
+        self._tell(resource, slim, before, writer)
 
-    def _tell(self, resource: ApiResource, body: Json, writer: object) -> None:
+    def _tell(self, resource: ApiResource, body: Json, before: Json | None, writer: object) -> None:
         for listener in self._listeners:
-            listener(resource, body, writer)
+            listener(resource, body, before, writer)

@@ -94,7 +94,7 @@ class MemberController:
             Watch(resource=CONFIG_MAPS, keys=lambda body: _in_member(body, SITE)),
             Watch(resource=ASSIGNMENTS, keys=lambda body: _in_member(body, body["metadata"]["name"])),
             Watch(resource=CSRS, keys=_certified),
-            Watch(resource=CONSORTIUMS, keys=lambda _: map(_key, self.store.list(MEMBERS))),
+            Watch(resource=CONSORTIUMS, keys=lambda _: map(_key, self.store.list(MEMBERS)), spec_only=True),
         )
 
     async def observe(self, key: Key, tools: Tools) -> Observed | None:

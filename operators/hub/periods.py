@@ -254,7 +254,7 @@ class StatementController:
     """Says of every published statement whether it is the one in the books."""
 
     books: Books
-    name: str = "statement"
+    name: str = "equitystatement"
     watches: tuple[Watch, ...] = (Watch(resource=EQUITY_STATEMENTS),)
 
     async def observe(self, key: Key, tools: Tools) -> tuple[Json, Json] | None:

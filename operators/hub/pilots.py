@@ -85,7 +85,7 @@ class PilotController:
     store: Store
     books: Books
     front: FrontDoor
-    name: str = "pilot"
+    name: str = "pilotapp"
     concurrency: int = 1
 
     @property
@@ -95,9 +95,9 @@ class PilotController:
             Watch(resource=PILOT_APPS),
             Watch(resource=ASSIGNMENTS, keys=_pilot_of),
             Watch(resource=MEMBERS, keys=self._all),
-            Watch(resource=POOLED_CLUSTERS, keys=self._all),
-            Watch(resource=DATA_GRANTS, keys=lambda grant: (Key("", grant["spec"]["beneficiary"]["pilotApp"]),)),
-            Watch(resource=DATA_TRUSTS, keys=self._all),
+            Watch(resource=POOLED_CLUSTERS, keys=self._all, spec_only=True),
+            Watch(resource=DATA_GRANTS, keys=_beneficiary_of, spec_only=True),
+            Watch(resource=DATA_TRUSTS, keys=self._all, spec_only=True),
         )
 
     async def observe(self, key: Key, tools: Tools) -> Observed | None:
@@ -354,3 +354,7 @@ def _used(store: Store, namespace: str, besides: str) -> Resources:
 def _pilot_of(assigned: Json) -> tuple[Key, ...]:
     name = assigned["metadata"]["name"]
     return (Key("", name.removeprefix(PILOT_PREFIX)),) if name.startswith(PILOT_PREFIX) else ()
+
+
+def _beneficiary_of(grant: Json) -> tuple[Key, ...]:
+    return (Key("", grant["spec"]["beneficiary"]["pilotApp"]),)

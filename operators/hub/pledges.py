@@ -35,7 +35,7 @@ class PledgeController:
 
     store: Store
     books: Books
-    name: str = "pledge"
+    name: str = "pooledcluster"
 
     @property
     def watches(self) -> tuple[Watch, ...]:
@@ -43,7 +43,9 @@ class PledgeController:
         return (
             Watch(resource=POOLED_CLUSTERS),
             Watch(resource=MEMBERS, keys=self._pledges_of),
-            Watch(resource=EQUITY_STATEMENTS, keys=lambda _: map(_key, self.store.list(POOLED_CLUSTERS))),
+            Watch(
+                resource=EQUITY_STATEMENTS, keys=lambda _: map(_key, self.store.list(POOLED_CLUSTERS)), spec_only=True
+            ),
         )
 
     async def observe(self, key: Key, tools: Tools) -> Observed | None:

@@ -85,7 +85,7 @@ class ReadingController:
         """The ConfigMaps; pledges, which register meters."""
         return (
             Watch(resource=CONFIG_MAPS, keys=_itself_and_next),
-            Watch(resource=POOLED_CLUSTERS, keys=self._readings_of),
+            Watch(resource=POOLED_CLUSTERS, keys=self._readings_of, spec_only=True),
         )
 
     async def observe(self, key: Key, tools: Tools) -> Observed | None:

@@ -60,14 +60,14 @@ class TrustController:
     """Writes one Assignment `policy-<trust>` for every source member, and says who serves."""
 
     store: Store
-    name: str = "trust"
+    name: str = "datatrust"
 
     @property
     def watches(self) -> tuple[Watch, ...]:
         """The trust, its grants, every member (whose issuer each policy names), and the Assignments it writes."""
         return (
             Watch(resource=DATA_TRUSTS),
-            Watch(resource=DATA_GRANTS, keys=lambda grant: (Key("", grant["spec"]["trust"]),)),
+            Watch(resource=DATA_GRANTS, keys=lambda grant: (Key("", grant["spec"]["trust"]),), spec_only=True),
             Watch(resource=MEMBERS, keys=lambda _: map(_key, self.store.list(DATA_TRUSTS))),
             Watch(resource=ASSIGNMENTS, keys=_trust_of),
         )
@@ -114,12 +114,12 @@ class GrantController:
     """Says of every DataGrant whether it is live."""
 
     store: Store
-    name: str = "grant"
+    name: str = "datagrant"
 
     @property
     def watches(self) -> tuple[Watch, ...]:
         """The grant and its trust."""
-        return (Watch(resource=DATA_GRANTS), Watch(resource=DATA_TRUSTS, keys=self._grants_of))
+        return (Watch(resource=DATA_GRANTS), Watch(resource=DATA_TRUSTS, keys=self._grants_of, spec_only=True))
 
     async def observe(self, key: Key, tools: Tools) -> tuple[DataGrant, DataTrust | None] | None:
         """Read the grant and its trust."""

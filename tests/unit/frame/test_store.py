@@ -54,18 +54,19 @@ def test_an_answer_to_a_write_does_not_bring_an_unknown_object_in() -> None:
 
 
 def test_listeners_hear_every_change_once_and_from_whom() -> None:
-    heard: list[tuple[str, object]] = []
+    heard: list[tuple[str, bool, object]] = []
 
-    def listen(resource: ApiResource, changed: Json, writer: object) -> None:
-        heard.append((f"{resource.plural} {changed['metadata']['resourceVersion']}", writer))
+    def listen(resource: ApiResource, changed: Json, before: Json | None, writer: object) -> None:
+        heard.append((f"{resource.plural} {changed['metadata']['resourceVersion']}", before is not None, writer))
 
     store = Store()
-    store.listen(listen)
+    store.compare(listen)
     store.put(CONFIG_MAPS, body("a", 1))
     store.put(CONFIG_MAPS, body("a", 1))
     store.put(CONFIG_MAPS, body("a", 2), writer=("member", Key("", "a")))
     store.remove(CONFIG_MAPS, body("a", 3))
-    assert heard == [("configmaps 1", None), ("configmaps 2", ("member", Key("", "a"))), ("configmaps 3", None)]
+    ours = ("member", Key("", "a"))
+    assert heard == [("configmaps 1", False, None), ("configmaps 2", True, ours), ("configmaps 3", False, None)]
 
 
 def test_managed_fields_are_not_kept_and_labels_select() -> None:
