@@ -22,6 +22,8 @@ from operators.kube import LEASES, ApiResource, Call, Conflict, Json, Kube, Kube
 
 log = logging.getLogger(__name__)
 
+STOP_S = 15.0  # a broken connection may keep Kopf from stopping
+
 
 def utc_now() -> datetime:
     """The wall clock."""
@@ -109,8 +111,10 @@ class Operator:
             yield task
         finally:
             task.cancel()
-            await asyncio.wait({task})
-            if not task.cancelled() and (error := task.exception()) is not None:
+            await asyncio.wait({task}, timeout=STOP_S)
+            if not task.done():
+                log.error("the operator did not stop within %s s", STOP_S)
+            elif not task.cancelled() and (error := task.exception()) is not None:
                 log.error("the operator stopped by itself: %r", error)
             await self._release()
             await server.cleanup()

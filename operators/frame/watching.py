@@ -6,6 +6,7 @@ happened while it was disconnected, so the runtime lists again from time to time
 
 import asyncio
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, cast
 
 import kopf
@@ -14,6 +15,7 @@ from operators.frame.controller import Watch
 from operators.frame.store import Store
 from operators.kube import ApiResource, Json, Kube
 
+KOPF = str(Path(kopf.__file__).parent)
 TASK = "commonweal"  # how the names of our own tasks begin
 
 
@@ -84,11 +86,12 @@ def kopf_selector(resource: ApiResource) -> tuple[str, str, str]:
     return resource.group, resource.version, resource.plural
 
 
-class _Ours(set[Any]):
-    """Tasks that Kopf must leave alone when it stops: it takes every task younger than itself for its own."""
+class _NotKopfs(set[Any]):
+    """What Kopf must spare when it stops: it would cancel every task younger than itself, also ours."""
 
     def __contains__(self, task: object) -> bool:
-        return super().__contains__(task) or (isinstance(task, asyncio.Task) and task.get_name().startswith(TASK))
+        code = getattr(task.get_coro(), "cr_code", None) if isinstance(task, asyncio.Task) else None
+        return code is None or not code.co_filename.startswith(KOPF)
 
 
 async def watch(
@@ -126,11 +129,10 @@ async def watch(
         selector = kopf_selector(resource)
         kopf.on.event(*selector, registry=registry, id=f"hear-{resource.plural}")(cast("Any", hear))
     kopf.on.login(registry=registry)(_login(kube))
-    ours = _Ours(asyncio.all_tasks())
     where: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
     tasks = await kopf.spawn_tasks(registry=registry, settings=_settings(chosen), standalone=True, **where)
     started()
-    await kopf.run_tasks(tasks, ignored=ours)
+    await kopf.run_tasks(tasks, ignored=_NotKopfs())
 
 
 def _login(kube: Kube) -> Any:  # noqa: ANN401 - kopf's type of a handler is private

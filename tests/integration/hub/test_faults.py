@@ -139,6 +139,7 @@ async def test_a_leader_that_is_cut_off_writes_nothing_and_another_takes_over(hu
             await eventually(seen)
             assert await holds(hub, "second")
         await eventually(partial(holds, hub, "first"))
+    assert await holds(hub, "")
 
 
 @asynccontextmanager

@@ -33,7 +33,6 @@ from commonweal.membership import (
 from infra.local.control_plane import Cluster
 from operators.cli.invitations import hub_address, mint, terms
 from operators.frame import Operator
-from operators.frame.watching import TASK
 from operators.hub.books import Books
 from operators.hub.operator import assemble
 from operators.hub.resources import ASSIGNMENTS, MEMBERS, POOLED_CLUSTERS
@@ -105,8 +104,7 @@ class Hub:
         await self.accept(name)
         await agent.receive()
         await agent.report()
-        # Named as the operator's own tasks, because Kopf takes every other younger task with it when it stops.
-        self.hearts[name] = asyncio.create_task(agent.beat(), name=f"{TASK} heart of {name}")
+        self.hearts[name] = asyncio.create_task(agent.beat())
         await self.ready("members", name)
         pledge = {"cpuMillis": 1000, "memoryMib": 2048, "gpus": gpus}
         spec = {"pledge": pledge, "location": {"country": country, "gridZone": country}, "meters": agent.meters()}
