@@ -4,9 +4,7 @@ Kopf's own handling (annotations, finalizers, progress, events) is switched off.
 happened while it was disconnected, so the runtime lists again from time to time.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, cast
 
 import kopf
@@ -15,7 +13,6 @@ from operators.frame.controller import Watch
 from operators.frame.store import Store
 from operators.kube import ApiResource, Json, Kube
 
-KOPF = str(Path(kopf.__file__).parent)
 TASK = "commonweal"  # how the names of our own tasks begin
 
 
@@ -86,12 +83,14 @@ def kopf_selector(resource: ApiResource) -> tuple[str, str, str]:
     return resource.group, resource.version, resource.plural
 
 
-class _NotKopfs(set[Any]):
-    """What Kopf must spare when it stops: it would cancel every task younger than itself, also ours."""
+class _Everything(set[Any]):
+    """What Kopf spares when it stops: every task but its roots, for it would cancel whatever is younger than itself.
+
+    Its streams may swallow a cancellation and then wait for ever (kopf issue 1168), so nothing waits for them either.
+    """
 
     def __contains__(self, task: object) -> bool:
-        code = getattr(task.get_coro(), "cr_code", None) if isinstance(task, asyncio.Task) else None
-        return code is None or not code.co_filename.startswith(KOPF)
+        return True
 
 
 async def watch(
@@ -132,7 +131,7 @@ async def watch(
     where: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
     tasks = await kopf.spawn_tasks(registry=registry, settings=_settings(chosen), standalone=True, **where)
     started()
-    await kopf.run_tasks(tasks, ignored=_NotKopfs())
+    await kopf.run_tasks(tasks, ignored=_Everything())
 
 
 def _login(kube: Kube) -> Any:  # noqa: ANN401 - kopf's type of a handler is private
