@@ -4,7 +4,10 @@ Kopf's own handling (annotations, finalizers, progress, events) is switched off.
 happened while it was disconnected, so the runtime lists again from time to time.
 """
 
-from collections.abc import Callable, Iterable
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, cast
 
 import kopf
@@ -83,16 +86,6 @@ def kopf_selector(resource: ApiResource) -> tuple[str, str, str]:
     return resource.group, resource.version, resource.plural
 
 
-class _Everything(set[Any]):
-    """What Kopf spares when it stops: every task but its roots, for it would cancel whatever is younger than itself.
-
-    Its streams may swallow a cancellation and then wait for ever (kopf issue 1168), so nothing waits for them either.
-    """
-
-    def __contains__(self, task: object) -> bool:
-        return True
-
-
 async def watch(
     kube: Kube,
     chosen: dict[ApiResource, str],
@@ -104,14 +97,18 @@ async def watch(
 ) -> None:
     """Feed the store until cancelled.
 
-    `relisting` is called when Kopf lists a kind again, having lost its place; `started` once Kopf has installed its
-    signal handlers.
+    Kopf runs on a thread with a loop of its own: when it stops it cancels every task of its loop that is younger than
+    itself, and its streams may swallow a cancellation and wait for ever (kopf issue 1168). So it is told to stop and
+    not waited for. `relisting` is called when Kopf lists a kind again, having lost its place; `started` once it runs.
     """
     registry = kopf.OperatorRegistry()
     listed: dict[ApiResource, set[str]] = {resource: set() for resource in chosen}
+    loop = asyncio.get_running_loop()
+    stop = threading.Event()
 
-    async def hear(event: Json, resource: kopf.Resource, **_: object) -> None:
-        known = by_plural[resource.group, resource.plural]
+    def take(event: Json, known: ApiResource) -> None:
+        if stop.is_set():
+            return
         if event["type"] == "DELETED":
             store.remove(known, event["object"])
         else:
@@ -123,15 +120,52 @@ async def watch(
                 relisting()
             listed[known].add(uid)
 
+    async def hear(event: Json, resource: kopf.Resource, **_: object) -> None:
+        _tell(loop, take, event, by_plural[resource.group, resource.plural])
+
     by_plural = {(resource.group, resource.plural): resource for resource in chosen}
     for resource in chosen:
         selector = kopf_selector(resource)
         kopf.on.event(*selector, registry=registry, id=f"hear-{resource.plural}")(cast("Any", hear))
     kopf.on.login(registry=registry)(_login(kube))
     where: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
-    tasks = await kopf.spawn_tasks(registry=registry, settings=_settings(chosen), standalone=True, **where)
+    operator = kopf.operator(registry=registry, settings=_settings(chosen), standalone=True, stop_flag=stop, **where)
+    ended = _on_a_thread(operator, loop)
     started()
-    await kopf.run_tasks(tasks, ignored=_Everything())
+    try:
+        await ended
+    finally:
+        stop.set()
+
+
+def _on_a_thread(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+    """Run `work` on a loop of its own; the future tells on `loop` how it ended."""
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def tell(error: BaseException | None) -> None:
+        if ended.done():
+            return
+        if error is None:
+            ended.set_result(None)
+        else:
+            ended.set_exception(error)
+
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            asyncio.new_event_loop().run_until_complete(work)
+        except Exception as caught:  # noqa: BLE001 - whatever it is, the waiting side raises it
+            error = caught
+        _tell(loop, tell, error)
+
+    threading.Thread(target=run, name="kopf", daemon=True).start()
+    return ended
+
+
+def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *arguments: object) -> None:
+    """Call on another thread's loop; a loop that is closed has nobody left to tell."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(what, *arguments)
 
 
 def _login(kube: Kube) -> Any:  # noqa: ANN401 - kopf's type of a handler is private
