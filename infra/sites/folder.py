@@ -5,6 +5,7 @@ Layout of `<state>/sites/<member>`: `backend` (Pulumi's file backend), `home` (i
 run). Nothing in it is shared with another member.
 """
 
+import json
 import os
 import secrets
 import signal
@@ -92,6 +93,13 @@ class SiteFolder:
     def _settings(self) -> dict[str, Any]:
         return (yaml.safe_load(self.config_file.read_text()) or {}) if self.config_file.exists() else {}
 
+    def _restore_torn_checkpoint(self) -> None:
+        """Put Pulumi's own backup in place of a checkpoint that a SIGKILL left empty or cut off."""
+        for checkpoint in (self.root / "backend").glob(".pulumi/stacks/**/*.json"):
+            backup = checkpoint.with_name(f"{checkpoint.name}.bak")
+            if not _is_json(checkpoint) and _is_json(backup):
+                _write_whole(checkpoint, backup.read_text())
+
     @contextmanager
     def run(self) -> Iterator[bool]:
         """Hold the folder for one run; yields whether the run before this one was killed, its leftovers ended.
@@ -104,6 +112,7 @@ class SiteFolder:
             killed = self.unfinished.exists()
             if killed:
                 end_leftovers(self.home)
+                self._restore_torn_checkpoint()
             self.unfinished.touch()
             try:
                 yield killed
@@ -111,6 +120,14 @@ class SiteFolder:
                 self.unfinished.unlink()  # it failed in good order: state written, Pulumi's lock given back
                 raise
             self.unfinished.unlink()
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _write_whole(path: Path, text: str) -> None:

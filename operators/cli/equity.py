@@ -88,7 +88,8 @@ def table(case: Case, member: str, computed: Iterable[Step], title: str) -> Tabl
     """The steps as a person reads them; fractions stay exact."""
     spec = case.statement.spec
     shown = Table(
-        title=f"{title}: {member}, {spec.period_start:%Y-%m-%d %H:%M:%S} to {spec.period_end:%H:%M:%S} UTC",
+        title=f"{title}: {member}, {spec.period_start:%Y-%m-%d %H:%M:%S} to {spec.period_end:%H:%M:%S} UTC"
+        + (", simulated meters" if spec.simulated else ""),
         title_justify="left",
     )
     for heading in ("step", "formula", "inputs", "result"):

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from typing import Any
 
 from operators.frame import watching
@@ -22,6 +23,7 @@ from operators.kube import LEASES, ApiResource, Call, Conflict, Json, Kube, Kube
 
 log = logging.getLogger(__name__)
 
+FIRST_RESYNCS_S = (4.0, 12.0)
 STOP_S = 15.0  # a broken connection may keep Kopf from stopping
 
 
@@ -194,10 +196,13 @@ class Operator:
         return changed
 
     async def _resync_forever(self) -> None:
-        """Lists again now and then, because Kopf does not notice deletions that happened while it was away."""
-        while True:
+        """Lists again now and then, because Kopf does not notice deletions that happened while it was away.
+
+        Soon at first: what is deleted between our first list and Kopf's own is such a deletion.
+        """
+        for wait_s in chain(FIRST_RESYNCS_S, repeat(self.settings.resync_s)):
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.settings.resync_s):
+                async with asyncio.timeout(min(wait_s, self.settings.resync_s)):
                     await self._resync_now.wait()
             await asyncio.sleep(1)  # let a burst of reasons become one list
             self._resync_now.clear()
