@@ -94,11 +94,18 @@ class SiteFolder:
         return (yaml.safe_load(self.config_file.read_text()) or {}) if self.config_file.exists() else {}
 
     def _restore_torn_checkpoint(self) -> None:
-        """Put Pulumi's own backup in place of a checkpoint that a SIGKILL left empty or cut off."""
+        """Put Pulumi's own backup in place of a checkpoint that a SIGKILL left empty or cut off.
+
+        Without a backup it was the stack's first: it goes, and server-side apply takes up what that run created.
+        """
         for checkpoint in (self.root / "backend").glob(".pulumi/stacks/**/*.json"):
             backup = checkpoint.with_name(f"{checkpoint.name}.bak")
-            if not _is_json(checkpoint) and _is_json(backup):
+            if _is_json(checkpoint):
+                continue
+            if _is_json(backup):
                 _write_whole(checkpoint, backup.read_text())
+            else:
+                checkpoint.unlink()
 
     @contextmanager
     def run(self) -> Iterator[bool]:
