@@ -210,7 +210,7 @@ def fetch(artifact: str, file: Path) -> None:
         return
     maven = shutil.which("mvn")
     if maven is None:
-        pytest.skip(f"no {file.name} in the cache and no mvn to fetch it; run `make images` or install maven")
+        raise RuntimeError(f"no {file.name} in the cache and no mvn to fetch it; apt-get install maven")
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         subprocess.run(

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from infra.local.machine import LocalError
-from infra.local.probes import file_ready, port_holder, tcp_ready
+from infra.local.probes import Probe, file_ready, port_holder, tcp_ready
 from infra.local.processes import Identity, Record, identify, marked, read_record, write_record
-from infra.local.supervisor import Process, Supervisor
+from infra.local.supervisor import GRACE_S, Process, Supervisor
 
 LISTEN = "import socket,sys,time; s=socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(600)"
 # A child in a group of its own, as a shim of containerd is; its number goes into a file.
@@ -32,9 +32,25 @@ def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     made.stop_everything(grace_s=0)
 
 
-def python(name: str, script: str, *arguments: str, folder: Path, **changes: object) -> Process:
-    argv = (sys.executable, "-c", script, *arguments)
-    return Process(name=name, argv=argv, log=folder / f"{name}.log", **changes)  # type: ignore[arg-type]  # any field
+def python(
+    name: str,
+    script: str,
+    *arguments: str,
+    folder: Path,
+    ready: Probe | None = None,
+    ready_within_s: float = 60.0,
+    listens: tuple[tuple[str, int], ...] = (),
+    grace_s: float = GRACE_S,
+) -> Process:
+    return Process(
+        name=name,
+        argv=(sys.executable, "-c", script, *arguments),
+        log=folder / f"{name}.log",
+        ready=ready,
+        ready_within_s=ready_within_s,
+        listens=listens,
+        grace_s=grace_s,
+    )
 
 
 def free_port() -> int:

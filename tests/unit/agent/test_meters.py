@@ -8,9 +8,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonweal.metering import FIRST, Limits, Measurement, Scope, payload_sha256, verify
+from commonweal.metering import FIRST, Limits, Measurement, payload_sha256, verify
 from operators.agent.meters import Head, MeterError, config_map, extend, stored_heads
 from operators.agent.meters import _texts as texts
+from tests import strategies
 
 IDENTITY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 START = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -18,21 +19,7 @@ LIMITS = Limits(period_s=60, max_power_mw=700_000, min_power_mw=1, allow_simulat
 
 
 def measurement(sequence: int, meter: str = "GPU-1") -> Measurement:
-    begin = START + timedelta(minutes=sequence)
-    return Measurement(
-        meter=meter,
-        sequence=sequence,
-        period_start=begin,
-        period_end=begin + timedelta(minutes=1),
-        energy_mj=6_000_000,
-        estimated_mj=0,
-        device_seconds=60,
-        gpu_count=1,
-        scope=Scope.GPU,
-        epoch=1,
-        flags=(),
-        simulated=True,
-    )
+    return strategies.measurement(sequence, meter=meter, start=START + timedelta(minutes=sequence))
 
 
 def test_the_first_reading_starts_a_chain_and_the_next_names_it() -> None:

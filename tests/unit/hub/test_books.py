@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from commonweal.kinds.equity_statement import CategoryAmounts, EquityEntry, EquityStatementSpec, LogPosition
-from commonweal.metering import Reading, Scope, payload_sha256
+from commonweal.metering import Reading, adopt
 from commonweal.transparency import leaf_hash, root
 from operators.hub.books import PERMANENT, Books, BooksError
+from tests.strategies import measurement
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 NOTHING = CategoryAmounts(compute=0, energy=0, talent=0)
@@ -17,22 +18,7 @@ NOTHING = CategoryAmounts(compute=0, energy=0, talent=0)
 
 def reading(sequence: int = 1, previous: Reading | None = None) -> Reading:
     start = NOON + timedelta(minutes=sequence)
-    return Reading(
-        member="ca",
-        previous_sha256=payload_sha256(previous.payload()) if previous else "0" * 64,
-        meter="GPU-ca-0000",
-        sequence=sequence,
-        period_start=start,
-        period_end=start + timedelta(minutes=1),
-        energy_mj=5,
-        estimated_mj=0,
-        device_seconds=60,
-        gpu_count=1,
-        scope=Scope.GPU,
-        epoch=1,
-        flags=(),
-        simulated=True,
-    )
+    return adopt(measurement(sequence, meter="GPU-ca-0000", start=start, energy_mj=5), member="ca", previous=previous)
 
 
 def spec(minute: int = 0) -> EquityStatementSpec:

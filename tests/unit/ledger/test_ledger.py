@@ -21,7 +21,8 @@ from commonweal.ledger import (
     transfers_of,
     used,
 )
-from commonweal.metering import FIRST, Reading, Scope
+from commonweal.metering import Reading, adopt
+from tests.strategies import measurement
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ACCOUNTS = (POOL, delivered("ca"), delivered("kr"), used("ca", "kr"))
@@ -125,22 +126,9 @@ def test_what_no_book_can_hold_is_refused() -> None:
 
 
 def reading(sequence: int = 1) -> Reading:
-    return Reading(
-        member="ca",
-        meter="GPU-1",
-        sequence=sequence,
-        period_start=NOON,
-        period_end=NOON + timedelta(hours=1),
-        energy_mj=1_080_000_000,
-        estimated_mj=7,
-        device_seconds=3600,
-        gpu_count=1,
-        scope=Scope.GPU,
-        epoch=1,
-        flags=(),
-        simulated=True,
-        previous_sha256=FIRST,
-    )
+    hour = timedelta(hours=1)
+    measured = measurement(sequence, start=NOON, period=hour, energy_mj=1_080_000_000, estimated_mj=7)
+    return adopt(measured, member="ca", previous=None)
 
 
 def test_readings_and_use_become_a_members_contribution() -> None:

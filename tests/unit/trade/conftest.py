@@ -12,7 +12,7 @@ from apps.trade.disclosures import EXAMPLES, DisclosureRow, read_disclosures, ro
 from apps.trade.questions import CUSTOMS, DISCLOSURES
 from apps.trade.rule_packs import all_packs
 from apps.trade.settings import SettingsError
-from apps.trade.sources import RefusedError, Source, UnreachableError
+from apps.trade.sources import Asker, RefusedError, Source, UnreachableError
 
 ROWS = 500
 
@@ -55,16 +55,17 @@ class MemoryMember:
 class Pool:
     """The members of a test, and who holds what."""
 
-    members: dict[str, MemoryMember]  # a test may put any Asker in a member's place
+    members: dict[str, MemoryMember]
     holders: dict[str, tuple[str, ...]]
     grant: str = "trade-emissions"
+    instead: dict[str, Asker] = field(default_factory=dict)
 
     def sources(self, dataset: str) -> Sequence[Source]:
         """Sources of a dataset."""
         if dataset not in self.holders:
             raise SettingsError(f"no grant covers {dataset}; ask the trust's trustees for one")
         return [
-            Source(member=name, trust="trade", grant=self.grant, asker=self.members[name])
+            Source(member=name, trust="trade", grant=self.grant, asker=self.instead.get(name, self.members[name]))
             for name in self.holders[dataset]
         ]
 

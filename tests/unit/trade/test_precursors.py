@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -17,21 +18,18 @@ TONNES = st.decimals(0, 10**7, places=3)
 ONE = Decimal(1)
 
 
-def bought(**changes: object) -> Bought:
-    base = Bought(
+bought = partial(
+    replace,
+    Bought(
         name="scrap",
         cn_code="72071111",
         origin="KR",
         mass_t=ONE,
         direct_t_per_t=Decimal(2),
         indirect_t_per_t=Decimal(3),
-    )
-    return replace(base, **changes)  # type: ignore[arg-type]  # a test's shorthand
-
-
-def process(**changes: object) -> Process:
-    base = Process(name="steel", cn_code="72081000", activity_t=ONE, direct_t=ONE, indirect_t=ONE)
-    return replace(base, **changes)  # type: ignore[arg-type]  # a test's shorthand
+    ),
+)
+process = partial(replace, Process(name="steel", cn_code="72081000", activity_t=ONE, direct_t=ONE, indirect_t=ONE))
 
 
 def named(*processes: Process) -> Mapping[str, Process]:

@@ -146,7 +146,7 @@ async def test_an_answer_under_another_grant_does_not_count(pool: Pool) -> None:
 
 async def test_a_slow_member_holds_nobody_up_where_an_older_answer_serves(pool: Pool) -> None:
     clock, slow = Clock(), SlowMember()
-    pool.members["kr"] = slow  # type: ignore[assignment]  # any Asker will do
+    pool.instead["kr"] = slow
     answers = Answers(pool, clock, AGES)
     first = await answers.ask(disclosures())
     slow.gate.clear()
@@ -157,7 +157,7 @@ async def test_a_slow_member_holds_nobody_up_where_an_older_answer_serves(pool: 
 
 async def test_many_requests_cause_one_question(pool: Pool) -> None:
     slow = SlowMember()
-    pool.members["kr"] = slow  # type: ignore[assignment]  # any Asker will do
+    pool.instead["kr"] = slow
     slow.gate.clear()
     answers = Answers(pool, Clock(), AGES)
     waiting = [asyncio.create_task(answers.ask(disclosures())) for _ in range(20)]
