@@ -28,6 +28,7 @@ class Reason(StrEnum):
     DRAIN_WAITS = "DrainWaits"
     CORDONED = "Cordoned"
     UNREACHABLE = "Unreachable"
+    SITE_UNKNOWN = "SiteUnknown"
     NO_ROOM = "NoRoom"
 
 
@@ -46,7 +47,10 @@ class App:
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """A member as placement sees it; `used` is what every other app holds there, this app left out."""
+    """A member as placement sees it; `used` is what every other app holds there, this app left out.
+
+    `allocatable` is None until the member has reported its site: it then keeps what it has and takes nothing.
+    """
 
     name: str
     country: str
@@ -54,7 +58,7 @@ class Host:
     accepted: bool
     reachable: bool
     scheduling: Scheduling
-    allocatable: Resources
+    allocatable: Resources | None
     used: Resources
 
 
@@ -162,7 +166,7 @@ class _Board:
         self.app = app
         self.seats = seats
         self.weights = weights
-        self.pool = _sum(seat.host.allocatable for seat in seats.values())
+        self.pool = _sum(seat.host.allocatable for seat in seats.values() if seat.host.allocatable)
         self.replicas: dict[str, int] = {}
 
     def put(self, name: str, change: int) -> None:
@@ -245,7 +249,9 @@ def _sum(parts: Iterable[Resources]) -> Resources:
 
 
 def _lines(host: Host, app: App) -> list[_Line]:
-    """The resources that the app asks for."""
+    """The resources that the app asks for; none can be told of a site that is not known."""
+    if host.allocatable is None:
+        return []
     columns = zip(_LABELS, _amounts(host.allocatable), _amounts(host.used), _amounts(app.per_replica), strict=True)
     return [
         _Line(label, unit, max(0, allocatable - used), allocatable, asked)
@@ -258,7 +264,8 @@ def _seat(app: App, host: Host) -> _Seat:
     room = min((line.free // line.asked for line in _lines(host, app)), default=app.replicas)
     refusal = _refusal(app, host)
     drains = host.scheduling is Scheduling.DRAINING
-    takes = refusal is None and host.reachable and host.scheduling is Scheduling.ACTIVE
+    open_ = host.reachable and host.allocatable is not None and host.scheduling is Scheduling.ACTIVE
+    takes = refusal is None and open_
     return _Seat(host=host, room=room, takes=takes, drains=drains, refusal=refusal)
 
 
@@ -285,10 +292,13 @@ def _why(app: App, seat: _Seat, before: int, after: int) -> Why:
         return Why(reason=Reason.DRAIN_WAITS, message=f"draining, {after} of {before} wait for room elsewhere")
     if seat.drains:
         return Why(reason=Reason.DRAINING, message=f"draining, gives up {before}")
-    if seat.host.scheduling is Scheduling.CORDONED:
-        return Why(reason=Reason.CORDONED, message=f"cordoned, keeps {after} and takes no new")
-    if not seat.host.reachable:
-        return Why(reason=Reason.UNREACHABLE, message=f"unreachable, keeps {after} and takes no new")
+    for closed, reason, state in (
+        (seat.host.scheduling is Scheduling.CORDONED, Reason.CORDONED, "cordoned"),
+        (not seat.host.reachable, Reason.UNREACHABLE, "unreachable"),
+        (seat.host.allocatable is None, Reason.SITE_UNKNOWN, "has not reported its site"),
+    ):
+        if closed:
+            return Why(reason=reason, message=f"{state}, keeps {after} and takes no new")
     return _why_open(app, seat, after)
 
 

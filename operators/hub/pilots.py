@@ -323,7 +323,7 @@ def _host(store: Store, member: Member, *, besides: str) -> Host:
         accepted=member.spec.hub_accepts and store.get(NAMESPACES, namespace) is not None,
         reachable=holds(body, MemberCondition.REACHABLE),
         scheduling=member.spec.scheduling,
-        allocatable=_room(store, namespace, site.allocatable if site else Resources()),
+        allocatable=_room(store, namespace, site.allocatable) if site else None,
         used=_used(store, namespace, besides),
     )
 

@@ -124,6 +124,14 @@ def test_an_app_that_no_member_can_hold_says_what_each_lacks() -> None:
     )
 
 
+def test_a_member_of_an_unreported_site_keeps_what_it_runs_and_takes_nothing() -> None:
+    unknown = replace(THREE[0], allocatable=None)
+    result = place(app(3), (unknown, THREE[1]), {"ca": 1}, EVEN)
+    assert result.replicas == {"ca": 1, "ke": 2}
+    assert result.why["ca"].reason is Reason.SITE_UNKNOWN
+    assert result.why["ca"].message == "has not reported its site, keeps 1 and takes no new"
+
+
 def test_a_drain_keeps_old_replicas_until_new_ones_serve() -> None:
     target = place(app(2), (drained(THREE[0]), *THREE[1:]), {"ca": 2}, EVEN)
     assert transition(target, {"ca": 2}, {"ca": 2}) == {"ca": 2, "ke": 1, "kr": 1}
@@ -165,6 +173,11 @@ def amounts(resources: Resources) -> tuple[int, int, int]:
     return resources.cpu_millis, resources.memory_mib, resources.gpus
 
 
+def room(one: Host) -> tuple[int, int, int]:
+    assert one.allocatable is not None
+    return amounts(one.allocatable)
+
+
 @given(app=apps, hosts=hosts_of, current=currents, weights=weights_of)
 def test_no_member_ever_holds_more_than_it_has(
     app: App, hosts: list[Host], current: dict[str, int], weights: dict[str, int]
@@ -172,7 +185,7 @@ def test_no_member_ever_holds_more_than_it_has(
     result = place(app, hosts, current, weights)
     for one in hosts:
         count = result.replicas.get(one.name, 0)
-        for has, used, asked in zip(amounts(one.allocatable), amounts(one.used), amounts(app.per_replica), strict=True):
+        for has, used, asked in zip(room(one), amounts(one.used), amounts(app.per_replica), strict=True):
             assert count == 0 or asked == 0 or used + asked * count <= has
     assert sum(result.replicas.values()) + result.unplaced == app.replicas
     assert set(result.why) == {one.name for one in hosts}
@@ -225,9 +238,7 @@ def test_more_capacity_never_unplaces(
     app: App, hosts: list[Host], current: dict[str, int], name: str, more: int
 ) -> None:
     wider = [
-        replace(one, allocatable=res(*(amount + more for amount in amounts(one.allocatable))))
-        if one.name == name
-        else one
+        replace(one, allocatable=res(*(amount + more for amount in room(one)))) if one.name == name else one
         for one in hosts
     ]
     assert place(app, wider, current, EVEN).unplaced <= place(app, hosts, current, EVEN).unplaced
