@@ -85,9 +85,7 @@ class Demo:
 
     def up(self) -> None:
         """Bring everything up, apply the examples, ask one question, print what came of it."""
-        clusters = provider("local")
-        clusters.up()
-        images = clusters.load_images()
+        images = provider("local").up()
         self._commonweal("setup")
         supervisor = Supervisor(self.places.run)
         operator = beside_hub.hub_operator(self.places, self._kubeconfig(f"{HUB}-hub-operator"), HUB_ADDRESS)

@@ -25,8 +25,11 @@ class ClusterAccess:
 class Provider(Protocol):
     """Where clusters come from. Nothing above knows which one it is."""
 
-    def up(self) -> None:
-        """Bring the clusters up, or check that they are there; harmless to repeat."""
+    def up(self) -> dict[str, str]:
+        """Bring the clusters up, or check that they are there, with our images; harmless to repeat.
+
+        Returns the images as `load_images` does.
+        """
 
     def down(self) -> None:
         """Take down what `up` brought up, and nothing else."""

@@ -30,8 +30,8 @@ class LocalProvider:
     hub: str = topology.HUB
     members: Sequence[str] = topology.MEMBERS
 
-    def up(self) -> None:
-        """Bring everything up; ready when it returns.
+    def up(self) -> dict[str, str]:
+        """Bring everything up; ready when it returns the images, short name -> reference.
 
         Raises:
             LocalError: With what is wrong, where and what to do; then `up` may simply be run again.
@@ -49,6 +49,7 @@ class LocalProvider:
             sysctls.raise_limits()
             self._start_control_planes(planes)
             self._start_nodes(planes, images, store)
+            return short_names(images)
 
     def down(self) -> None:
         """Take everything down; see `teardown.down`."""

@@ -29,7 +29,7 @@ class KindProvider:
     hub: str = topology.HUB
     members: Sequence[str] = topology.MEMBERS
 
-    def up(self) -> None:
+    def up(self) -> dict[str, str]:
         """Create the clusters that do not exist yet, and bring our images into the members."""
         require_kind()
         existing = set(run(["kind", "get", "clusters"]).split())
@@ -40,7 +40,7 @@ class KindProvider:
                 with step(f"create kind cluster {name}"):
                     create = ["kind", "create", "cluster", f"--name={_kind_name(name)}", f"--kubeconfig={config}"]
                     run([*create, "--wait=120s"], timeout_s=KIND_LIMIT_S)
-        self.load_images()
+        return self.load_images()
 
     def down(self) -> None:
         """Delete the clusters that we created."""
@@ -107,9 +107,10 @@ class KubeconfigProvider:
 
     file: Path
 
-    def up(self) -> None:
+    def up(self) -> dict[str, str]:
         """Check the file, and that each kubeconfig that it names is there."""
         self.clusters()
+        return self.load_images()
 
     def down(self) -> None:
         """Nothing: what we did not bring up we do not take down."""
