@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import signal
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +15,6 @@ from operators.agent.session import ForgottenError, Session
 from operators.agent.settings import Settings, SettingsError, read_settings
 from operators.agent.vault import Vault
 from operators.frame.health import Metrics, Probe, log_as_json, serve
-from operators.frame.watching import TASK
 from operators.kube import Kube, KubeError
 
 log = logging.getLogger(__name__)
@@ -115,41 +113,23 @@ def main() -> int:
     except SettingsError as error:
         log.error("%s", error)  # noqa: TRY400 - the message says all; a trace would hide it
         return 2
-    return _run_until_told(settings)
+    try:
+        asyncio.run(_until_told(settings))
+    except Exception:
+        log.exception("the agent stopped")
+        return 1
+    return 0
 
 
-def _run_until_told(settings: Settings) -> int:
-    """Run the loop beside the main thread: Kopf takes the main thread's signal handlers for itself."""
-    told, failed = threading.Event(), threading.Event()
+async def _until_told(settings: Settings) -> None:
+    """Run the agent until it ends by itself, with an error, or a signal ends it."""
+    told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
-
-    def work() -> None:
-        try:
-            asyncio.run(_cancelled_when(told, settings))
-        except Exception:
-            log.exception("the agent stopped")
-            failed.set()
-        told.set()
-
-    thread = threading.Thread(target=work, name="agent")
-    thread.start()
-    told.wait()
-    thread.join()
-    return 1 if failed.is_set() else 0
-
-
-async def _cancelled_when(told: threading.Event, settings: Settings) -> None:
-    agent = asyncio.create_task(run_agent(settings), name=f"{TASK} agent")
-    stop = asyncio.create_task(_told(told), name=f"{TASK} stop")
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    agent, stop = asyncio.create_task(run_agent(settings)), asyncio.create_task(told.wait())
     await asyncio.wait({agent, stop}, return_when=asyncio.FIRST_COMPLETED)
     stop.cancel()
     if agent.done():
         await agent
     agent.cancel()
     await asyncio.wait({agent})
-
-
-async def _told(told: threading.Event) -> None:
-    while not told.is_set():  # noqa: ASYNC110 - set by a signal handler of another thread
-        await asyncio.sleep(0.2)

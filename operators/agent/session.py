@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,7 +18,6 @@ from operators.agent.mirror import Mirror
 from operators.agent.site import SiteReporter
 from operators.frame import Settings as FrameSettings
 from operators.frame.leader import Lease
-from operators.frame.watching import TASK
 from operators.kube import Kube, KubeError, Unauthorized
 
 log = logging.getLogger(__name__)
@@ -50,13 +49,13 @@ class Session:
             watches = await mirror.start()
             operator = self._operator(mirror, hub, lease_hub)
             # What is not a reconcile uses the lease's connection, which leadership does not fence.
-            renewal = _start("renew", self._renew(lease_hub))
+            renewal = asyncio.create_task(self._renew(lease_hub))
             tasks = [
                 renewal,
-                _start("site", self._site(mirror, lease_hub).run()),
-                _start("meters", self._meters(lease_hub, operator).run()),
-                _start("hub", self._watch_hub(lease_hub)),
-                *(_start("mirror", mirror.run(*place, version)) for place, version in watches.items()),
+                asyncio.create_task(self._site(mirror, lease_hub).run()),
+                asyncio.create_task(self._meters(lease_hub, operator).run()),
+                asyncio.create_task(self._watch_hub(lease_hub)),
+                *(asyncio.create_task(mirror.run(*place, version)) for place, version in watches.items()),
             ]
             try:
                 async with operator.running() as running:
@@ -138,11 +137,6 @@ class Session:
                 log.warning("%s", now) if now else log.info("the hub answers again")
                 said = now
             await asyncio.sleep(float(self.joiner.settings.heartbeat_s))
-
-
-def _start(name: str, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
-    # Kopf cancels every task younger than itself, except those that the frame knows by the start of their name.
-    return asyncio.create_task(work, name=f"{TASK} {name}")
 
 
 async def _first_to_end(tasks: "list[asyncio.Task[None]]") -> None:

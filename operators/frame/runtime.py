@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ from operators.frame.health import Metrics, Probe, serve
 from operators.frame.leader import Leadership, Lease, LostLeadership
 from operators.frame.queue import DirtyQueue
 from operators.frame.store import Key, Store, key_of
-from operators.frame.watching import TASK
 from operators.kube import LEASES, ApiResource, Call, Conflict, Json, Kube, KubeError
 
 log = logging.getLogger(__name__)
@@ -82,7 +80,6 @@ class Operator:
         self._resync_now = asyncio.Event()
         self._leading = asyncio.Event()
         self._stop = asyncio.Event()
-        self._takes_signals = False
         self._leadership: Leadership | None = None
         self._outer_hook = self.kube.on_request
         self.kube.on_request = self._fence
@@ -93,10 +90,10 @@ class Operator:
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT, or until something breaks that a restart has to mend."""
-        self._takes_signals = True
-        self._on_started()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
         async with self.running() as task:
-            stop = asyncio.create_task(self._stop.wait(), name=f"{TASK} stop")
+            stop = asyncio.create_task(self._stop.wait(), name="stop")
             await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
             stop.cancel()
             if task.done():
@@ -108,7 +105,7 @@ class Operator:
         probe = Probe(alive=self._why_dead, ready=self._why_not_ready)
         server = await serve(self.settings.health_host, self.settings.health_port, probe, self.metrics)
         self.health_port = server.addresses[0][1]
-        task = asyncio.create_task(self._run(), name=f"{TASK} operator")
+        task = asyncio.create_task(self._run(), name="operator")
         try:
             yield task
         finally:
@@ -125,14 +122,14 @@ class Operator:
         await self._first_lists()
         async with asyncio.TaskGroup() as group:
             for controller in self.controllers:
-                group.create_task(self._work(controller), name=f"{TASK} work {controller.name}")
-            group.create_task(self._resync_forever(), name=f"{TASK} resync")
-            group.create_task(self._listen_forever(), name=f"{TASK} listen")
+                group.create_task(self._work(controller), name=f"work {controller.name}")
+            group.create_task(self._resync_forever(), name="resync")
+            group.create_task(self._listen_forever(), name="listen")
             if self.settings.lease is None or self.lease_kube is None:
                 self._on_leadership(0)
             else:
                 self._leadership = Leadership(self.lease_kube, self.settings.lease, self._on_leadership)
-                group.create_task(self._leadership.run(), name=f"{TASK} leadership")
+                group.create_task(self._leadership.run(), name="leadership")
 
     async def _listen_forever(self) -> None:
         """Kopf stops on watch errors that it does not know; what it missed meanwhile, the next list brings."""
@@ -144,23 +141,11 @@ class Operator:
                     self.settings.namespaces,
                     self.store,
                     relisting=self._resync_now.set,
-                    started=self._on_started,
                 )
             except Exception:
                 log.exception("watching stopped; starting again")
             self._resync_now.set()
             await asyncio.sleep(1)
-
-    def _on_started(self) -> None:
-        """Kopf has taken the signal handlers; take them back."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if self._takes_signals:
-                loop.add_signal_handler(number, self._stop.set)
-            else:
-                loop.remove_signal_handler(number)
 
     async def _release(self) -> None:
         """Another process need not wait for the lease to run out; if that fails, it waits."""
@@ -267,7 +252,7 @@ class Operator:
             while True:
                 await self._leading.wait()
                 while len(running) < limit and (key := queue.take(loop.time())) is not None:
-                    task = asyncio.create_task(self._one(name, reconcile, key), name=f"{TASK} {name} {key}")
+                    task = asyncio.create_task(self._one(name, reconcile, key), name=f"{name} {key}")
                     running.add(task)
                     task.add_done_callback(finished)
                 depth.set(queue.depth)

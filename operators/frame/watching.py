@@ -16,8 +16,6 @@ from operators.frame.controller import Watch
 from operators.frame.store import Store
 from operators.kube import ApiResource, Json, Kube
 
-TASK = "commonweal"  # how the names of our own tasks begin
-
 
 class _NoDiff(kopf.DiffBaseStorage):
     """Kopf compares nothing for us; its default would copy every body twice an event."""
@@ -93,13 +91,13 @@ async def watch(
     store: Store,
     *,
     relisting: Callable[[], None],
-    started: Callable[[], None],
 ) -> None:
     """Feed the store until cancelled.
 
     Kopf runs on a thread with a loop of its own: when it stops it cancels every task of its loop that is younger than
-    itself, and its streams may swallow a cancellation and wait for ever (kopf issue 1168). So it is told to stop and
-    not waited for. `relisting` is called when Kopf lists a kind again, having lost its place; `started` once it runs.
+    itself, takes the signals of a main thread, and its streams may swallow a cancellation and wait for ever (kopf issue
+    1168). So it is told to stop and not waited for. `relisting` is called when Kopf lists a kind again, having lost
+    its place.
     """
     registry = kopf.OperatorRegistry()
     listed: dict[ApiResource, set[str]] = {resource: set() for resource in chosen}
@@ -131,7 +129,6 @@ async def watch(
     where: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
     operator = kopf.operator(registry=registry, settings=_settings(chosen), standalone=True, stop_flag=stop, **where)
     ended = _on_a_thread(operator, loop)
-    started()
     try:
         await ended
     finally:
