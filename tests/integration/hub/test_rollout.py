@@ -26,9 +26,7 @@ async def three(hub: Hub) -> dict[str, Agent]:
 async def test_a_pilot_runs_on_two_members_behind_one_address(hub: Hub) -> None:
     async with hub.operator():
         agents = await three(hub)
-        for agent in agents.values():
-            await agent.run("policy-trade", reason="Applied")
-        await hub.ready("datatrusts", "trade", "Serving")
+        await hub.trust_serving("trade", *agents.values())
         await hub.ready("datagrants", "trade-emissions", "Approved")
         await hub.apply(pilot())
         chosen = await placed(hub, agents, 2)

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -131,14 +131,25 @@ class Hub:
 
     async def serving(self, name: str, *agents: "Agent") -> None:
         """Have agents report every Assignment of a pilot as running, also changed ones, until it serves."""
+        await self._until_serving("pilotapps", name, f"pilot-{name}", "Running", agents)
 
+    async def trust_serving(self, name: str, *agents: "Agent") -> None:
+        """Have agents report every policy of a trust as applied, also changed ones, until it serves."""
+        await self._until_serving("datatrusts", name, f"policy-{name}", "Applied", agents)
+
+    async def _until_serving(
+        self, plural: str, name: str, assignment: str, reason: str, agents: "Iterable[Agent]"
+    ) -> None:
         async def check() -> bool:
             for agent in agents:
-                if await self.assigned(f"pilot-{name}", agent.name):
-                    await agent.run(f"pilot-{name}")
-            return (await self.condition("pilotapps", name)).get("reason") == "Serving"
+                if await self.assigned(assignment, agent.name):
+                    await agent.run(assignment, reason=reason)
+            return (await self.condition(plural, name)).get("reason") == "Serving"
 
-        await eventually(check)
+        async def explain() -> str:
+            return f"{plural}/{name}: {await self.condition(plural, name)}"
+
+        await eventually(check, explain)
 
     async def assigned(self, name: str, member: str) -> Json | None:
         try:
