@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -22,6 +23,7 @@ from commonweal.kinds import PooledCluster
 from commonweal.kinds.consortium import Consortium
 from commonweal.kinds.member import Engine
 from infra import beside_hub
+from infra.local.access import ClusterAccess
 from infra.local.machine import REPOSITORY, LocalError, Places, default_places
 from infra.local.progress import step
 from infra.local.providers import provider
@@ -30,7 +32,6 @@ from infra.sites.args import MemberSiteArgs, SiteError
 from infra.sites.provision import provision
 
 HUB = "ch"
-HUB_ADDRESS = "10.77.0.1"
 EXAMPLES = REPOSITORY / "examples"
 POD_USER = 65532
 READY_S = 300
@@ -44,7 +45,6 @@ class DemoMember:
     name: str
     display_name: str
     country: str
-    node_address: str
     dataset: str
     generator: tuple[str, ...]
 
@@ -54,7 +54,6 @@ MEMBERS = (
         name="ca",
         display_name="Canada",
         country="CA",
-        node_address="10.77.0.11",
         dataset="customs_rows",
         generator=("apps.trade.customs", "--member", "ca"),
     ),
@@ -62,7 +61,6 @@ MEMBERS = (
         name="kr",
         display_name="Republic of Korea",
         country="KR",
-        node_address="10.77.0.12",
         dataset="facility_disclosures",
         generator=("apps.trade.disclosures",),
     ),
@@ -70,7 +68,6 @@ MEMBERS = (
         name="ke",
         display_name="Kenya",
         country="KE",
-        node_address="10.77.0.13",
         dataset="customs_rows",
         generator=("apps.trade.customs", "--member", "ke"),
     ),
@@ -85,17 +82,19 @@ class Demo:
 
     def up(self) -> None:
         """Bring everything up, apply the examples, ask one question, print what came of it."""
-        images = provider("local").up()
+        clusters = provider("local")
+        images, reached = clusters.up(), clusters.clusters()
         self._commonweal("setup")
         supervisor = Supervisor(self.places.run)
-        operator = beside_hub.hub_operator(self.places, self._kubeconfig(f"{HUB}-hub-operator"), HUB_ADDRESS)
+        address = urlsplit(reached[HUB].server).hostname or ""
+        operator = beside_hub.hub_operator(self.places, self._kubeconfig(f"{HUB}-hub-operator"), address)
         dashboard = beside_hub.dashboard(self.places, self._kubeconfig(f"{HUB}-reader"))
         with step("hub operator, front door and dashboard") as say:
             supervisor.start([operator, beside_hub.front_door(self.places), dashboard], say)
         self._kubectl("apply", "--server-side", "-f", str(EXAMPLES / "10-charter.yaml"))
         for member in MEMBERS:
             self._advertise_gpus(member)
-            self._join(member, images)
+            self._join(member, reached[member.name], images)
         self._wait("members", "member", *(member.name for member in MEMBERS))
         self._kubectl("apply", "--server-side", "-f", str(EXAMPLES))
         with step("rows into each member's tables"), ThreadPoolExecutor() as pool:
@@ -128,17 +127,17 @@ class Demo:
         print(f"Trade      {pilot}")
         print(f"kubectl    export KUBECONFIG={self._kubeconfig(HUB)} PATH={self.places.state / 'bin'}:$PATH")
 
-    def _join(self, member: DemoMember, images: Mapping[str, str]) -> None:
+    def _join(self, member: DemoMember, reached: ClusterAccess, images: Mapping[str, str]) -> None:
         """Invitation, site and acceptance; a member that has joined keeps its identity and needs no invitation."""
         invitation = self.places.state / "invitations" / f"{member.name}.json"
-        if self._kubectl("get", "member", member.name, "--ignore-not-found", "-o", "name", show=False) == "":
+        if self._member(member, '{.status.conditions[?(@.type=="Joined")].status}') != "True":
             invitation.parent.mkdir(mode=0o700, exist_ok=True)
             invitation.unlink(missing_ok=True)
             self._commonweal("invite", member.name, "--out", str(invitation))
         with step(f"pulumi up: the site of {member.name}") as say:
             done = provision(
-                self._site(member, images),
-                self._kubeconfig(member.name),
+                self._site(member, reached, images),
+                reached.kubeconfig,
                 invitation=invitation if invitation.exists() else None,
                 state=self.places.state,
                 say=say,
@@ -159,13 +158,17 @@ class Demo:
         """Accept once the member's agent has asked; its pod may still be starting."""
         deadline = time.monotonic() + READY_S
         with step(f"{member.name} asks to join"):
-            while self._kubectl("get", "member", member.name, "--ignore-not-found", "-o", "name", show=False) == "":
+            while self._member(member, "{.metadata.name}") == "":
                 if time.monotonic() > deadline:
                     raise LocalError(f"{member.name} has not asked to join after {READY_S} s; see the agent's log")
                 time.sleep(0.5)
         self._commonweal("accept", member.name)
 
-    def _site(self, member: DemoMember, images: Mapping[str, str]) -> MemberSiteArgs:
+    def _member(self, member: DemoMember, path: str) -> str:
+        """A field of the Member on the hub, empty where there is none."""
+        return self._kubectl("get", "member", member.name, "--ignore-not-found", "-o", f"jsonpath={path}", show=False)
+
+    def _site(self, member: DemoMember, reached: ClusterAccess, images: Mapping[str, str]) -> MemberSiteArgs:
         pledge = _pledges()[member.name].spec.pledge
         charter = Consortium.read(yaml.safe_load((EXAMPLES / "10-charter.yaml").read_text()))
         return MemberSiteArgs(
@@ -175,7 +178,7 @@ class Demo:
             image=images["site"],
             trino_image=images["trino"],
             engine=Engine.TRINO,
-            node_address=member.node_address,
+            node_address=str(reached.node_address),
             pledge_cpu_millis=pledge.cpu_millis,
             pledge_memory_mib=pledge.memory_mib,
             pledge_gpus=pledge.gpus,

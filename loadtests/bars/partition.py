@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from loadtests.bars import Measurement
 from loadtests.wire import Kubectl, WireError, demo_cluster, is_ready
 
 NEEDS_DEMO = True
 MEMBER = "ca"
-HUB_ADDRESS = "10.77.0.1"
 CUT_S = 120
 LIMIT_S = 120
 RUN = Path("/run/commonweal")
@@ -23,7 +23,8 @@ def measure() -> list[Measurement]:
     """Drop every packet from one member's node to the hub's API server for two minutes, and compare its pods."""
     hub, member = demo_cluster("ch"), demo_cluster(MEMBER)
     before = _pods(member)
-    with _cut_off():
+    server = hub.json("config", "view", "--minify")["clusters"][0]["cluster"]["server"]
+    with _cut_off(str(urlsplit(server).hostname)):
         time.sleep(CUT_S)
         lost = before - _pods(member)
         noticed = not is_ready(hub.json("get", "member", MEMBER))
@@ -48,9 +49,9 @@ def _pods(member: Kubectl) -> frozenset[str]:
 
 
 @contextmanager
-def _cut_off() -> Iterator[None]:
+def _cut_off(hub_address: str) -> Iterator[None]:
     """A table of our own in the node's network namespace, gone again whatever happens."""
-    rule = f"ip daddr {HUB_ADDRESS} drop"
+    rule = f"ip daddr {hub_address} drop"
     chains = "".join(
         f"chain {hook} {{ type filter hook {hook} priority 0; {rule}; }} " for hook in ("output", "forward")
     )
