@@ -86,7 +86,7 @@ class Demo:
         images, reached = clusters.up(), clusters.clusters()
         self._commonweal("setup")
         supervisor = Supervisor(self.places.run)
-        address = urlsplit(reached[HUB].server).hostname or ""
+        address = str(urlsplit(reached[HUB].server).hostname)
         operator = beside_hub.hub_operator(self.places, self._kubeconfig(f"{HUB}-hub-operator"), address)
         dashboard = beside_hub.dashboard(self.places, self._kubeconfig(f"{HUB}-reader"))
         with step("hub operator, front door and dashboard") as say:
@@ -110,18 +110,7 @@ class Demo:
         """One screen about the consortium, one consignment, and where to look further."""
         self._commonweal("status")
         pilot = self._kubectl("get", "pilotapp", "trade", "-o", "jsonpath={.status.address}", show=False).strip()
-        question = [
-            "--cn",
-            "72081000",
-            "--country",
-            "KR",
-            "--installation",
-            "EC-EXAMPLE-2",
-            "--mass-kg",
-            "25000",
-            "--year",
-            "2026",
-        ]
+        question = shlex.split("--cn 72081000 --country KR --installation EC-EXAMPLE-2 --mass-kg 25000 --year 2026")
         run([sys.executable, "-m", "apps.trade", "assess", *question, "--address", pilot])
         print(f"\nDashboard  http://127.0.0.1:{beside_hub.DASHBOARD_PORT}")
         print(f"Trade      {pilot}")
@@ -169,6 +158,8 @@ class Demo:
         return self._kubectl("get", "member", member.name, "--ignore-not-found", "-o", f"jsonpath={path}", show=False)
 
     def _site(self, member: DemoMember, reached: ClusterAccess, images: Mapping[str, str]) -> MemberSiteArgs:
+        if reached.node_address is None:
+            raise LocalError(f"{member.name} has no node to run pods on; a member needs one")
         pledge = _pledges()[member.name].spec.pledge
         charter = Consortium.read(yaml.safe_load((EXAMPLES / "10-charter.yaml").read_text()))
         return MemberSiteArgs(
@@ -178,7 +169,7 @@ class Demo:
             image=images["site"],
             trino_image=images["trino"],
             engine=Engine.TRINO,
-            node_address=str(reached.node_address),
+            node_address=reached.node_address,
             pledge_cpu_millis=pledge.cpu_millis,
             pledge_memory_mib=pledge.memory_mib,
             pledge_gpus=pledge.gpus,
