@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +100,11 @@ class Demo:
         with step("rows into each member's tables"), ThreadPoolExecutor() as pool:
             list(pool.map(self._load_rows, MEMBERS))
         self._wait("every object of examples/", "-f", str(EXAMPLES))
+        self._until(
+            "the first accounting period closes",
+            lambda: self._kubectl("get", "equitystatements", "-o", "name", show=False),
+        )
+        self._wait("equity", "equitystatements", "--all")
         self.status()
 
     def down(self) -> None:
@@ -145,12 +150,7 @@ class Demo:
 
     def _accept(self, member: DemoMember) -> None:
         """Accept once the member's agent has asked; its pod may still be starting."""
-        deadline = time.monotonic() + READY_S
-        with step(f"{member.name} asks to join"):
-            while self._member(member, "{.metadata.name}") == "":
-                if time.monotonic() > deadline:
-                    raise LocalError(f"{member.name} has not asked to join after {READY_S} s; see the agent's log")
-                time.sleep(0.5)
+        self._until(f"{member.name} asks to join", lambda: self._member(member, "{.metadata.name}"))
         self._commonweal("accept", member.name)
 
     def _member(self, member: DemoMember, path: str) -> str:
@@ -197,6 +197,15 @@ class Demo:
     def _wait(self, what: str, *objects: str) -> None:
         with step(f"{what} Ready"):
             self._kubectl("wait", "--for=condition=Ready", f"--timeout={READY_S}s", *objects, show=False)
+
+    def _until(self, what: str, seen: Callable[[], str]) -> None:
+        """Wait until there is something to see."""
+        deadline = time.monotonic() + READY_S
+        with step(what):
+            while not seen():
+                if time.monotonic() > deadline:
+                    raise LocalError(f"not within {READY_S} s: {what}; see {self.places.logs} and `commonweal status`")
+                time.sleep(0.5)
 
     def _kubeconfig(self, name: str) -> Path:
         return self.places.kubeconfigs / f"{name}.yaml"

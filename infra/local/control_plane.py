@@ -184,7 +184,7 @@ class ControlPlanes:
                 "--max-mutating-requests-inflight=100",
                 "--event-ttl=30m",
             ),
-            env={"GOGC": "50", "GOMEMLIMIT": "700MiB"},
+            env={"GOMEMLIMIT": "1500MiB"},
             log=self.places.logs / f"{place.name}-api-server.log",
             depends_on=("etcd",),
             ready=http_ready(f"{place.server}/readyz", ca=folder / "ca.crt"),

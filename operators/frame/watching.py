@@ -8,13 +8,20 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, cast
+from typing import Any, Protocol
 
 import kopf
 
 from operators.frame.controller import Watch
 from operators.frame.store import Store
 from operators.kube import ApiResource, Json, Kube
+
+
+class Listed(Protocol):
+    """Hears of each object that Kopf lists; `begins` is true for the first of its kind in a list."""
+
+    def __call__(self, resource: ApiResource, uid: str, *, begins: bool) -> None:
+        """Take note."""
 
 
 class _NoDiff(kopf.DiffBaseStorage):
@@ -90,17 +97,16 @@ async def watch(
     namespaces: tuple[str, ...],
     store: Store,
     *,
-    relisting: Callable[[], None],
+    listed: Listed,
 ) -> None:
-    """Feed the store until cancelled.
+    """Feed the store until cancelled; `listed` is called when Kopf lists, at its start and when it lost its place.
 
     Kopf runs on a thread with a loop of its own: when it stops it cancels every task of its loop that is younger than
     itself, takes the signals of a main thread, and its streams may swallow a cancellation and wait for ever (kopf issue
-    1168). So it is told to stop and not waited for. `relisting` is called when Kopf lists a kind again, having lost
-    its place.
+    1168). So it is told to stop and not waited for.
     """
     registry = kopf.OperatorRegistry()
-    listed: dict[ApiResource, set[str]] = {resource: set() for resource in chosen}
+    seen: dict[ApiResource, set[str]] = {resource: set() for resource in chosen}
     loop = asyncio.get_running_loop()
     stop = threading.Event()
 
@@ -113,18 +119,20 @@ async def watch(
             store.put(known, event["object"])
         if event["type"] is None:
             uid = event["object"]["metadata"]["uid"]
-            if uid in listed[known]:
-                listed[known].clear()
-                relisting()
-            listed[known].add(uid)
+            if uid in seen[known]:
+                seen[known].clear()
+            listed(known, uid, begins=not seen[known])
+            seen[known].add(uid)
 
-    async def hear(event: Json, resource: kopf.Resource, **_: object) -> None:
+    def hear(event: Any, resource: kopf.Resource, **_: object) -> bool:  # noqa: ANN401 - kopf's type is private
+        """Kopf asks this filter of every event; that its answer is never spares the cost of a handler."""
         _tell(loop, take, event, by_plural[resource.group, resource.plural])
+        return False
 
     by_plural = {(resource.group, resource.plural): resource for resource in chosen}
     for resource in chosen:
         selector = kopf_selector(resource)
-        kopf.on.event(*selector, registry=registry, id=f"hear-{resource.plural}")(cast("Any", hear))
+        kopf.on.event(*selector, registry=registry, id=f"hear-{resource.plural}", when=hear)(_unheard)
     kopf.on.login(registry=registry)(_login(kube))
     where: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
     operator = kopf.operator(registry=registry, settings=_settings(chosen), standalone=True, stop_flag=stop, **where)
@@ -133,6 +141,10 @@ async def watch(
         await ended
     finally:
         stop.set()
+
+
+def _unheard(**_: object) -> None:
+    """What Kopf would call if the filter let anything through."""
 
 
 def _on_a_thread(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
