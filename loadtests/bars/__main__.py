@@ -7,6 +7,7 @@ import sys
 from types import ModuleType
 
 from loadtests import bars
+from loadtests.wire import WireError
 
 
 def names() -> list[str]:
@@ -46,12 +47,15 @@ def main() -> int:
     if arguments.list:
         print("\n".join(describe(name) for name in names()))
         return 0
-    if arguments.standalone:
-        results = [run(name) for name in names() if not load(name).NEEDS_DEMO]
-        return 0 if all(results) else 1
-    if arguments.name not in names():
+    if not arguments.standalone and arguments.name not in names():
         parser.error(f"NAME: no bar {arguments.name!r}; one of {', '.join(names())}")
-    return 0 if run(arguments.name) else 1
+    chosen = [name for name in names() if not load(name).NEEDS_DEMO] if arguments.standalone else [arguments.name]
+    try:
+        passed = [run(name) for name in chosen]
+    except WireError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0 if all(passed) else 1
 
 
 if __name__ == "__main__":

@@ -52,10 +52,8 @@ def _pods(member: Kubectl) -> frozenset[str]:
 def _cut_off(hub_address: str) -> Iterator[None]:
     """A table of our own in the node's network namespace, gone again whatever happens."""
     rule = f"ip daddr {hub_address} drop"
-    chains = "".join(
-        f"chain {hook} {{ type filter hook {hook} priority 0; {rule}; }} " for hook in ("output", "forward")
-    )
-    _in_node("nft", f"table ip {TABLE} {{ {chains} }}")
+    chains = (f"chain {hook} {{ type filter hook {hook} priority 0; {rule}; }}" for hook in ("output", "forward"))
+    _in_node("nft", "\n".join([f"table ip {TABLE} {{", *chains, "}"]))
     try:
         yield
     finally:
