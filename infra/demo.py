@@ -29,6 +29,7 @@ from infra.local.progress import step
 from infra.local.providers import provider
 from infra.local.supervisor import Supervisor
 from infra.sites.args import MemberSiteArgs, SiteError
+from infra.sites.programs import built
 from infra.sites.provision import provision
 
 HUB = "ch"
@@ -85,6 +86,7 @@ class Demo:
         """Bring everything up, apply the examples, ask one question, print what came of it."""
         clusters = provider("local")
         images, reached = clusters.up(), clusters.clusters()
+        built()
         self._commonweal("setup")
         supervisor = Supervisor(self.places.run)
         address = str(urlsplit(reached[HUB].server).hostname)
