@@ -5,9 +5,11 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
+from pydantic import TypeAdapter
 
+from commonweal.site_policy import Facts
 from infra.sites.args import MemberSiteArgs
-from infra.sites.manifests import Manifest
+from infra.sites.manifests import Manifest, facts_of
 from infra.sites.policy import NO_CHARTER, lawful_manifests
 from infra.sites.rbac import APPS, DATA, SYSTEM
 
@@ -28,6 +30,8 @@ KINDS: Mapping[str, Any] = {
     "ValidatingAdmissionPolicy": kubernetes.admissionregistration.v1.ValidatingAdmissionPolicy,
     "ValidatingAdmissionPolicyBinding": kubernetes.admissionregistration.v1.ValidatingAdmissionPolicyBinding,
 }
+SITE_TYPE = "commonweal:site:MemberSite"
+FACTS = "facts"
 WORKLOADS = ("DaemonSet", "Deployment")
 
 
@@ -48,7 +52,8 @@ class MemberSite(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: MemberSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         manifests = lawful_manifests(args)
-        super().__init__("commonweal:site:MemberSite", name, None, opts)
+        # The facts go along for Pulumi's policy packs, which see inputs and nothing else.
+        super().__init__(SITE_TYPE, name, {FACTS: TypeAdapter(Facts).dump_python(facts_of(args), mode="json")}, opts)
         if args.allowed_images is None:
             pulumi.warn(NO_CHARTER, self)
         self._register(name, args, manifests)
