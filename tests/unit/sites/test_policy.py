@@ -166,3 +166,11 @@ def test_rules_are_printed_with_clause_and_fix(tmp_path: Path, capsys: pytest.Ca
     printed = yaml.safe_load(capsys.readouterr().out)
     assert [each["id"] for each in printed] == [rule.id for rule in rules(FACTS)]
     assert all(each["clause"] and each["fix"] for each in printed)
+
+
+def test_the_page_on_sites_names_every_rule_with_its_clause() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "sites.md").read_text()
+    rows = {line.split("|")[1].strip(): line.split("|")[2].strip() for line in page.splitlines() if "|" in line[:1]}
+    assert {f"`{rule.id}`": rule.clause for rule in rules(FACTS)}.items() <= {
+        name: clause.strip("`") for name, clause in rows.items()
+    }.items()
