@@ -30,12 +30,11 @@ def _policy(group: Sequence[ObjectRule]) -> Iterator[Body]:
     spec: Body = {
         "failurePolicy": "Fail",
         "matchConstraints": _matched(target),
+        "variables": [{"name": key, "expression": text} for key, text in _variables(group).items()],
         "validations": [_validation(rule) for rule in group],
     }
     if target.cluster_scoped:
         spec["matchConditions"] = [{"name": "ours", "expression": OURS_CEL}]
-    if target.variables:
-        spec["variables"] = [{"name": key, "expression": text} for key, text in target.variables.items()]
     yield {"apiVersion": API, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name}, "spec": spec}
     binding = {"policyName": name, "validationActions": ["Deny"]}
     yield {"apiVersion": API, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name}, "spec": binding}
@@ -57,7 +56,16 @@ def _matched(target: Target) -> Body:
     }
 
 
+def _variables(group: Sequence[ObjectRule]) -> dict[str, str]:
+    """What the validations share: where the object is, what the target knows of it, and each rule's offenders."""
+    return {"where": WHERE_CEL, **group[0].target.variables, **{_name(rule): rule.cel for rule in group}}
+
+
 def _validation(rule: ObjectRule) -> Body:
-    found = f"({rule.cel})"
-    said = f"{WHERE_CEL} + ': ' + {found}.join(', ') + {cel_text(f' {rule.complaint}')}"
-    return {"expression": f"{found}.size() == 0", "message": rule.title, "messageExpression": said}
+    offenders = f"variables.{_name(rule)}"
+    said = f"variables.where + ': ' + {offenders}.join(', ') + {cel_text(f' {rule.complaint}')}"
+    return {"expression": f"{offenders}.size() == 0", "message": rule.title, "messageExpression": said}
+
+
+def _name(rule: ObjectRule) -> str:
+    return rule.id.replace("-", "_")

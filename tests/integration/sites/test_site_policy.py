@@ -3,19 +3,23 @@
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
 
 from commonweal.kinds.pilot_app import PilotApp
+from commonweal.site_policy import violations
 from infra.local.control_plane import Cluster, local_clusters
 from infra.sites.provision import decommission, provision
 from operators.hub.pilot_objects import assignment
 from tests.integration.sites.test_plain_pulumi import CONFIG, SITES, environment
 from tests.integration.sites.test_site_up import ARGS
-from tests.unit.site_policy.examples import EXAMPLES, ORACLE
+from tests.strategies import workloads
+from tests.unit.site_policy.examples import EXAMPLES, FACTS, ORACLE
 
 REPOSITORY = Path(__file__).parents[3]
 SEEN_BY_SERVER = [example for example in EXAMPLES if example.get("admission", True)]
@@ -85,6 +89,16 @@ def test_the_api_server_refuses_a_bad_example_by_the_rules_own_sentence(
 @pytest.mark.parametrize("example", SEEN_BY_SERVER, ids=IDS)
 def test_the_api_server_takes_a_good_example(server: Server, example: dict[str, Any]) -> None:
     assert server.refusal(example["good"]) is None
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(body=workloads())
+def test_the_api_server_agrees_with_the_rules_on_workloads_that_nobody_chose(
+    server: Server, body: dict[str, Any]
+) -> None:
+    sentences = {found.sentence for found in violations([body], replace(FACTS, overhead=None))}
+    refused = server.refusal(body)
+    assert refused in sentences if sentences else refused is None
 
 
 def test_the_api_server_takes_what_an_assignment_of_a_pilot_holds(server: Server) -> None:
