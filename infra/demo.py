@@ -20,7 +20,6 @@ from urllib.parse import urlsplit
 import yaml
 
 from commonweal.kinds import PooledCluster
-from commonweal.kinds.consortium import Consortium
 from commonweal.kinds.member import Engine
 from infra import beside_hub
 from infra.local.access import ClusterAccess
@@ -29,6 +28,7 @@ from infra.local.progress import step
 from infra.local.providers import provider
 from infra.local.supervisor import Supervisor
 from infra.sites.args import MemberSiteArgs, SiteError
+from infra.sites.policy import charter_arguments, read_charter
 from infra.sites.programs import built
 from infra.sites.provision import provision
 
@@ -164,8 +164,9 @@ class Demo:
     def _site(self, member: DemoMember, reached: ClusterAccess, images: Mapping[str, str]) -> MemberSiteArgs:
         if reached.node_address is None:
             raise LocalError(f"{member.name} has no node to run pods on; a member needs one")
-        pledge = _pledges()[member.name].spec.pledge
-        charter = Consortium.read(yaml.safe_load((EXAMPLES / "10-charter.yaml").read_text()))
+        pledged = _pledges()[member.name].spec
+        pledge = pledged.pledge
+        charter = read_charter(EXAMPLES / "10-charter.yaml")
         return MemberSiteArgs(
             member=member.name,
             display_name=member.display_name,
@@ -181,6 +182,8 @@ class Demo:
             meter_period_s=charter.spec.accounting.period_seconds,
             data_host_path=self._owned_by_pods(member, "data"),
             meter_host_path=self._owned_by_pods(member, "meter"),
+            grid_zone=pledged.location.grid_zone,
+            **charter_arguments(charter),
         )
 
     def _owned_by_pods(self, member: DemoMember, what: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
-from infra.sites.args import MemberSiteArgs, SiteError
+from infra.sites.args import MemberSiteArgs, SiteError, text_of
 from infra.sites.flags import flag
 from infra.sites.program import INVITATION, KUBECONFIG, SITE_KEYS
 from infra.sites.programs import built
@@ -46,7 +46,7 @@ def provision(
         SiteError: Bad input, no answer from the cluster, or not done within `timeout_s`; the message says what to do.
     """
     values = {key: getattr(args, name) for key, name in SITE_KEYS.items()}
-    config = {key: _text(value) for key, value in values.items() if value is not None}
+    config = {key: text_of(value) for key, value in values.items() if value is not None}
     files = {KUBECONFIG: str(kubeconfig), **({INVITATION: str(invitation)} if invitation else {})}
     flags = [word for key, value in {**config, **files}.items() for word in (flag(key), value)]
     return run_verb("up", args.member, flags, state=state, timeout_s=timeout_s, say=say)
@@ -134,7 +134,3 @@ def _end_group(leader: int, how: signal.Signals) -> None:
         os.killpg(leader, how)
     except ProcessLookupError:
         return  # all of it has ended
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -7,9 +7,9 @@ golden file, so that a widened right shows in review.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-SYSTEM = "commonweal-system"
-DATA = "commonweal-data"
-APPS = "commonweal-apps"
+from commonweal.site_policy.rule import APPS, DATA, SYSTEM
+
+__all__ = ["AGENT", "APPS", "DATA", "EXPORTER", "GATEWAY", "IDENTITIES", "SYSTEM", "Identity", "Rule"]
 
 READ = ("get", "list", "watch")
 MANAGE = (*READ, "create", "patch", "delete")

@@ -13,6 +13,7 @@ from pulumi import automation
 from infra.local.machine import default_places
 from infra.sites.args import SiteError
 from infra.sites.folder import SiteFolder
+from infra.sites.policy import lawful_manifests
 from infra.sites.program import CLUSTER_UID, KUBECONFIG, PROJECT, checked, member_site
 from infra.sites.programs import built, installed_sdks, require_matching
 from infra.sites.reach import require_answer
@@ -43,9 +44,10 @@ def up(folder: SiteFolder, changes: Mapping[str, str], say: Say) -> Outcome:
     """Bring the site to what its configuration says, after `changes` to it.
 
     Raises:
-        SiteError: The configuration is wrong, versions do not match, or the cluster refused or was not reached.
+        SiteError: The configuration is wrong, an object breaks a rule of the consortium, versions do not match, or the
+            cluster refused or was not reached.
     """
-    config, story = _checked(folder, changes), Story(say)
+    config, story = _lawful(folder, changes), Story(say)
     with _opened(folder, config, story) as stack:
         folder.configure(_until_it_works(config, folder.config()))
         result = stack.up(on_event=story)
@@ -61,7 +63,7 @@ def preview(folder: SiteFolder, changes: Mapping[str, str], say: Say) -> Outcome
         SiteError: As `up`.
     """
     story = Story(say)
-    with _opened(folder, _checked(folder, changes), story) as stack:
+    with _opened(folder, _lawful(folder, changes), story) as stack:
         stack.preview(on_event=story)
         return Outcome(changes=dict(story.changes), outputs=_plain(stack.outputs()))
 
@@ -133,6 +135,13 @@ def _known(folder: SiteFolder) -> dict[str, str]:
 def _checked(folder: SiteFolder, changes: Mapping[str, str]) -> dict[str, str]:
     config = {**folder.config(), **changes}
     checked(folder.member, config)
+    return config
+
+
+def _lawful(folder: SiteFolder, changes: Mapping[str, str]) -> dict[str, str]:
+    """As `_checked`, and the rules are kept; a site that breaks a new rule can still be refreshed and destroyed."""
+    config = _checked(folder, changes)
+    lawful_manifests(checked(folder.member, config))
     return config
 
 

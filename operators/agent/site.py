@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from commonweal import __version__
 from commonweal.kinds.member import Site
 from commonweal.kinds.meta import Resources
 from commonweal.membership import member_namespace, sign_site
+from commonweal.quantity import quantity
 from operators.agent.mirror import Mirror
 from operators.agent.rollout import APPS_NAMESPACE, FIELD_MANAGER, MANAGED_BY
 from operators.agent.settings import Settings
@@ -27,28 +27,6 @@ QUOTA = "pledge"
 QUOTAS = ApiResource("v1", "ResourceQuota", "resourcequotas")
 GPU = "nvidia.com/gpu"
 LOOK_EVERY_S = 15.0
-
-_SUFFIXES = {
-    "n": (1, 10**9), "u": (1, 10**6), "m": (1, 1000), "": (1, 1), "k": (1000, 1), "M": (10**6, 1), "G": (10**9, 1),
-    "T": (10**12, 1), "P": (10**15, 1), "E": (10**18, 1), "Ki": (2**10, 1), "Mi": (2**20, 1), "Gi": (2**30, 1),
-    "Ti": (2**40, 1), "Pi": (2**50, 1), "Ei": (2**60, 1),
-}  # fmt: skip
-_QUANTITY = re.compile(r"^(\d+)(?:\.(\d+))?(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")
-
-
-def quantity(text: str, *, per_unit: int = 1) -> int:
-    """A Kubernetes quantity in whole units of 1/`per_unit`, rounded down: what is not whole cannot be promised.
-
-    Raises:
-        ValueError: the text is no quantity.
-    """
-    match = _QUANTITY.match(text)
-    if match is None:
-        raise ValueError(f"{text!r} is not a Kubernetes quantity; write it as 500m or 2Gi")
-    fraction = match[2] or ""
-    numerator, denominator = _SUFFIXES[match[3] or ""]
-    scale: int = denominator * 10 ** len(fraction)
-    return int(match[1] + fraction) * numerator * per_unit // scale
 
 
 def resources(amounts: Json) -> Resources:
