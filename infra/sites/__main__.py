@@ -17,6 +17,7 @@ from infra.sites.args import SiteError
 from infra.sites.flags import flag
 from infra.sites.plan import planned
 from infra.sites.program import CLUSTER_UID, CONFIG_KEYS, INVITATION, KUBECONFIG, PROJECT, checked, member_site
+from infra.sites.release import BREAKS
 
 FILES = (KUBECONFIG, INVITATION)
 SWITCHES = ("waitForPods",)
@@ -25,11 +26,20 @@ VERBS = {
     "preview": "show what `up` would do",
     "plan": "print what the member would get, without engine or cluster",
     "refresh": "read the cluster's drift into the state",
-    "destroy": "take the site away, except data on a claim",
+    "drift": "say what of the site others changed, here and to the hub, and change nothing",
+    "destroy": "take the site away, except data on a claim, once the hub has let the member go",
+    "rotate-identity": "give the member a new identity, once the hub has let the old one go",
     "outputs": "print the outputs of the last `up` as JSON",
     "forget": "drop the state of a site whose cluster is gone for good",
 }
 CONFIGURING = ("up", "preview", "plan")
+OPTIONS = {
+    "up": {
+        "--repair": "also put back what others changed or took away",
+        "--take-over": "make the site's what was installed by hand, also where its values differ; for a first `up`",
+    },
+    "destroy": {"--without-release": f"do not ask the hub; this breaks things: {BREAKS}"},
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,6 +50,8 @@ def parser() -> argparse.ArgumentParser:
         command = verbs.add_parser(verb, help=meaning, description=meaning)
         command.add_argument("--member", required=True, help="the member's name, as ca")
         command.add_argument("--state", type=Path, help="where stacks lie; by default $COMMONWEAL_STATE")
+        for option, effect in OPTIONS.get(verb, {}).items():
+            command.add_argument(option, action="store_true", help=effect)
         for key in CONFIG_KEYS if verb in CONFIGURING else ():
             if key == CLUSTER_UID:
                 continue
@@ -81,11 +93,26 @@ def run(arguments: argparse.Namespace) -> int:
             write_json(stack.outputs(folder, report))
         case "forget":
             stack.forget(folder)
-        case verb:
-            done = getattr(stack, verb)(folder, *([changes] if verb in CONFIGURING else []), report)
-            report(f"{arguments.member}: {verb} done, {done.changed} changed")
-            write_json({"changed": done.changed, "outputs": done.outputs})
+        case "rotate-identity":
+            tell(arguments, stack.rotate_identity(folder, report))
+        case "drift":
+            tell(arguments, stack.drift(folder, report))
+        case "up":
+            options = {"repair": arguments.repair, "take_over": arguments.take_over}
+            tell(arguments, stack.up(folder, changes, report, **options))
+        case "destroy":
+            tell(arguments, stack.destroy(folder, report, without_release=arguments.without_release))
+        case "preview":
+            tell(arguments, stack.preview(folder, changes, report))
+        case "refresh":
+            tell(arguments, stack.refresh(folder, report))
     return 0
+
+
+def tell(arguments: argparse.Namespace, done: stack.Outcome) -> None:
+    """What a run did: a line for the reader, the result for programs."""
+    report(f"{arguments.member}: {arguments.verb} done, {done.changed} changed")
+    write_json({"changed": done.changed, "objects": done.steps, "outputs": done.outputs})
 
 
 def print_plan(member: str, config: dict[str, str]) -> None:

@@ -53,7 +53,7 @@ def test_a_switch_needs_no_value() -> None:
     assert changes_of(arguments) == {"waitForPods": "true", "image": "a:b"}
 
 
-@pytest.mark.parametrize("verb", ["refresh", "outputs"])
+@pytest.mark.parametrize("verb", ["refresh", "outputs", "drift", "rotate-identity"])
 def test_a_member_without_a_site_is_told_to_begin_with_up(
     verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,3 +64,10 @@ def test_a_member_without_a_site_is_told_to_begin_with_up(
 def test_destroying_what_is_not_there_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["destroy", "--member", "kr", "--state", str(tmp_path)]) == 0
     assert "holds no site of kr" in capsys.readouterr().err
+
+
+def test_the_way_round_the_hub_says_what_it_breaks(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["destroy", "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "--without-release do not ask the hub; this breaks things: pilots that run here end at once" in printed
