@@ -4,20 +4,20 @@ No node runs here: the agent runs as a process with its Deployment's environment
 soon as `up` has made them. What a node adds is not measured: fetching images, starting containers, the gateway.
 """
 
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
-
-import yaml
 
 from infra.local.control_plane import free_ports
+from infra.local.podless import as_process
+from infra.local.probes import http_ready
+from infra.local.supervisor import Process, Supervisor, tail
 from loadtests.bars import Measurement
-from loadtests.sites import ON_HOST, DrillSite, empty_clusters
+from loadtests.sites import DrillSite, empty_clusters
 from loadtests.wire import Kubectl, WireError, commonweal, is_ready
 
 NEEDS_DEMO = False
@@ -29,89 +29,89 @@ SYSTEM = "commonweal-system"
 CHARTER = Path("examples/10-charter.yaml")
 
 
+@dataclass(kw_only=True)
+class Joining:
+    """How far a join has come; each step is taken once, as soon as it can be."""
+
+    hub: Kubectl
+    site: DrillSite
+    supervisor: Supervisor
+    agent_runs: bool = False
+    accepted: bool = False
+
+    def advance(self) -> bool:
+        """Start the agent, accept the member; whether the hub calls it Ready."""
+        if not self.agent_runs and _exist(self.site.kubectl, "rolebinding/commonweal-agent", "deployment/agent"):
+            kubectl = self.site.kubectl
+            agent = as_process(kubectl.binary, kubectl.kubeconfig, SYSTEM, "agent", self.site.folder)
+            self.supervisor.start_one(agent)
+            self.agent_runs = True
+        if not self.accepted and _exist(self.hub, f"member/{MEMBER}"):
+            commonweal(self.hub, "accept", MEMBER)
+            self.accepted = True
+        return self.accepted and is_ready(self.hub.json("get", "member", MEMBER))
+
+
 def measure() -> list[Measurement]:
     """A hub with its operator, an empty member cluster, an invitation; then `up`, timed until the Member is Ready."""
-    with empty_clusters(HUB, MEMBER) as sites, _hub(sites[HUB]) as hub:
+    with empty_clusters(HUB, MEMBER) as sites, _supervisor(sites[HUB].folder) as supervisor:
+        _start_hub(sites[HUB], supervisor)
         invitation = sites[MEMBER].folder / "invitation.json"
-        commonweal(hub, "invite", MEMBER, "--out", str(invitation))
-        up_s, ready_s = _join(hub, sites[MEMBER], invitation)
+        commonweal(sites[HUB].kubectl, "invite", MEMBER, "--out", str(invitation))
+        joining = Joining(hub=sites[HUB].kubectl, site=sites[MEMBER], supervisor=supervisor)
+        up_s, ready_s = _join(joining, invitation)
     note = f"`up` alone {up_s:.1f} s; no node: images, containers and gateway are not in it"
     return [Measurement(name="site-up", value=ready_s, unit="s", bound=BOUND_S, note=note)]
 
 
 @contextmanager
-def _hub(site: DrillSite) -> Iterator[Kubectl]:
-    """The hub's operator as a process, on the example's charter."""
-    hub = site.kubectl
-    commonweal(hub, "setup")
-    hub("apply", "--server-side", "--filename", str(CHARTER))
-    where = ["--kubeconfig", str(site.operator_kubeconfig), "--state-dir", str(site.folder / "hub"), "--health-port=0"]
-    command = [sys.executable, "-m", "operators.hub", *where, f"--front-door-first-port={free_ports(1)[0]}"]
-    with (site.folder / "hub.log").open("w") as log, _process(command, {}, log):
-        hub("wait", "--for=condition=Ready", "consortium/charter", "--timeout=60s")
-        yield hub
-
-
-def _join(hub: Kubectl, site: DrillSite, invitation: Path) -> tuple[float, float]:
-    """Seconds until `up` ended, and until the hub calls the Member Ready."""
-    started, up_s, accepted = time.monotonic(), None, False
-    command = site.command("up", *site.up_flags(invitation, ON_HOST))
-    with ExitStack() as running, (site.folder / "up.log").open("w+") as log:
-        up = running.enter_context(_process(command, {}, log))
-        agent = None
-        while time.monotonic() < started + LIMIT_S:
-            if up_s is None and up.poll() is not None:
-                _require_success(up, log)
-                up_s = time.monotonic() - started
-            if agent is None and _exists(site.kubectl, "rolebinding/commonweal-agent", "deployment/agent"):
-                agent = running.enter_context(_agent(site))
-            if not accepted and _exists(hub, f"member/{MEMBER}"):
-                commonweal(hub, "accept", MEMBER)
-                accepted = True
-            if up_s is not None and accepted and is_ready(hub.json("get", "member", MEMBER)):
-                return up_s, time.monotonic() - started
-            time.sleep(LOOK_EVERY_S)
-        said = (site.folder / "agent.log").read_text()[-500:] if agent else "no agent was started"
-    raise WireError(f"{MEMBER} is not Ready after {LIMIT_S} s; its agent says: {said}")
-
-
-@contextmanager
-def _agent(site: DrillSite) -> Iterator[subprocess.Popen[str]]:
-    """The agent as its Deployment says, with a token of its ServiceAccount."""
-    pod = site.kubectl.json("get", "deployment", "agent", f"--namespace={SYSTEM}")["spec"]["template"]["spec"]
-    container = pod["containers"][0]
-    token = site.kubectl("create", "token", pod["serviceAccountName"], f"--namespace={SYSTEM}").strip()
-    config = yaml.safe_load(site.kubectl("config", "view", "--raw"))
-    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
-    kubeconfig = site.folder / "agent.yaml"
-    kubeconfig.write_text(yaml.safe_dump(config))
-    environment = {item["name"]: item["value"] for item in container["env"]}
-    # On this machine, not in a pod of its own: any free port for its health, and its rights from a file.
-    environment |= {"COMMONWEAL_HEALTH_PORT": "0", "COMMONWEAL_KUBECONFIG": str(kubeconfig)}
-    with (
-        (site.folder / "agent.log").open("w") as log,
-        _process([sys.executable, *container["args"]], environment, log) as process,
-    ):
-        yield process
-
-
-@contextmanager
-def _process(command: list[str], environment: dict[str, str], log: IO[str]) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log, text=True)
+def _supervisor(folder: Path) -> Iterator[Supervisor]:
+    (folder / "run").mkdir()
+    supervisor = Supervisor(folder / "run")
     try:
-        yield process
+        yield supervisor
     finally:
-        process.terminate()
-        process.wait(30)
+        supervisor.stop_everything()
 
 
-def _require_success(up: subprocess.Popen[str], log: IO[str]) -> None:
-    if up.returncode:
-        log.seek(0)
-        raise WireError(f"up of {MEMBER}: {log.read().strip()[-300:]}")
-
-
-def _exists(kubectl: Kubectl, *objects: str) -> bool:
-    return len(kubectl("get", *objects, f"--namespace={SYSTEM}", "--ignore-not-found", "-o", "name").split()) == len(
-        objects
+def _start_hub(site: DrillSite, supervisor: Supervisor) -> None:
+    """The hub's operator as a process, on the example's charter."""
+    commonweal(site.kubectl, "setup")
+    site.kubectl("apply", "--server-side", "--filename", str(CHARTER))
+    health, front_door = free_ports(2)
+    where = ("--kubeconfig", str(site.operator_kubeconfig), "--state-dir", str(site.folder / "hub"))
+    ports = (f"--health-port={health}", f"--front-door-first-port={front_door}")
+    operator = Process(
+        name="hub-operator",
+        argv=(sys.executable, "-m", "operators.hub", *where, *ports),
+        log=site.folder / "hub-operator.log",
+        ready=http_ready(f"http://127.0.0.1:{health}/readyz"),
     )
+    supervisor.start_one(operator)
+
+
+def _join(joining: Joining, invitation: Path) -> tuple[float, float]:
+    """Seconds until `up` ended, and until the hub called the Member Ready."""
+    site, log = joining.site, joining.site.folder / "up.log"
+    started, up_s = time.monotonic(), None
+    with (
+        log.open("w") as words,
+        subprocess.Popen(site.command("up", *site.up_flags(invitation)), stdout=words, stderr=words) as up,
+    ):
+        try:
+            while time.monotonic() < started + LIMIT_S:
+                if up_s is None and up.poll() is not None:
+                    if up.returncode:
+                        raise WireError(f"up of {MEMBER}: {tail(log)}")
+                    up_s = time.monotonic() - started
+                if joining.advance() and up_s is not None:
+                    return up_s, time.monotonic() - started
+                time.sleep(LOOK_EVERY_S)
+        finally:
+            up.terminate()
+    raise WireError(f"{MEMBER} is not Ready after {LIMIT_S} s; its agent says: {tail(site.folder / 'agent.log')}")
+
+
+def _exist(kubectl: Kubectl, *objects: str) -> bool:
+    found = kubectl("get", *objects, f"--namespace={SYSTEM}", "--ignore-not-found", "--output=name")
+    return len(found.split()) == len(objects)

@@ -40,7 +40,7 @@ def test_what_others_changed_is_found_told_to_the_agent_and_put_back_on_demand(s
 def test_changes_that_wait_for_an_up_are_not_called_drift(site: Site) -> None:
     site.up()
     site.invitation.unlink()
-    with pytest.raises(SiteError, match="1 changes wait, as delete Secret .*; run `up` first"):
+    with pytest.raises(SiteError, match=r"1 changes wait, as delete Secret .*; run `up` first"):
         site.do("drift")
     site.invite()
 
@@ -50,7 +50,7 @@ def by_hand(site: Site, cores: int) -> None:
     for manifest in site_manifests(ARGS):
         if manifest["kind"] == "ResourceQuota":
             manifest["spec"]["hard"]["requests.cpu"] = str(cores)
-        apply = [site.binary, f"--kubeconfig={site.cluster.kubeconfig}", "apply", "--filename=-"]
+        apply = [str(site.binary), f"--kubeconfig={site.cluster.kubeconfig}", "apply", "--filename=-"]
         run(apply, stdin=yaml.safe_dump(manifest))
 
 
@@ -81,7 +81,7 @@ def test_a_site_on_which_the_hub_may_count_stays_unless_its_people_insist(site: 
     values = [f"--from-literal={key}={value}" for key, value in (("tls.crt", "x"), ("tls.key", "x"))]
     values.append(f"--from-literal=hub.json={json.dumps(hub)}")
     site.kubectl("create", "secret", "generic", "hub-credentials", f"--namespace={SYSTEM}", *values)
-    with pytest.raises(SiteError, match="the hub cannot be asked: .*--without-release, which breaks this: pilots"):
+    with pytest.raises(SiteError, match=r"the hub cannot be asked: .*--without-release, which breaks this: pilots"):
         site.destroy()
     assert site.get("deployment/agent", f"--namespace={SYSTEM}")["spec"]["replicas"] == 1
     decommission("ca", state=site.state, without_release=True, say=site.told.append)
