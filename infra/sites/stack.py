@@ -168,7 +168,7 @@ def destroy(folder: SiteFolder, say: Say, *, without_release: bool = False) -> O
             was not reached, or a deletion did not end.
     """
     if not folder.config_file.exists():
-        say(f"{folder.root} holds no site of {folder.member}")
+        _sweep(folder, say)
         return Outcome(changes={}, outputs={})
     config, story = _known(folder), Story(say)
     kubeconfig = Path(config[KUBECONFIG])
@@ -189,6 +189,17 @@ def destroy(folder: SiteFolder, say: Say, *, without_release: bool = False) -> O
     for item in kept:
         say(f"kept {item['id']}: it holds the member's data")
     return Outcome(changes=dict(story.changes), outputs={}, steps=story.steps)
+
+
+def _sweep(folder: SiteFolder, say: Say) -> None:
+    """Remove what a run left that was killed before its first change, or after its last."""
+    say(f"{folder.root} holds no site of {folder.member}")
+    if folder.holds_resources():
+        raise SiteError(
+            f"{folder.config_file}: missing, though the state beside it holds a site; run `up` with all flags first"
+        )
+    if folder.root.exists():
+        forget(folder)
 
 
 def forget(folder: SiteFolder) -> None:

@@ -71,3 +71,21 @@ def test_the_way_round_the_hub_says_what_it_breaks(capsys: pytest.CaptureFixture
         parser().parse_args(["destroy", "--help"])
     printed = " ".join(capsys.readouterr().out.split())
     assert "--without-release do not ask the hub; this breaks things: pilots that run here end at once" in printed
+
+
+def test_destroying_what_a_kill_left_before_any_change_leaves_no_folder(tmp_path: Path) -> None:
+    left = tmp_path / "sites" / "kr" / "backend"
+    left.mkdir(parents=True)
+    assert main(["destroy", "--member", "kr", "--state", str(tmp_path)]) == 0
+    assert not left.parent.exists()
+
+
+def test_a_state_without_its_configuration_is_never_thrown_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stacks = tmp_path / "sites" / "kr" / "backend" / ".pulumi" / "stacks"
+    stacks.mkdir(parents=True)
+    (stacks / "kr.json").write_text('{"checkpoint": {"latest": {"resources": [{"urn": "u"}]}}}')
+    assert main(["destroy", "--member", "kr", "--state", str(tmp_path)]) == 1
+    assert "holds a site; run `up` with all flags first" in capsys.readouterr().err
+    assert (stacks / "kr.json").exists()
