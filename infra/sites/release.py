@@ -72,7 +72,8 @@ async def hub_view(member_kube: Kube, member: str) -> HubView:
             return HubView(standing=Standing.NEVER_JOINED, message=f"{member} holds no certificate of a hub")
         credentials.check(member, datetime.now(UTC))
     except CredentialsError as error:
-        return HubView(standing=Standing.UNKNOWN, message=f"the hub cannot be asked: {error}")
+        message = f"the hub cannot be asked ({error}); let its administrators say whether {member} has left"
+        return HubView(standing=Standing.UNKNOWN, message=message)
     async with await Kube.from_kubeconfig_dict(credentials.kubeconfig()) as hub:
         hub.retry = PATIENCE
         view = await _asked(hub, member)
