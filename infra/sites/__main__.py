@@ -16,10 +16,12 @@ from infra.local.machine import LocalError
 from infra.sites import stack
 from infra.sites.args import MemberSiteArgs, SiteError
 from infra.sites.flags import flag
+from infra.sites.folder import SiteFolder
 from infra.sites.manifests import facts_of
 from infra.sites.plan import planned
 from infra.sites.policy import NO_CHARTER, charter_config, lawful_manifests, read_charter, read_manifests
 from infra.sites.program import CLUSTER_UID, CONFIG_KEYS, INVITATION, KUBECONFIG, PROJECT, checked, member_site
+from infra.sites.release import BREAKS
 
 FILES = (KUBECONFIG, INVITATION)
 SWITCHES = ("waitForPods",)
@@ -30,11 +32,20 @@ VERBS = {
     "rules": "print the consortium's rules that hold for the site, as JSON",
     "check": "judge the objects of a file by them, as the site's API server will",
     "refresh": "read the cluster's drift into the state",
-    "destroy": "take the site away, except data on a claim",
+    "drift": "say what of the site others changed, here and to the hub, and change nothing",
+    "destroy": "take the site away, except data on a claim, once the hub has let the member go",
+    "rotate-identity": "give the member a new identity, once the hub has let the old one go",
     "outputs": "print the outputs of the last `up` as JSON",
     "forget": "drop the state of a site whose cluster is gone for good",
 }
 CONFIGURING = ("up", "preview", "plan", "rules", "check")
+OPTIONS = {
+    "up": {
+        "--repair": "also put back what others changed or took away",
+        "--take-over": "make the site's what was installed by hand, also where its values differ; for a first `up`",
+    },
+    "destroy": {"--without-release": f"do not ask the hub; this breaks things: {BREAKS}"},
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,6 +60,8 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--charter", type=Path, help="the hub's charter; what it says of sites is remembered")
         if verb == "check":
             command.add_argument("--file", type=Path, required=True, help="a YAML file of Kubernetes objects")
+        for option, effect in OPTIONS.get(verb, {}).items():
+            command.add_argument(option, action="store_true", help=effect)
         for key in CONFIG_KEYS if verb in CONFIGURING else ():
             if key == CLUSTER_UID:
                 continue
@@ -96,11 +109,37 @@ def run(arguments: argparse.Namespace) -> int:
             write_json(stack.outputs(folder, report))
         case "forget":
             stack.forget(folder)
-        case verb:
-            done = getattr(stack, verb)(folder, *([changes] if verb in CONFIGURING else []), report)
-            report(f"{arguments.member}: {verb} done, {done.changed} changed")
-            write_json({"changed": done.changed, "outputs": done.outputs})
+        case _:
+            tell(arguments, act(arguments, folder, changes))
     return 0
+
+
+def act(arguments: argparse.Namespace, folder: SiteFolder, changes: dict[str, str]) -> stack.Outcome:
+    """Do what a verb says to a cluster or its state.
+
+    Raises:
+        SiteError: As `run`.
+        LocalError: As `run`.
+    """
+    match arguments.verb:
+        case "up":
+            return stack.up(folder, changes, report, repair=arguments.repair, take_over=arguments.take_over)
+        case "preview":
+            return stack.preview(folder, changes, report)
+        case "destroy":
+            return stack.destroy(folder, report, without_release=arguments.without_release)
+        case "refresh":
+            return stack.refresh(folder, report)
+        case "drift":
+            return stack.drift(folder, report)
+        case _:
+            return stack.rotate_identity(folder, report)
+
+
+def tell(arguments: argparse.Namespace, done: stack.Outcome) -> None:
+    """What a run did: a line for the reader, the result for programs."""
+    report(f"{arguments.member}: {arguments.verb} done, {done.changed} changed")
+    write_json({"changed": done.changed, "objects": done.steps, "outputs": done.outputs})
 
 
 def print_plan(member: str, config: dict[str, str]) -> None:

@@ -85,6 +85,19 @@ class SiteFolder:
         settings = self._settings().get("config", {})
         return {key.removeprefix(f"{self.project}:"): str(value) for key, value in settings.items()}
 
+    def holds_resources(self) -> bool:
+        """Whether the state knows of anything in a cluster; a checkpoint that cannot be read might."""
+        for checkpoint in self._checkpoints():
+            if not _is_json(checkpoint):
+                return True
+            latest = json.loads(checkpoint.read_text()).get("checkpoint", {}).get("latest") or {}
+            if latest.get("resources") or latest.get("pending_operations"):
+                return True
+        return False
+
+    def _checkpoints(self) -> Iterator[Path]:
+        return (self.root / "backend").glob(".pulumi/stacks/**/*.json")
+
     def configure(self, values: Mapping[str, str]) -> None:
         """Replace the stack's configuration, and leave what else Pulumi keeps in that file, as its encryption salt."""
         config = {f"{self.project}:{key}": value for key, value in sorted(values.items())}
@@ -98,7 +111,7 @@ class SiteFolder:
 
         Without a backup it was the stack's first: it goes, and server-side apply takes up what that run created.
         """
-        for checkpoint in (self.root / "backend").glob(".pulumi/stacks/**/*.json"):
+        for checkpoint in self._checkpoints():
             backup = checkpoint.with_name(f"{checkpoint.name}.bak")
             if _is_json(checkpoint):
                 continue

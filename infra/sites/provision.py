@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
@@ -25,10 +25,11 @@ GRACE_S = 20.0
 
 @dataclass(frozen=True, kw_only=True)
 class Provisioned:
-    """What a run did: the stack's outputs, and how many resources it changed."""
+    """What a run did: the stack's outputs, and how many resources it changed, or found changed, and which."""
 
     outputs: Mapping[str, Any]
     changed: int
+    objects: Sequence[str]
 
 
 def provision(
@@ -45,26 +46,34 @@ def provision(
     Raises:
         SiteError: Bad input, no answer from the cluster, or not done within `timeout_s`; the message says what to do.
     """
+    flags = site_flags(args, kubeconfig, invitation)
+    return run_verb("up", args.member, flags, state=state, timeout_s=timeout_s, say=say)
+
+
+def site_flags(args: MemberSiteArgs, kubeconfig: Path, invitation: Path | None = None) -> list[str]:
+    """The flags that say on the command line what `args` says."""
     values = {key: getattr(args, name) for key, name in SITE_KEYS.items()}
     config = {key: text_of(value) for key, value in values.items() if value is not None}
     files = {KUBECONFIG: str(kubeconfig), **({INVITATION: str(invitation)} if invitation else {})}
-    flags = [word for key, value in {**config, **files}.items() for word in (flag(key), value)]
-    return run_verb("up", args.member, flags, state=state, timeout_s=timeout_s, say=say)
+    return [word for key, value in {**config, **files}.items() for word in (flag(key), value)]
 
 
 def decommission(
     member: str,
     *,
     state: Path | None = None,
+    without_release: bool = False,
     timeout_s: float = 600,
     say: Callable[[str], None] = lambda _: None,
 ) -> Provisioned:
     """`destroy` of one member's site; data on a claim stays.
 
     Raises:
-        SiteError: There is no such site, no answer from the cluster, or not done within `timeout_s`.
+        SiteError: The hub still counts on the member and `without_release` is not given, no answer from the cluster,
+            or not done within `timeout_s`.
     """
-    return run_verb("destroy", member, [], state=state, timeout_s=timeout_s, say=say)
+    flags = ["--without-release"] if without_release else []
+    return run_verb("destroy", member, flags, state=state, timeout_s=timeout_s, say=say)
 
 
 def run_verb(

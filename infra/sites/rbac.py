@@ -114,6 +114,13 @@ AGENT = Identity(
             names=("hub-invitation",),
             verbs=("get",),
         ),
+        Rule(
+            why="the site document carries what the site differs in from its declaration",
+            namespace=SYSTEM,
+            resources=("configmaps",),
+            names=("site-drift",),
+            verbs=("get",),
+        ),
         Rule(why="it finds the exporters, whose readings it signs", namespace=SYSTEM, resources=("pods",), verbs=READ),
         Rule(why="it reports allocatable capacity", namespace=None, resources=("nodes",), verbs=READ),
         Rule(

@@ -15,7 +15,7 @@ import yaml
 
 from infra.local.control_plane import local_clusters
 from infra.local.engines import build, kubernetes
-from infra.sites.programs import PROGRAMS, language_host
+from infra.sites.programs import built, language_host
 from loadtests.bars import Measurement
 from loadtests.wire import Kubectl, WireError
 
@@ -109,7 +109,7 @@ def previewed(bench: Bench, examples: Examples) -> set[str]:
     (project / "Pulumi.yaml").write_text(yaml.safe_dump({**settings, "plugins": plugins}))
     (project / "program.py").write_text(PROGRAM)
     (project / "mine.yaml").write_text(yaml.safe_dump_all([example["bad"] for example in examples]))
-    engines = [str(build(program()).parent) for program in (*PROGRAMS, language_host)]
+    engines = [str(path.parent) for path in (*built(), build(language_host()))]
     environment = {
         **os.environ,
         "PATH": os.pathsep.join([*engines, os.environ["PATH"]]),

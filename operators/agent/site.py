@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import ValidationError
 
 from commonweal import __version__
-from commonweal.kinds.member import Site
+from commonweal.kinds.member import Site, SiteDrift
 from commonweal.kinds.meta import Resources
-from commonweal.membership import member_namespace, sign_site
+from commonweal.membership import SYSTEM_NAMESPACE, member_namespace, sign_site
 from commonweal.quantity import quantity
 from operators.agent.mirror import Mirror
 from operators.agent.rollout import APPS_NAMESPACE, FIELD_MANAGER, MANAGED_BY
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 GATEWAY_CONFIG_MAP = "gateway-site"
 GATEWAY_CERTIFICATE = "certificate.pem"
+DRIFT_CONFIG_MAP = "site-drift"
+DRIFT_KEY = "drift.json"
 QUOTA = "pledge"
 QUOTAS = ApiResource("v1", "ResourceQuota", "resourcequotas")
 GPU = "nvidia.com/gpu"
@@ -65,6 +68,15 @@ def _is_ready(node: Json) -> bool:
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
+def read_drift(report: Json) -> SiteDrift | None:
+    """What `python -m infra.sites drift` left here; an unreadable report is no report, and is logged."""
+    try:
+        return SiteDrift.model_validate_json(report.get("data", {}).get(DRIFT_KEY, ""))
+    except ValidationError as error:
+        log.warning("ConfigMap %s is unreadable (%s); compare again", DRIFT_CONFIG_MAP, error.errors()[0]["msg"])
+        return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class SiteReporter:
     """Writes ConfigMap `site` into the member's namespace on the hub."""
@@ -104,12 +116,19 @@ class SiteReporter:
             "allocatable": allocatable(nodes.items, await self._quota()),
             "agent_version": __version__,
             "kubernetes_version": (await kube.request("GET", "/version"))["gitVersion"],
+            "drift": await self._drift(),
         }
         return Site(**values)
 
     async def _quota(self) -> Json | None:
         try:
             return await self.mirror.kube.get(QUOTAS, QUOTA, APPS_NAMESPACE)
+        except NotFound:
+            return None
+
+    async def _drift(self) -> SiteDrift | None:
+        try:
+            return read_drift(await self.mirror.kube.get(CONFIG_MAPS, DRIFT_CONFIG_MAP, SYSTEM_NAMESPACE))
         except NotFound:
             return None
 

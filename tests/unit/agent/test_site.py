@@ -1,10 +1,13 @@
 """What the member says it has: never more than the pool's quota."""
 
+from datetime import UTC, datetime
+
 import pytest
 
+from commonweal.kinds.member import SiteDrift
 from commonweal.kinds.meta import Resources
 from operators.agent.settings import SettingsError, read_settings
-from operators.agent.site import allocatable
+from operators.agent.site import DRIFT_KEY, allocatable, read_drift
 from operators.kube import Json
 
 
@@ -37,3 +40,16 @@ def test_settings_name_every_variable_that_is_missing_or_wrong() -> None:
         read_settings({"COMMONWEAL_MEMBER": "Not A Name", "COMMONWEAL_COUNTRY": ""})
     for name in ("COMMONWEAL_MEMBER", "COMMONWEAL_COUNTRY", "COMMONWEAL_NODE_ADDRESS", "COMMONWEAL_DISPLAY_NAME"):
         assert name in str(caught.value)
+
+
+def test_a_report_of_drift_is_read_as_it_was_written() -> None:
+    drift = SiteDrift(checked_at=datetime(2026, 11, 25, tzinfo=UTC), objects=1, differing=("update Role ca/agent",))
+    assert read_drift({"data": {DRIFT_KEY: drift.model_dump_json(by_alias=True)}}) == drift
+
+
+@pytest.mark.parametrize("data", [{}, {DRIFT_KEY: "no JSON"}, {DRIFT_KEY: '{"objects": -1}'}])
+def test_an_unreadable_report_of_drift_is_no_report_and_not_zero(
+    data: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read_drift({"data": data}) is None
+    assert "compare again" in caplog.text
