@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.table import Table
 
-from commonweal.equity import Amounts, Category, Contribution, FormulaError, Step, changed, compute, explain
+from commonweal.equity import Amounts, Contribution, FormulaError, Step, changed, compute, explain
 from commonweal.kinds.consortium import Consortium
-from commonweal.kinds.equity_statement import CategoryAmounts, EquityEntry, EquityStatement
+from commonweal.kinds.equity_statement import EquityEntry, EquityStatement
 from operators.cli.terminal import CommandError
-from operators.hub.periods import formula, formula_sha256
+from operators.hub.periods import amounts_of, formula, formula_sha256
 from operators.kube import Kube, custom
 
 
@@ -44,7 +44,7 @@ async def read_case(kube: Kube, period: str | None) -> Case:
     previous = statement.spec.previous
     if previous is not None and previous not in by_name:
         raise CommandError(f"{name} continues {previous}, which is not on the hub any more; explain a later --period")
-    before = {entry.member: _amounts(entry.stock) for entry in by_name[previous].spec.entries} if previous else {}
+    before = {entry.member: amounts_of(entry.stock) for entry in by_name[previous].spec.entries} if previous else {}
     return Case(statement=statement, before=before, consortium=consortium)
 
 
@@ -135,7 +135,3 @@ def _contribution(entry: EquityEntry) -> Contribution:
         green_energy_mj=entry.green_energy_mj,
         talent_seconds=entry.talent_seconds,
     )
-
-
-def _amounts(amounts: CategoryAmounts) -> Amounts:
-    return {Category.COMPUTE: amounts.compute, Category.ENERGY: amounts.energy, Category.TALENT: amounts.talent}

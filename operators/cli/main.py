@@ -15,8 +15,9 @@ from commonweal.kinds.member import Scheduling
 from commonweal.kinds.render import crds as rendered_crds
 from commonweal.membership import SYSTEM_NAMESPACE, Invitation, MembershipError
 from operators.agent.credentials import INVITATION_KEY, INVITATION_SECRET
-from operators.cli import equity, invitations, members, overview
+from operators.cli import equity, invitations, members, overview, postings, recompute
 from operators.cli.terminal import CommandError, Target, err, out, plain_errors, speak
+from operators.hub.books import posted
 from operators.hub.setup import apply_all, manifests
 from operators.kube import SECRETS, Json, Kube
 
@@ -245,6 +246,62 @@ def equity_explain(
     if fields:
         shares = [steps[-1].result for steps in computed.values()]
         out.print(f"{member}: {shares[0]} bp as published, {shares[1]} bp with {', '.join(changes or [])}")
+
+
+@equity_app.command("export")
+def equity_export(
+    books: Annotated[Path, typer.Option("--books", help="The hub's books.sqlite3; the hub may be running.")],
+    file: Annotated[Path, typer.Option("--out", help="A new Parquet file.")],
+) -> None:
+    """Write every posting in the hub's books to a Parquet file that `equity recompute` reads."""
+    with plain_errors():
+        count = postings.write(file, posted(books))
+    out.print(f"wrote {count} postings to {file}", soft_wrap=True)
+
+
+@equity_app.command("recompute")
+def equity_recompute(  # noqa: PLR0917 - typer makes an option of each
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Option("--postings", help="Parquet, from `equity export`; may be repeated.")],
+    statements: Annotated[
+        Path | None,
+        typer.Option("--statements", help="Output of `kubectl get equitystatements -o json`; else the hub."),
+    ] = None,
+    charters: Annotated[
+        list[Path] | None, typer.Option("--charter", help="With --statements: a Consortium; once for each formula.")
+    ] = None,
+    since: Annotated[
+        Path | None, typer.Option("--since", help="Go on from what an earlier run wrote by --out.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--out", help="Write where the run stands at its end.")] = None,
+) -> None:
+    """Recompute all shares from the postings; exit 1 where a published statement does not come out."""
+    with plain_errors():
+        position = recompute.position_in(since)
+    if statements is None:
+        bodies, formulas = speak(context.obj, recompute.from_hub)
+    else:
+        with plain_errors():
+            bodies, formulas = recompute.from_files(statements, charters or ())
+    with plain_errors():
+        told = recompute.published(bodies, formulas, position.statement)
+        position = recompute.recompute(files, told, position)
+        if file is not None:
+            _write_whole(file, position.record())
+    for member, share_bp in position.shares_bp.items():
+        out.print(f"{member} {share_bp} bp")
+    out.print(
+        f"{len(told.statements)} statements as published; {position.postings} postings to {position.statement}, "
+        f"history {position.history_sha256}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def _write_whole(file: Path, content: bytes) -> None:
+    partial = file.with_name(file.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(file)
 
 
 @crds_app.command("render")

@@ -10,8 +10,7 @@ from commonweal.kinds.consortium import Consortium
 from commonweal.kinds.equity_statement import EquityStatement
 from operators.cli.equity import Case, plain, steps
 from operators.cli.terminal import CommandError
-from operators.hub.periods import _entry as entry
-from operators.hub.periods import formula, formula_sha256
+from operators.hub.periods import entry_of, formula, formula_sha256
 
 CHARTER = Consortium.read(
     {
@@ -40,7 +39,7 @@ CONTRIBUTIONS = (
 
 def case(change_bp: int = 0) -> Case:
     result = compute(formula(CHARTER.spec), CONTRIBUTIONS, {})
-    entries = [entry(standing).wire() for standing in result.standings]
+    entries = [entry_of(standing).wire() for standing in result.standings]
     entries[0]["equityBp"] += change_bp
     entries[1]["equityBp"] -= change_bp
     spec = {
