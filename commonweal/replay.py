@@ -98,8 +98,10 @@ def advance(position: Position, closing: Closing) -> tuple[Position, Statement]:
     Raises:
         FormulaError: no member, or amounts that cannot have been.
     """
-    statement = follow(closing.charter, balances_of(closing.flows), closing.promises, position.stocks)
+    balances = balances_of(closing.flows)
+    statement = follow(closing.charter, balances, closing.promises, position.stocks)
     link: Json = {
+        "balances": [[account, unit, asdict(balances[account, unit])] for account, unit in sorted(balances)],
         "previous": position.history_sha256,
         "statement": closing.name,
         "record_sha256": sha256(statement.record()).hexdigest(),

@@ -104,7 +104,7 @@ def _statements(hours: dict[str, dict[str, list[int]]]) -> Iterator[dict[str, An
             "charterSha256": formula,
             "simulated": True,
             "log": {"treeSize": 0, "rootSha256": "0" * 64},
-            "entries": [_entry(member, *sums[member], stock[member], share_bp[member]) for member in MEMBERS],
+            "entries": [_entry(member, sums[member], stock[member], share_bp[member]) for member in MEMBERS],
         }
         yield {
             "kind": "EquityStatement",
@@ -123,7 +123,8 @@ def _shares_bp(stock: dict[str, int]) -> dict[str, int]:
     return share_bp
 
 
-def _entry(member: str, gpu_seconds: int, energy_mj: int, stock: int, share_bp: int) -> dict[str, Any]:
+def _entry(member: str, sums: list[int], stock: int, share_bp: int) -> dict[str, Any]:
+    gpu_seconds, energy_mj = sums
     zeros = ("usedGpuSeconds", "selfUsedGpuSeconds", "usedCoreSeconds", "greenEnergyMj", "talentSeconds")
     return dict.fromkeys(zeros, 0) | {
         "member": member,

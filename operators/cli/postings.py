@@ -44,12 +44,15 @@ def write(path: Path, postings: Iterable[tuple[str, Transfer]]) -> int:
     if path.exists():
         raise CommandError(f"--out: {path} exists; name another file, postings are never overwritten")
     partial, count = path.with_name(path.name + ".partial"), 0
-    with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
-        rows = (_row(name, transfer) for name, transfer in postings)
-        while group := list(islice(rows, ROWS_A_GROUP)):
-            writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
-            count += len(group)
-    partial.rename(path)
+    try:
+        with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+            rows = (_row(name, transfer) for name, transfer in postings)
+            while group := list(islice(rows, ROWS_A_GROUP)):
+                writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
+                count += len(group)
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
     return count
 
 
@@ -75,16 +78,21 @@ def summed(files: Sequence[Path], statements: Sequence[str], after: str) -> Mapp
     """
     for file in files:
         _refuse_wrong_columns(file)
-    with tempfile.TemporaryDirectory() as spill, duckdb.connect() as engine:
-        engine.execute(f"SET memory_limit = '{MEMORY_LIMIT}'; SET temp_directory = '{spill}'")
-        engine.read_parquet([str(file) for file in files], filename=True, file_row_number=True).create_view("postings")
-        _refuse_wrong_rows(engine, statements, after)
-        found: dict[str, tuple[tuple[Flow, ...], int]] = dict.fromkeys(statements, ((), 0))
-        for statement, debit, credit, unit, amount, count in _sums(engine, after):
-            flow = Flow(debit=debit, credit=credit, unit=Unit(unit), amount=int(amount))
-            flows, postings = found[statement]
-            found[statement] = ((*flows, flow), postings + count)
-        return found
+    try:
+        with tempfile.TemporaryDirectory() as spill, duckdb.connect() as engine:
+            engine.execute(f"SET memory_limit = '{MEMORY_LIMIT}'; SET temp_directory = '{spill}'")
+            source = engine.read_parquet([str(file) for file in files], filename=True, file_row_number=True)
+            source.create_view("postings")
+            _refuse_wrong_rows(engine, statements, after)
+            sums = list(_sums(engine, after))
+    except duckdb.Error as error:
+        raise CommandError(f"--postings: {error}; export the file anew") from None
+    found: dict[str, tuple[tuple[Flow, ...], int]] = dict.fromkeys(statements, ((), 0))
+    for statement, debit, credit, unit, amount, count in sums:
+        flow = Flow(debit=debit, credit=credit, unit=Unit(unit), amount=int(amount))
+        flows, postings = found[statement]
+        found[statement] = ((*flows, flow), postings + count)
+    return found
 
 
 def _refuse_wrong_columns(file: Path) -> None:

@@ -131,12 +131,11 @@ def _promise(entry: EquityEntry) -> Promise:
 
 
 def _refuse_difference(statement: EquityStatement, computed: Statement) -> None:
-    by_member = {entry.member: entry for entry in statement.spec.entries}
-    for standing in computed.standings:
-        found, said = entry_of(standing), by_member[standing.member]
-        for name in EquityEntry.model_fields:
-            if (ours := getattr(found, name)) != (theirs := getattr(said, name)):
+    found = {standing.member: entry_of(standing) for standing in computed.standings}
+    for name in EquityEntry.model_fields:  # amounts come before what is computed from them, so the cause is named
+        for said in statement.spec.entries:
+            if (ours := getattr(found[said.member], name)) != (theirs := getattr(said, name)):
                 raise CommandError(
-                    f"{statement.metadata.name}: {standing.member}.{name} is {theirs} as published, {ours} by the "
+                    f"{statement.metadata.name}: {said.member}.{name} is {theirs} as published, {ours} by the "
                     "postings; ask the hub's administrators"
                 )

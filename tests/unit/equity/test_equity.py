@@ -22,6 +22,7 @@ from commonweal.equity import (
     explain,
     raw_shares,
 )
+from tests.strategies import charters
 
 WEIGHTS = {Category.COMPUTE: 6000, Category.ENERGY: 2000, Category.TALENT: 2000}
 MEMBERS = ("ca", "ch", "ke", "kr", "uy")
@@ -66,13 +67,6 @@ def exact(rule: Charter, rows: tuple[Contribution, ...]) -> dict[str, Fraction]:
 
 
 seconds = st.integers(0, 10**7)
-charters = st.builds(
-    charter,
-    weights=st.sampled_from([WEIGHTS, {Category.COMPUTE: 10_000, Category.ENERGY: 0, Category.TALENT: 0}]),
-    basic=st.sampled_from([0, 500, 2000]),
-    cap=st.sampled_from([2500, 3400, 10_000]),
-    half_life=st.sampled_from([None, 1, 720]),
-)
 
 
 @st.composite
