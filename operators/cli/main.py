@@ -15,9 +15,8 @@ from commonweal.kinds.member import Scheduling
 from commonweal.kinds.render import crds as rendered_crds
 from commonweal.membership import SYSTEM_NAMESPACE, Invitation, MembershipError
 from operators.agent.credentials import INVITATION_KEY, INVITATION_SECRET
-from operators.cli import equity, invitations, members, overview, postings, recompute
+from operators.cli import equity, exports, invitations, journal, members, overview, recompute
 from operators.cli.terminal import CommandError, Target, err, out, plain_errors, speak
-from operators.hub.books import posted
 from operators.hub.setup import apply_all, manifests
 from operators.kube import SECRETS, Json, Kube
 
@@ -31,8 +30,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 equity_app = typer.Typer(help="Shares, recomputed.", no_args_is_help=True)
+ledger_app = typer.Typer(help="The books, added up again.", no_args_is_help=True)
 crds_app = typer.Typer(help="The custom resources.", no_args_is_help=True)
 app.add_typer(equity_app, name="equity")
+app.add_typer(ledger_app, name="ledger")
 app.add_typer(crds_app, name="crds")
 
 Name = Annotated[str, typer.Argument(help="The member's name, as ca.", metavar="NAME")]
@@ -251,12 +252,13 @@ def equity_explain(
 @equity_app.command("export")
 def equity_export(
     books: Annotated[Path, typer.Option("--books", help="The hub's books.sqlite3; the hub may be running.")],
-    file: Annotated[Path, typer.Option("--out", help="A new Parquet file.")],
+    file: Annotated[Path, typer.Option("--out", help="A new file.")],
+    form: Annotated[exports.Format, typer.Option("--format", help="What to write.")] = exports.Format.PARQUET,
 ) -> None:
-    """Write every posting in the hub's books to a Parquet file that `equity recompute` reads."""
+    """Write what the hub's books hold: postings for `equity recompute`, or events for `ledger balances`."""
     with plain_errors():
-        count = postings.write(file, posted(books))
-    out.print(f"wrote {count} postings to {file}", soft_wrap=True)
+        count = exports.write(form, books, file)
+    out.print(f"wrote {count} {exports.WHAT[form]} to {file}", soft_wrap=True)
 
 
 @equity_app.command("recompute")
@@ -296,6 +298,21 @@ def equity_recompute(  # noqa: PLR0917 - typer makes an option of each
         soft_wrap=True,
         highlight=False,
     )
+
+
+@ledger_app.command("balances")
+def ledger_balances(
+    journals: Annotated[list[Path], typer.Argument(metavar="JOURNAL...", help="Events, one canonical record a line.")],
+    as_json: AsJson = False,
+) -> None:
+    """Sum a journal's events into accounts; exit 1 at the first line that no book can take."""
+    for path in journals:
+        with plain_errors():
+            found = journal.balances(path)
+        if as_json:
+            typer.echo(found.plain())
+        else:
+            out.print(found.table())
 
 
 def _write_whole(file: Path, content: bytes) -> None:

@@ -36,23 +36,13 @@ MEMORY_LIMIT = "4GB"  # beyond it the engine spills to disk, so the size of a hi
 
 
 def write(path: Path, postings: Iterable[tuple[str, Transfer]]) -> int:
-    """Write postings with the names of their statements; return how many.
-
-    Raises:
-        CommandError: the file exists.
-    """
-    if path.exists():
-        raise CommandError(f"--out: {path} exists; name another file, postings are never overwritten")
-    partial, count = path.with_name(path.name + ".partial"), 0
-    try:
-        with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
-            rows = (_row(name, transfer) for name, transfer in postings)
-            while group := list(islice(rows, ROWS_A_GROUP)):
-                writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
-                count += len(group)
-        partial.rename(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write postings with the names of their statements; return how many."""
+    count = 0
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        rows = (_row(name, transfer) for name, transfer in postings)
+        while group := list(islice(rows, ROWS_A_GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
+            count += len(group)
     return count
 
 

@@ -6,11 +6,13 @@ written is never changed; triggers refuse it. The rules are elsewhere (commonwea
 
 import base64
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from commonweal.kinds.equity_statement import EquityStatementSpec, LogPosition
@@ -192,22 +194,37 @@ def posted(path: Path) -> Iterator[tuple[str, Transfer]]:
     Raises:
         BooksError: not the hub's books, or a posting whose name is not the hash of its content.
     """
+    query = f"SELECT {', '.join(POSTING)} FROM postings ORDER BY statement, rowid"  # noqa: S608 - our own names
+    for id_, debit, credit, unit, amount, period_start, evidence_sha256, statement in _read(path, query):
+        transfer = Transfer(
+            debit=debit,
+            credit=credit,
+            unit=Unit(unit),
+            amount=amount,
+            period_start=datetime.strptime(period_start, INSTANT).replace(tzinfo=UTC),
+            evidence_sha256=evidence_sha256,
+        )
+        if transfer.id != id_:
+            raise BooksError(f"{path}: posting {id_} is not the hash of its content; the books were altered")
+        yield statement, transfer
+
+
+def events(path: Path) -> Iterator[bytes]:
+    """Read the record of every ledger event out of a file of books, in the order of the log; it may be in use.
+
+    Raises:
+        BooksError: not the hub's books.
+    """
+    for (leaf,) in _read(path, "SELECT leaf FROM log ORDER BY position"):
+        if "event" in json.loads(leaf):
+            yield leaf
+
+
+def _read(path: Path, query: str) -> Iterator[Any]:
     try:
         with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
-            rows = connection.execute(f"SELECT {', '.join(POSTING)} FROM postings ORDER BY statement, rowid")  # noqa: S608
-            for id_, debit, credit, unit, amount, period_start, evidence_sha256, statement in rows:
-                transfer = Transfer(
-                    debit=debit,
-                    credit=credit,
-                    unit=Unit(unit),
-                    amount=amount,
-                    period_start=datetime.strptime(period_start, INSTANT).replace(tzinfo=UTC),
-                    evidence_sha256=evidence_sha256,
-                )
-                if transfer.id != id_:
-                    raise BooksError(f"{path}: posting {id_} is not the hash of its content; the books were altered")
-                yield statement, transfer
-    except (ValueError, sqlite3.Error) as error:
+            yield from connection.execute(query)
+    except sqlite3.Error as error:
         raise BooksError(f"{path}: {error}; give a hub's books.sqlite3") from error
 
 
