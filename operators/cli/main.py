@@ -13,9 +13,11 @@ from rich.live import Live
 
 from commonweal.kinds.member import Scheduling
 from commonweal.kinds.render import crds as rendered_crds
+from commonweal.ledger import INSTANT
 from commonweal.membership import SYSTEM_NAMESPACE, Invitation, MembershipError
+from commonweal.receipts import Side, Terms
 from operators.agent.credentials import INVITATION_KEY, INVITATION_SECRET
-from operators.cli import equity, exports, invitations, journal, members, overview, recompute
+from operators.cli import equity, exports, invitations, journal, members, overview, receipts, recompute
 from operators.cli.terminal import CommandError, Target, err, out, plain_errors, speak
 from operators.hub.setup import apply_all, manifests
 from operators.kube import SECRETS, Json, Kube
@@ -31,9 +33,11 @@ app = typer.Typer(
 )
 equity_app = typer.Typer(help="Shares, recomputed.", no_args_is_help=True)
 ledger_app = typer.Typer(help="The books, added up again.", no_args_is_help=True)
+receipt_app = typer.Typer(help="What one side claims and the other signs for.", no_args_is_help=True)
 crds_app = typer.Typer(help="The custom resources.", no_args_is_help=True)
 app.add_typer(equity_app, name="equity")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(receipt_app, name="receipt")
 app.add_typer(crds_app, name="crds")
 
 Name = Annotated[str, typer.Argument(help="The member's name, as ca.", metavar="NAME")]
@@ -313,6 +317,46 @@ def ledger_balances(
             typer.echo(found.plain())
         else:
             out.print(found.table())
+
+
+@receipt_app.command("sign")
+def receipt_sign(
+    usages: Annotated[Path, typer.Argument(metavar="USAGE", help="One usage a line, in JSON.")],
+    side: Annotated[Side, typer.Option("--side", help="claim: what was given; receipt: what was received.")],
+    identity: Annotated[Path, typer.Option("--identity", help="The member's Ed25519 key, PEM.")],
+    file: Annotated[Path, typer.Option("--out", help="Where to write the signed lines.")],
+) -> None:
+    """Sign what a member gave or received, as its identity."""
+    with plain_errors():
+        lines = receipts.sign(side, usages, identity)
+        _write_whole(file, b"".join(line + b"\n" for line in lines))
+    out.print(f"wrote {len(lines)} signed lines to {file}", soft_wrap=True)
+
+
+@receipt_app.command("settle")
+def receipt_settle(  # noqa: PLR0917 - typer makes an option of each
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="SIGNED...", help="Signed claims and receipts, in any order.")],
+    file: Annotated[Path, typer.Option("--out", help="Where to write the events, for `ledger balances`.")],
+    member_list: Annotated[
+        Path | None, typer.Option("--members", help="Output of `kubectl get members -o json`; else the hub.")
+    ] = None,
+    period_s: Annotated[int, typer.Option("--period-seconds", min=60, max=3600, help="The charter's period.")] = 3600,
+    at: Annotated[
+        datetime | None, typer.Option("--at", formats=[INSTANT], help="The instant that clocks are read at; else now.")
+    ] = None,
+) -> None:
+    """Compare both sides: the lesser counts, 2 % apart is a dispute, an unsigned claim earns nothing."""
+    if member_list is None:
+        bodies = speak(context.obj, receipts.members)
+    else:
+        with plain_errors():
+            bodies = recompute.items(member_list, "--members")
+    now = at.replace(tzinfo=UTC) if at else datetime.now(UTC)
+    with plain_errors():
+        found = receipts.settled(files, receipts.keys_of(bodies), Terms(period_s=period_s), now)
+        _write_whole(file, b"".join(event.record() + b"\n" for each in found for event in each.events))
+    out.print(receipts.table(found))
 
 
 def _write_whole(file: Path, content: bytes) -> None:

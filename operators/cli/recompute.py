@@ -37,11 +37,19 @@ def from_files(statements: Path, charters: Iterable[Path]) -> tuple[list[Json], 
     Raises:
         CommandError: a file that is missing or is something else.
     """
-    listed = _load(statements, "--statements")
-    items = listed.get("items")
-    if not isinstance(items, list) or not all(isinstance(each, dict) and "metadata" in each for each in items):
-        raise CommandError(f"--statements: {statements} is no list; give `kubectl get equitystatements -o json`")
-    return items, [_load(each, "--charter") for each in charters]
+    return items(statements, "--statements"), [_load(each, "--charter") for each in charters]
+
+
+def items(path: Path, option: str) -> list[Json]:
+    """The objects in a file that `kubectl get ... -o json` printed.
+
+    Raises:
+        CommandError: the file is missing or is something else.
+    """
+    listed = _load(path, option).get("items")
+    if not isinstance(listed, list) or not all(isinstance(each, dict) and "metadata" in each for each in listed):
+        raise CommandError(f"{option}: {path} is no list; give what `kubectl get ... -o json` prints")
+    return listed
 
 
 def _load(path: Path, option: str) -> Json:
