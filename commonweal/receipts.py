@@ -212,8 +212,8 @@ def _settled(usage: Usage, claim: Usage | None, receipt: Usage | None, terms: Te
         state, until = (State.DISPUTED if now < ended else State.LAPSED), ended
     return Settlement(
         usage=usage,
-        claimed=claim and claim.amount,
-        received=receipt and receipt.amount,
+        claimed=claim.amount if claim else None,
+        received=receipt.amount if receipt else None,
         state=state,
         until=until,
         events=_events(claim, receipt, posted=now >= until) if claim and receipt else (),

@@ -101,7 +101,16 @@ def test_what_is_no_signed_line_is_named(tmp_path: Path) -> None:
 def test_a_usage_or_a_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "usage").write_text(usage().replace("gpu_seconds", "joules") + "\n")
     (tmp_path / "pem").write_text("nothing")
-    sign = ["receipt", "sign", tmp_path / "usage", "--side", "claim", "--out", tmp_path / "out", "--identity"]
+    sign: list[str | Path] = [
+        "receipt",
+        "sign",
+        tmp_path / "usage",
+        "--side",
+        "claim",
+        "--out",
+        tmp_path / "out",
+        "--identity",
+    ]
     assert "--identity: " in commonweal(*sign, tmp_path / "pem").stderr
     signed(tmp_path, "claim", 1, "kr")
     assert "usage: line 1: unit: " in commonweal(*sign, tmp_path / "kr.pem").stderr
