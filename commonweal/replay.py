@@ -8,8 +8,9 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from typing import Any
 
-from commonweal.equity import Amounts, Category, Charter, FormulaError, Statement, compute, contribution_of
+from commonweal.equity import Category, Charter, FormulaError, Held, Statement, compute, contribution_of
 from commonweal.ledger import Balance, Flow, Unit, balances_of
 from commonweal.transparency import Json, canonical_json
 
@@ -29,7 +30,7 @@ def follow(
     charter: Charter,
     balances: Mapping[tuple[str, Unit], Balance],
     promises: Mapping[str, Promise],
-    before: Mapping[str, Amounts],
+    before: Mapping[str, Held],
 ) -> Statement:
     """Return the statement of a period from the ledger's balances for it; each member with a promise is in it."""
     return compute(
@@ -57,7 +58,7 @@ class Position:
     statement: str = ""
     statements: int = 0
     postings: int = 0
-    stocks: Mapping[str, Amounts]
+    held: Mapping[str, Held]
     shares_bp: Mapping[str, int]
     history_sha256: str = BEFORE_ALL
 
@@ -78,7 +79,7 @@ class Position:
                 statement=str(fields["statement"]),
                 statements=int(fields["statements"]),
                 postings=int(fields["postings"]),
-                stocks={m: {each: int(stock[each]) for each in Category} for m, stock in fields["stocks"].items()},
+                held={member: _held(each) for member, each in fields["held"].items()},
                 shares_bp={member: int(share) for member, share in fields["shares_bp"].items()},
                 history_sha256=str(fields["history_sha256"]),
             )
@@ -89,7 +90,16 @@ class Position:
         return position
 
 
-START = Position(stocks={}, shares_bp={})
+def _held(fields: dict[str, Any]) -> Held:
+    share_ppb = fields["share_ppb"]
+    return Held(
+        stock={category: int(fields["stock"][category]) for category in Category},
+        unvested={category: int(fields["unvested"][category]) for category in Category},
+        share_ppb=None if share_ppb is None else int(share_ppb),
+    )
+
+
+START = Position(held={}, shares_bp={})
 
 
 def advance(position: Position, closing: Closing) -> tuple[Position, Statement]:
@@ -99,7 +109,7 @@ def advance(position: Position, closing: Closing) -> tuple[Position, Statement]:
         FormulaError: no member, or amounts that cannot have been.
     """
     balances = balances_of(closing.flows)
-    statement = follow(closing.charter, balances, closing.promises, position.stocks)
+    statement = follow(closing.charter, balances, closing.promises, position.held)
     link: Json = {
         "balances": [[account, unit, asdict(balances[account, unit])] for account, unit in sorted(balances)],
         "previous": position.history_sha256,
@@ -110,7 +120,7 @@ def advance(position: Position, closing: Closing) -> tuple[Position, Statement]:
         statement=closing.name,
         statements=position.statements + 1,
         postings=position.postings + closing.postings,
-        stocks=statement.stocks,
+        held=statement.held,
         shares_bp={standing.member: standing.share_bp for standing in statement.standings},
         history_sha256=sha256(canonical_json(link)).hexdigest(),
     )

@@ -95,4 +95,6 @@ charters = st.builds(
     beyond_pledge_bp=st.just(5000),
     energy_cap_mw=st.just(700_000),
     decay_half_life_periods=st.sampled_from([None, 1, 720]),
+    vesting_half_life_periods=st.sampled_from([None, 1, 24]),
+    smoothing_periods=st.sampled_from([None, 1, 12]),
 )

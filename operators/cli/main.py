@@ -231,7 +231,7 @@ def equity_explain(
         str | None, typer.Option("--period", help="An EquityStatement's name; the latest if left out.")
     ] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="What if: an amount and a whole number, as energy_mj=0.")
+        list[str] | None, typer.Option("--set", help="What if: energy_mj=0, or charter.cap_bp=2500.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from commonweal.apportion import part_bp
-from commonweal.equity import Amounts, Category, Charter, Standing
+from commonweal.equity import NOTHING, Amounts, Category, Charter, Held, Standing
 from commonweal.kinds.consortium import ConsortiumSpec
 from commonweal.kinds.equity_statement import (
     CategoryAmounts,
@@ -162,6 +162,8 @@ def formula(spec: ConsortiumSpec) -> Charter:
         beyond_pledge_bp=equity.beyond_pledge_bp,
         energy_cap_mw=equity.energy_cap_milliwatts,
         decay_half_life_periods=equity.decay_half_life_periods,
+        vesting_half_life_periods=equity.vesting_half_life_periods,
+        smoothing_periods=equity.smoothing_periods,
     )
 
 
@@ -176,7 +178,7 @@ def statement(
     """The statement of a period, its log position still open, and the record that the log will hold."""
     moved = [transfer for reading in readings for transfer in transfers_of(reading)]
     balances = Ledger([*moved, *(Post(transfer.id) for transfer in moved)]).balances()
-    before = {entry.member: amounts_of(entry.stock) for entry in observed.last[1].entries} if observed.last else {}
+    before = held_in(observed.last[1]) if observed.last else {}
     promises = promised(observed.pledges, readings, period)
     result = follow(formula(observed.charter), balances, promises, before)
     spec = EquityStatementSpec(
@@ -271,14 +273,25 @@ class StatementController:
         return Plan(findings=(Finding(type="Ready", holds=same, reason=reason, message=message),))
 
 
-def amounts_of(amounts: CategoryAmounts) -> Amounts:
-    """Published amounts as the rule book takes them."""
+def held_in(spec: EquityStatementSpec) -> dict[str, Held]:
+    """What each member of a published statement holds, as the rule book takes it."""
+    return {
+        entry.member: Held(
+            stock=_amounts(entry.stock),
+            unvested=_amounts(entry.unvested) if entry.unvested else NOTHING,
+            share_ppb=entry.share_ppb,
+        )
+        for entry in spec.entries
+    }
+
+
+def _amounts(amounts: CategoryAmounts) -> Amounts:
     return {Category.COMPUTE: amounts.compute, Category.ENERGY: amounts.energy, Category.TALENT: amounts.talent}
 
 
 def entry_of(standing: Standing) -> EquityEntry:
     """A member's standing as its statement publishes it."""
-    row = standing.contribution
+    row, held = standing.contribution, standing.held
     return EquityEntry(
         member=standing.member,
         pledged_gpu_seconds=row.pledged_gpu_seconds,
@@ -290,7 +303,9 @@ def entry_of(standing: Standing) -> EquityEntry:
         green_energy_mj=row.green_energy_mj,
         talent_seconds=row.talent_seconds,
         credit=_categories(standing.credit),
-        stock=_categories(standing.stock),
+        stock=_categories(held.stock),
+        unvested=_categories(held.unvested) if any(held.unvested.values()) else None,
+        share_ppb=held.share_ppb,
         equity_bp=standing.share_bp,
     )
 

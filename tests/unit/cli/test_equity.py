@@ -66,6 +66,18 @@ def test_delivering_what_was_pledged_would_have_earned_more() -> None:
     assert after > before
 
 
+def test_another_cap_would_have_been_another_share() -> None:
+    assert steps(case(), "ca", {"charter.cap_bp": 5500})[-1].result == 5500
+    assert steps(case(), "ca", {})[-1].result != 5500
+
+
+def test_a_term_that_the_charter_does_not_have_is_named() -> None:
+    with pytest.raises(CommandError, match=r"charter\.tax: no such term; choose one of basic_share_bp, beyond"):
+        steps(case(), "ca", {"charter.tax": 1})
+    with pytest.raises(CommandError, match="cap_bp: 0 is not between 1 and 10000"):
+        steps(case(), "ca", {"charter.cap_bp": 0})
+
+
 def test_a_statement_that_the_formula_does_not_give_is_refused() -> None:
     with pytest.raises(CommandError, match=r"the formula gives \d+ bp; ask the hub's administrators"):
         steps(case(change_bp=1), "ke", {})

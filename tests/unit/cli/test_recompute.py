@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
-from commonweal.equity import Amounts
+from commonweal.equity import Held
 from commonweal.kinds.equity_statement import EquityStatementSpec, LogPosition
 from commonweal.ledger import Ledger, Post, Transfer, Unit, delivered, transfer_of_use
 from commonweal.replay import Promise, follow
@@ -50,7 +50,7 @@ HISTORY = {
 
 
 def published(history: Mapping[str, Sequence[Transfer]] = HISTORY) -> list[Json]:
-    before: Mapping[str, Amounts] = {}
+    before: Mapping[str, Held] = {}
     previous, bodies = None, list[Json]()
     for hour, (name, moved) in enumerate(history.items()):
         balances = Ledger([*moved, *(Post(each.id) for each in moved)]).balances()
@@ -66,7 +66,7 @@ def published(history: Mapping[str, Sequence[Transfer]] = HISTORY) -> list[Json]
             log=LogPosition(tree_size=0, root_sha256="0" * 64),
         )
         bodies.append({"kind": "EquityStatement", "metadata": {"name": name}, "spec": spec.wire()})
-        before, previous = result.stocks, name
+        before, previous = result.held, name
     return bodies
 
 

@@ -61,7 +61,7 @@ def test_each_statement_is_the_one_that_the_books_lead_to(charter: Charter, post
     for closing in closings(charter, postings):
         posted = [each for each in closing.flows if isinstance(each, Transfer)]
         balances = Ledger([*posted, *(Post(each.id) for each in posted)]).balances()
-        by_the_books = follow(charter, balances, PROMISES, position.stocks)
+        by_the_books = follow(charter, balances, PROMISES, position.held)
         position, replayed = advance(position, closing)
         assert replayed.record() == by_the_books.record()
 
