@@ -1,7 +1,7 @@
 """A member's share, step by step, recomputed from what the hub published."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from dataclasses import fields as fields_of
 from fractions import Fraction
 from typing import Any
@@ -79,7 +79,8 @@ def _amended(charter: Charter, terms: Mapping[str, int]) -> Charter:
     known = sorted(one.name for one in fields_of(Charter) if one.name != "weights_bp")
     if unknown := sorted(set(terms) - set(known)):
         raise FormulaError(f"{TERM}{unknown[0]}: no such term; choose one of {', '.join(known)}")
-    return replace(charter, **terms)
+    values: dict[str, Any] = {one.name: getattr(charter, one.name) for one in fields_of(Charter)}
+    return Charter(**(values | dict(terms)))
 
 
 def parse_changes(pairs: Iterable[str]) -> dict[str, int]:

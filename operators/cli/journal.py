@@ -1,7 +1,6 @@
 """The ledger's events as a file: one canonical record a line, as the log has them, and the balances they lead to."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -51,13 +50,3 @@ def balances(journal: Path) -> Balances:
             except LedgerError as error:
                 raise CommandError(f"{journal}: line {number}: {error}") from None
     return Balances(journal=journal, events=len(list(ledger)), sums=ledger.balances())
-
-
-def write(path: Path, records: Iterable[bytes]) -> int:
-    """Write a journal; return how many events it holds."""
-    count = 0
-    with path.open("wb") as lines:
-        for record in records:
-            lines.write(record + b"\n")
-            count += 1
-    return count

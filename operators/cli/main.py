@@ -259,7 +259,7 @@ def equity_export(
     file: Annotated[Path, typer.Option("--out", help="A new file.")],
     form: Annotated[exports.Format, typer.Option("--format", help="What to write.")] = exports.Format.PARQUET,
 ) -> None:
-    """Write what the hub's books hold: postings for `equity recompute`, or events for `ledger balances`."""
+    """Write what the hub's books hold: for `equity recompute`, for `ledger balances`, or for an accountant's tool."""
     with plain_errors():
         count = exports.write(form, books, file)
     out.print(f"wrote {count} {exports.WHAT[form]} to {file}", soft_wrap=True)

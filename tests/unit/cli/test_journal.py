@@ -67,5 +67,8 @@ def test_the_hubs_own_journal_adds_up_to_what_it_posted(tmp_path: Path) -> None:
     export = ["equity", "export", "--format", "journal", "--books", str(books.path), "--out", str(tmp_path / "out")]
     assert "wrote 4 events" in CliRunner().invoke(app, export).stdout
     found = json.loads(CliRunner().invoke(app, ["ledger", "balances", "--json", str(tmp_path / "out")]).stdout)
+    accounts = [*export[:3], "beancount", *export[4:-1], str(tmp_path / "accounts")]
+    assert CliRunner().invoke(app, accounts).exit_code == 0
+    assert "Income:Ca:Delivered  -5 ENERGY_MJ" in (tmp_path / "accounts").read_text()
     posted = {(account, unit): given for account, unit, _, _, _, given in found["balances"] if account != POOL}
     assert posted == {(each.credit, each.unit): each.amount for each in transfers_of(reading)}
