@@ -11,13 +11,14 @@ import typer
 import yaml
 from rich.live import Live
 
+from commonweal.division import talmud
 from commonweal.kinds.member import Scheduling
 from commonweal.kinds.render import crds as rendered_crds
 from commonweal.ledger import INSTANT
 from commonweal.membership import SYSTEM_NAMESPACE, Invitation, MembershipError
 from commonweal.receipts import Side, Terms
 from operators.agent.credentials import INVITATION_KEY, INVITATION_SECRET
-from operators.cli import equity, exports, invitations, journal, members, overview, receipts, recompute
+from operators.cli import division, equity, exports, invitations, journal, members, overview, receipts, recompute
 from operators.cli.terminal import CommandError, Target, err, out, plain_errors, speak
 from operators.hub.setup import apply_all, manifests
 from operators.kube import SECRETS, Json, Kube
@@ -302,6 +303,29 @@ def equity_recompute(  # noqa: PLR0917 - typer makes an option of each
         soft_wrap=True,
         highlight=False,
     )
+
+
+@equity_app.command("divide")
+def equity_divide(
+    estate: Annotated[int, typer.Argument(metavar="ESTATE", help="What there is, in whole units.")],
+    claims: Annotated[list[str], typer.Option("--claim", help="Who claims how much, as ca=100; once for each.")],
+) -> None:
+    """Divide what is less than was claimed by the Talmud's rule, as when a leaving member's escrow is short."""
+    with plain_errors():
+        parts = talmud(estate, division.parse_claims(claims))
+    for name, part in parts.items():
+        out.print(f"{name} {part}")
+
+
+@equity_app.command("worth")
+def equity_worth(
+    worths: Annotated[Path, typer.Argument(metavar="WORTHS", help="YAML: what each coalition is worth, as ca+ke: 30.")],
+) -> None:
+    """Say what each member adds on average over every order of joining, and whether any coalition would leave."""
+    with plain_errors():
+        table, temptation = division.worth_table(division.read_worths(worths))
+    out.print(table)
+    out.print(temptation)
 
 
 @ledger_app.command("balances")
