@@ -17,10 +17,11 @@ from commonweal.replay import Promise, follow
 from operators.cli import postings
 from operators.cli.main import app
 from operators.hub.books import Books
-from operators.hub.periods import entry_of, formula, formula_sha256
+from operators.hub.periods import entry_of, formula, formula_sha256, statement
 from operators.kube import Json
 from tests.strategies import NOON
 from tests.unit.cli.test_equity import CHARTER
+from tests.unit.hub import test_periods as hub
 
 HOUR = timedelta(hours=1)
 MEMBERS = ("ca", "ke")
@@ -74,9 +75,9 @@ def rows(history: Mapping[str, Sequence[Transfer]] = HISTORY) -> list[tuple[str,
     return [(name, each) for name, moved in history.items() for each in moved]
 
 
-def run(folder: Path, *more: str | Path, bodies: Sequence[Json] | None = None) -> Result:
+def run(folder: Path, *more: str | Path, bodies: Sequence[Json] | None = None, charter: Json | None = None) -> Result:
     (folder / "statements.json").write_text(json.dumps({"items": published() if bodies is None else bodies}))
-    (folder / "charter.json").write_text(CHARTER.model_dump_json(by_alias=True, exclude_none=True))
+    (folder / "charter.json").write_text(json.dumps(charter or CHARTER.wire()))
     told = ["--statements", folder / "statements.json", "--charter", folder / "charter.json"]
     return CliRunner().invoke(app, ["equity", "recompute", *map(str, (*told, *more))])
 
@@ -195,6 +196,26 @@ def test_books_become_a_file_and_never_replace_one(tmp_path: Path) -> None:
     nowhere = [*export[:3], str(tmp_path / "none"), "--out", str(tmp_path / "new.parquet")]
     assert f"error: {tmp_path / 'none'}: unable to open" in CliRunner().invoke(app, nowhere).stderr
     assert not list(tmp_path.glob("new*"))
+
+
+def test_the_hubs_own_books_replay_to_its_own_statements(tmp_path: Path) -> None:
+    books, bodies = Books.open(tmp_path / "state"), list[Json]()
+    for minute in range(3):
+        now = hub.reading("ca", start=NOON + minute * hub.MINUTE).model_copy(update={"sequence": minute + 1})
+        late = hub.reading("kr", start=NOON, seconds=30 + minute).model_copy(update={"sequence": minute + 1})
+        for each in (now, late):
+            books.accept(each, b"signature")
+        seen = hub.observed(*books.unsettled(), last=books.last_statement())
+        period = (NOON + minute * hub.MINUTE, NOON + (minute + 1) * hub.MINUTE)
+        spec, record = statement(seen, period, seen.unsettled)
+        final = books.settle(f"statement-{minute}", spec, seen.unsettled, record)
+        bodies.append({"kind": "EquityStatement", "metadata": {"name": f"statement-{minute}"}, "spec": final.wire()})
+    out = tmp_path / "postings.parquet"
+    CliRunner().invoke(app, ["equity", "export", "--books", str(books.path), "--out", str(out)])
+    charter = {"kind": "Consortium", "metadata": {"name": "charter"}, "spec": hub.charter().wire()}
+    result = run(tmp_path, "--postings", out, bodies=bodies, charter=charter)
+    assert result.exit_code == 0, result.stderr
+    assert "3 statements as published; 12 postings to statement-2" in result.stdout
 
 
 def test_a_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
