@@ -22,7 +22,7 @@ from fractions import Fraction
 
 from commonweal.apportion import WHOLE_BP, WHOLE_PPB, decayed, kept_ppb, largest_remainder, part_bp
 from commonweal.ledger import Balance, Unit, delivered, used
-from commonweal.transparency import canonical_json
+from commonweal.transparency import Json, canonical_json
 
 
 class Category(StrEnum):
@@ -122,7 +122,7 @@ class Contribution:
         Raises:
             FormulaError: an amount below 0, or more self-use than use.
         """
-        for name, value in asdict(self).items():
+        for name, value in vars(self).items():
             if name != "member" and value < 0:
                 raise FormulaError(f"{self.member}.{name}: {value} is below 0; contributions are 0 or more")
         if self.self_used_gpu_seconds > self.used_gpu_seconds:
@@ -183,14 +183,15 @@ class Statement:
 
     def record(self) -> bytes:
         """Return the canonical bytes that the transparency log holds."""
-        return canonical_json(
-            {
-                "charter": asdict(self.charter),
-                "standings": [
-                    asdict(standing) | {"exact_share": str(standing.exact_share)} for standing in self.standings
-                ],
-            }
-        )
+        return canonical_json({"charter": vars(self.charter), "standings": list(map(_plain, self.standings))})
+
+
+def _plain(standing: Standing) -> dict[str, Json]:
+    return vars(standing) | {
+        "contribution": vars(standing.contribution),
+        "exact_share": str(standing.exact_share),
+        "held": vars(standing.held),
+    }
 
 
 def compute(

@@ -35,7 +35,16 @@ def follow(
     """Return the statement of a period from the ledger's balances for it; each member with a promise is in it."""
     return compute(
         charter,
-        [contribution_of(member, balances=balances, **asdict(promise)) for member, promise in promises.items()],
+        [
+            contribution_of(
+                member,
+                pledged_gpu_seconds=promise.pledged_gpu_seconds,
+                balances=balances,
+                green_energy_mj=promise.green_energy_mj,
+                talent_seconds=promise.talent_seconds,
+            )
+            for member, promise in promises.items()
+        ],
         before,
     )
 
@@ -111,7 +120,10 @@ def advance(position: Position, closing: Closing) -> tuple[Position, Statement]:
     balances = balances_of(closing.flows)
     statement = follow(closing.charter, balances, closing.promises, position.held)
     link: Json = {
-        "balances": [[account, unit, asdict(balances[account, unit])] for account, unit in sorted(balances)],
+        "balances": [
+            [account, unit, balances[account, unit].debits_posted, balances[account, unit].credits_posted]
+            for account, unit in sorted(balances)
+        ],
         "previous": position.history_sha256,
         "statement": closing.name,
         "record_sha256": sha256(statement.record()).hexdigest(),
