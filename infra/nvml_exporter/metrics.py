@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from commonweal.attribution import Account, Share
 from infra.nvml_exporter.driver import Device
 from infra.nvml_exporter.register import Meter
 from infra.nvml_exporter.sampler import Snapshot
@@ -36,6 +37,7 @@ class Metrics(Collector):
         yield _unavailable(snapshot)
         yield from _measured(snapshot)
         yield from _energy(snapshot)
+        yield from _attributed(snapshot)
 
 
 def _gauge(name: str, help_: str, labels: list[str], rows: list[Row]) -> Metric:
@@ -61,6 +63,7 @@ def _unavailable(snapshot: Snapshot) -> Metric:
         for device in poll.devices
         for quantity, reason in sorted(device.failures.items())
     ]
+    rows += [(["", uuid, quantity, reason, simulated], 1) for uuid, quantity, reason in _view_failures(snapshot)]
     if poll.failure:
         rows.append((["", "", "driver", poll.failure, simulated], 1))
     return _gauge(
@@ -69,6 +72,10 @@ def _unavailable(snapshot: Snapshot) -> Metric:
         ["gpu", "gpu_uuid", "quantity", "reason", "simulated"],
         rows,
     )
+
+
+def _view_failures(snapshot: Snapshot) -> tuple[tuple[str, str, str], ...]:
+    return snapshot.view.failures if snapshot.view else ()
 
 
 def _measured(snapshot: Snapshot) -> Iterator[Metric]:
@@ -130,6 +137,49 @@ def _energy(snapshot: Snapshot) -> Iterator[Metric]:
     )
     rows: list[Row] = [([m.uuid, str(read[m.uuid].name), "gpu"], _thousandth(m.last.register_mj)) for m in meters]
     yield _counter("hw_energy_joules", "OpenTelemetry hw.energy.", ["hw_id", "hw_name", "hw_type"], rows)
+
+
+def _attributed(snapshot: Snapshot) -> Iterator[Metric]:
+    """Render the accounts: on each device, pods + departed + unattributed = metered."""
+    simulated, accounts = _bool(snapshot.poll.simulated), sorted(snapshot.accounts.items())
+    if snapshot.view is None:
+        return
+
+    def by_device(name: str, help_: str, value: Callable[[Account], Share]) -> Metric:
+        rows: list[Row] = [([uuid, simulated], value(account).measured_mj / 1000) for uuid, account in accounts]
+        return _counter(name, help_, ["gpu_uuid", "simulated"], rows)
+
+    def by_pod(name: str, help_: str, value_mj: Callable[[Share], int | None]) -> Metric:
+        rows: list[Row] = [
+            ([*pod.split("/"), uuid, simulated], _thousandth(value_mj(share)))
+            for uuid, account in accounts
+            for pod, share in sorted(account.pods.items())
+        ]
+        return _counter(name, help_, ["namespace", "pod", "gpu_uuid", "simulated"], rows)
+
+    yield by_device(
+        "commonweal_gpu_energy_metered_joules", "Differences of the register, over resets.", lambda a: a.metered
+    )
+    yield by_device(
+        "commonweal_gpu_energy_unattributed_joules",
+        "Of it: reserved by no pod and used by none, or drawn while nobody looked.",
+        lambda a: a.unattributed,
+    )
+    yield by_device("commonweal_gpu_energy_departed_joules", "Of it: of pods that left long ago.", lambda a: a.departed)
+    yield by_pod(
+        "commonweal_pod_gpu_energy_joules",
+        "Of it: the pod's active energy, and the idle energy of what it reserves.",
+        lambda share: share.measured_mj,
+    )
+    yield by_pod(
+        "commonweal_pod_gpu_energy_estimated_joules",
+        "Lost to a reset and estimated over at most one interval; not in the energy.",
+        lambda share: share.estimated_mj or None,
+    )
+    idle: list[Row] = [([uuid, simulated], _thousandth(account.idle_mw)) for uuid, account in accounts]
+    yield _gauge(
+        "commonweal_gpu_idle_power_watts", "Lowest power seen with no process.", ["gpu_uuid", "simulated"], idle
+    )
 
 
 def _thousandth(value: int | None) -> float | None:
