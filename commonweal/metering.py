@@ -1,7 +1,8 @@
 """Whether a meter's reading is believed: its bytes, signature, chain, period and physical bounds.
 
 A signature binds a member to what it said; it does not make it true. What refuses a reading is therefore both
-cryptographic (whose, unaltered, next in its chain) and physical (no device draws more than its limit, or nothing).
+cryptographic (whose, unaltered, next in its chain), physical (no device draws more than its limit, or nothing; no part
+more than its whole) and statistical (no two sensors, and no sensor twice, agree to the millijoule for long).
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,10 +38,20 @@ Instant = Annotated[AwareDatetime, AfterValidator(_whole_second_utc)]
 
 
 class Scope(StrEnum):
-    """What the register covers: the board, or (Grace Hopper) processor, GPU and memory together."""
+    """What the register covers: the board, or (Grace Hopper) processor, GPU and memory together, or what is around.
+
+    A node's and a facility's meter bound what is inside, and earn nothing themselves.
+    """
 
     GPU = "gpu"
     MODULE = "module"
+    NODE = "node"
+    FACILITY = "facility"
+
+    @property
+    def earns(self) -> bool:
+        """Whether readings of this scope are credited."""
+        return self in {Scope.GPU, Scope.MODULE}
 
 
 class Flag(StrEnum):
@@ -124,6 +135,10 @@ class Reason(StrEnum):
     UNIT = "Unit"
     EPOCH = "Epoch"
     SCOPE = "Scope"
+    DUPLICATE = "Duplicate"
+    NESTING = "Nesting"
+    COPIED = "Copied"
+    FLAT = "Flat"
     SIMULATED = "Simulated"
 
 
@@ -139,6 +154,33 @@ class Limits:
     tolerance_bp: int = 500  # board sensors err by up to 5 % of the reading
     clock_slack_s: int = 5
     allow_simulated: bool = False
+    scope: Scope | None = None  # as registered; None where the registration does not say
+
+
+COPY_PERIODS = 3  # two sensors that agree to the millijoule once are chance; three times in a row they are one sensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """The meter around another, over one whole period: what it read, and what the others inside it read."""
+
+    meter: str
+    energy_mj: int
+    others_mj: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What the books hold beside a meter's last reading; empty where they hold nothing yet.
+
+    `earlier_mj` are the meter's readings just before, newest first. `twins` are meters that read exactly what this one
+    did in each of the last `COPY_PERIODS` periods, this one's included. `inside_mj` sums the meters inside this one.
+    """
+
+    earlier_mj: tuple[int, ...] = ()
+    twins: tuple[str, ...] = ()
+    around: Around | None = None
+    inside_mj: int = 0
 
 
 @dataclass(frozen=True)
@@ -177,8 +219,9 @@ def verify(
     previous: Reading | None,
     limits: Limits,
     received_at: datetime,
+    history: History | None = None,
 ) -> Verdict:
-    """Judge one reading, given the last accepted one of the same meter.
+    """Judge one reading, given the last accepted one of the same meter and what other readings say.
 
     Every reason is collected, so that a member repairs once; only bytes that cannot be read end the search.
     """
@@ -198,6 +241,8 @@ def verify(
         *(_continuity(reading, previous) if previous else ()),
         *_period(reading, limits, received_at),
         *_physics(reading, limits),
+        *_nesting(reading, limits, history or History()),
+        *_series(reading, history or History()),
     )
     away = reading.period_start - previous.period_end if previous else timedelta(0)
     missing = max(0, away // timedelta(seconds=limits.period_s))
@@ -279,16 +324,48 @@ def _physics(reading: Reading, limits: Limits) -> Iterable[Finding]:
             Reason.UNIT,
             f"energy_mj: {reading.energy_mj} over {reading.device_seconds} s is below an idle device; send millijoules",
         )
+    if limits.scope not in {None, reading.scope}:
+        yield Finding(
+            Reason.SCOPE, f"scope: {reading.scope}, but the meter is pledged as {limits.scope}; correct spec.meters"
+        )
     if reading.simulated and not limits.allow_simulated:
         yield Finding(Reason.SIMULATED, "simulated: this consortium credits real devices only")
 
 
-def double_claims(readings: Iterable[Reading]) -> dict[str, tuple[str, ...]]:
-    """Return each meter that more than one member reports, with those members: one of them reports another's device."""
-    claimants: dict[str, set[str]] = {}
-    for reading in readings:
-        claimants.setdefault(reading.meter, set()).add(reading.member)
-    return {meter: tuple(sorted(members)) for meter, members in sorted(claimants.items()) if len(members) > 1}
+def _nesting(reading: Reading, limits: Limits, history: History) -> Iterable[Finding]:
+    """A part draws no more than its whole, less the error of both sensors."""
+    whole = reading.device_seconds >= limits.period_s
+    if whole and history.inside_mj > part_bp(reading.energy_mj, WHOLE_BP + limits.tolerance_bp):
+        yield Finding(
+            Reason.NESTING,
+            f"energy_mj: {reading.energy_mj} is less than the {history.inside_mj} of the meters inside it; check them",
+        )
+    around = history.around
+    if around is not None:
+        inside_mj = around.others_mj + reading.energy_mj
+        if inside_mj > part_bp(around.energy_mj, WHOLE_BP + limits.tolerance_bp):
+            yield Finding(
+                Reason.NESTING,
+                f"energy_mj: {inside_mj} with the others inside {around.meter} is more than its {around.energy_mj}; "
+                "check which meters are inside",
+            )
+
+
+def _series(reading: Reading, history: History) -> Iterable[Finding]:
+    """Noise is what a sensor cannot leave out; a simulated device follows a script, and may repeat it."""
+    if reading.simulated:
+        return
+    if history.twins:
+        yield Finding(
+            Reason.COPIED,
+            f"energy_mj: {reading.energy_mj}, and that of {', '.join(history.twins)}, equal in {COPY_PERIODS} periods; "
+            "pledge a board once, not its slices",
+        )
+    if history.earlier_mj[: COPY_PERIODS - 1] == (reading.energy_mj,) * (COPY_PERIODS - 1):
+        yield Finding(
+            Reason.FLAT,
+            f"energy_mj: {reading.energy_mj} in {COPY_PERIODS} periods in a row; send the register, not an average",
+        )
 
 
 def normalised_seconds(parts: Iterable[tuple[int, Fraction]]) -> int:

@@ -35,11 +35,15 @@ CREATE TABLE IF NOT EXISTS postings (
     id TEXT PRIMARY KEY, debit TEXT NOT NULL, credit TEXT NOT NULL, unit TEXT NOT NULL, amount INTEGER NOT NULL,
     period_start TEXT NOT NULL, evidence_sha256 TEXT NOT NULL, statement TEXT NOT NULL REFERENCES statements
 ) STRICT;
+CREATE TABLE IF NOT EXISTS energies (
+    period_start TEXT NOT NULL, energy_mj INTEGER NOT NULL, meter TEXT NOT NULL, device_seconds INTEGER NOT NULL,
+    PRIMARY KEY (period_start, energy_mj, meter)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS complaints (
     member TEXT NOT NULL, meter TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (member, meter)
 ) STRICT;
 """
-PERMANENT = ("log", "readings", "statements", "settled", "postings")
+PERMANENT = ("log", "readings", "statements", "settled", "postings", "energies")
 
 
 class BooksError(OSError):
@@ -102,6 +106,8 @@ class Books:
             position = transaction.append(canonical_json(leaf))
             row = (reading.meter, reading.sequence, reading.member, payload, signature, position)
             self.connection.execute("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?)", row)
+            energy = (_instant(reading.period_start), reading.energy_mj, reading.meter, reading.device_seconds)
+            self.connection.execute("INSERT INTO energies VALUES (?, ?, ?, ?)", energy)
             self.connection.execute(
                 "DELETE FROM complaints WHERE member = ? AND meter = ?", (reading.member, reading.meter)
             )
@@ -135,6 +141,26 @@ class Books:
             WHERE settled.statement IS NULL ORDER BY position
         """
         return tuple(Reading.model_validate_json(payload) for (payload,) in self.connection.execute(query))
+
+    def earlier(self, meter: str, count: int) -> tuple[Reading, ...]:
+        """The last accepted readings of a meter, newest first."""
+        query = "SELECT payload FROM readings WHERE meter = ? ORDER BY sequence DESC LIMIT ?"
+        return tuple(
+            Reading.model_validate_json(payload) for (payload,) in self.connection.execute(query, (meter, count))
+        )
+
+    def equals(self, meter: str, period_start: datetime, energy_mj: int) -> frozenset[str]:
+        """The other meters that read exactly so many millijoules in a period."""
+        query = "SELECT meter FROM energies WHERE period_start = ? AND energy_mj = ? AND meter <> ?"
+        return frozenset(row[0] for row in self.connection.execute(query, (_instant(period_start), energy_mj, meter)))
+
+    def energies(self, period_start: datetime) -> dict[str, tuple[int, int]]:
+        """What each meter read in a period: millijoules, and the seconds of it that were seen."""
+        query = "SELECT meter, energy_mj, device_seconds FROM energies WHERE period_start = ?"
+        return {
+            meter: (energy_mj, seconds)
+            for meter, energy_mj, seconds in self.connection.execute(query, (_instant(period_start),))
+        }
 
     # -- statements ---------------------------------------------------------------------------------------------
 
