@@ -129,6 +129,7 @@ class Reason(StrEnum):
     CLOCK_SHIFT = "ClockShift"
     WRONG_PERIOD = "WrongPeriod"
     STILL_OPEN = "StillOpen"
+    TOO_LATE = "TooLate"
     NEGATIVE = "Negative"
     COVERAGE = "Coverage"
     ABOVE_LIMIT = "AboveLimit"
@@ -155,6 +156,8 @@ class Limits:
     clock_slack_s: int = 5
     allow_simulated: bool = False
     scope: Scope | None = None  # as registered; None where the registration does not say
+    devices: int = 1  # as registered; a reading's own count would multiply what it may claim
+    max_age_s: int | None = None  # how late a reading may come; None: at any time
 
 
 COPY_PERIODS = 3  # two sensors that agree to the millijoule once are chance; three times in a row they are one sensor
@@ -241,6 +244,7 @@ def verify(
         *(_continuity(reading, previous) if previous else ()),
         *_period(reading, limits, received_at),
         *_physics(reading, limits),
+        *_pledged(reading, limits),
         *_nesting(reading, limits, history or History()),
         *_series(reading, history or History()),
     )
@@ -300,6 +304,11 @@ def _period(reading: Reading, limits: Limits, received_at: datetime) -> Iterable
         )
     if reading.period_end > received_at + timedelta(seconds=limits.clock_slack_s):
         yield Finding(Reason.STILL_OPEN, f"period_end: {reading.period_end:%FT%TZ} is not over; set the site's clock")
+    if limits.max_age_s is not None and reading.period_end < received_at - timedelta(seconds=limits.max_age_s):
+        yield Finding(
+            Reason.TOO_LATE,
+            f"period_end: {reading.period_end:%FT%TZ} is over for more than {limits.max_age_s} s; report in time",
+        )
 
 
 def _physics(reading: Reading, limits: Limits) -> Iterable[Finding]:
@@ -309,12 +318,7 @@ def _physics(reading: Reading, limits: Limits) -> Iterable[Finding]:
     for name in ("gpu_count", "epoch", "sequence"):
         if (value := getattr(reading, name)) < 1:
             yield Finding(Reason.NEGATIVE, f"{name}: {value} is below 1; counting starts at 1")
-    if reading.device_seconds > reading.gpu_count * limits.period_s:
-        yield Finding(
-            Reason.COVERAGE,
-            f"device_seconds: {reading.device_seconds} is more than {reading.gpu_count} x {limits.period_s} s",
-        )
-    most_mj = part_bp(max(0, reading.gpu_count) * limits.max_power_mw * limits.period_s, WHOLE_BP + limits.tolerance_bp)
+    most_mj = part_bp(limits.devices * limits.max_power_mw * limits.period_s, WHOLE_BP + limits.tolerance_bp)
     if reading.energy_mj + reading.estimated_mj > most_mj:
         yield Finding(
             Reason.ABOVE_LIMIT, f"energy_mj: {reading.energy_mj} is more than the device can draw ({most_mj})"
@@ -323,6 +327,17 @@ def _physics(reading: Reading, limits: Limits) -> Iterable[Finding]:
         yield Finding(
             Reason.UNIT,
             f"energy_mj: {reading.energy_mj} over {reading.device_seconds} s is below an idle device; send millijoules",
+        )
+
+
+def _pledged(reading: Reading, limits: Limits) -> Iterable[Finding]:
+    """A reading is of what was pledged, whatever it says of itself."""
+    if reading.gpu_count > limits.devices:
+        yield Finding(Reason.COVERAGE, f"gpu_count: {reading.gpu_count}, but the meter is pledged as {limits.devices}")
+    if reading.device_seconds > limits.devices * limits.period_s:
+        yield Finding(
+            Reason.COVERAGE,
+            f"device_seconds: {reading.device_seconds} is more than {limits.devices} x {limits.period_s} s",
         )
     if limits.scope not in {None, reading.scope}:
         yield Finding(
@@ -353,6 +368,8 @@ def _nesting(reading: Reading, limits: Limits, history: History) -> Iterable[Fin
 
 def _series(reading: Reading, history: History) -> Iterable[Finding]:
     """Noise is what a sensor cannot leave out; a simulated device follows a script, and may repeat it."""
+    if reading.meter.startswith("MIG-"):
+        yield Finding(Reason.COPIED, f"meter: {reading.meter} has no register but its board's; pledge the board")
     if reading.simulated:
         return
     if history.twins:

@@ -38,6 +38,7 @@ POWER_MW = {
     Scope.FACILITY: (1_000, 10**12),
 }
 GAP_RETRY_S = 30.0
+MAX_AGE_S = 7 * 86_400  # the challenge window: what comes later could not be challenged with its period
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +175,7 @@ def judge(observed: Observed, now: datetime) -> Verdict:
         min_power_mw=least_mw,
         allow_simulated=claim.meter.simulated,
         scope=claim.meter.scope,
+        max_age_s=MAX_AGE_S,
     )
     return verify(
         observed.payload,
