@@ -7,10 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
 from infra.nvml_exporter.driver import Driver
+from infra.nvml_exporter.files import named_files, read_files
 from infra.nvml_exporter.pods import Pods
 from infra.nvml_exporter.register import Rule
 from infra.nvml_exporter.sampler import Sampler
@@ -28,6 +30,7 @@ SETTINGS = """Settings, all from the environment (docs/metering.md says more):
   COMMONWEAL_POD_RESOURCES  the kubelet's pod-resources folder: energy by pod too (by device only)
   COMMONWEAL_POD_LOGS       the folders that name the node's pods (/var/log/pods)
   COMMONWEAL_PROC           the node's process table (/proc)
+  COMMONWEAL_ENERGY_FILES   meters around the devices, as NODE-name=/path, counting microjoules (none)
   COMMONWEAL_SIMULATED      true loads the simulated driver (false)"""
 
 
@@ -44,6 +47,7 @@ class Settings:
     pod_resources: Path | None
     proc: Path
     pod_logs: Path
+    energy_files: dict[str, Path]
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> "Settings":
@@ -68,6 +72,7 @@ class Settings:
             pod_resources=Path(folder) if (folder := env.get("COMMONWEAL_POD_RESOURCES")) else None,
             proc=Path(env.get("COMMONWEAL_PROC", "/proc")),
             pod_logs=Path(env.get("COMMONWEAL_POD_LOGS", "/var/log/pods")),
+            energy_files=named_files(env.get("COMMONWEAL_ENERGY_FILES", "")),
         )
 
     def pods(self) -> Pods | None:
@@ -110,7 +115,8 @@ def main() -> int:
         pods = settings.pods()
         driver = Driver(clock_ms, settings.library, with_processes=pods is not None)
         rule = Rule(period_ms=settings.period_s * 1000, max_gap_ms=MAX_GAP_MS)
-        sampler = Sampler(driver=driver, store=store, rule=rule, pods=pods)
+        around = partial(read_files, settings.energy_files, clock_ms)
+        sampler = Sampler(driver=driver, store=store, rule=rule, pods=pods, around=around)
         pages = Pages(store=store, snapshot=lambda: sampler.snapshot, clock_ms=clock_ms, period_s=settings.period_s)
         server = serve(pages, settings.host, settings.port)
     except (ValueError, OSError) as error:

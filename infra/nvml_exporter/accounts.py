@@ -14,7 +14,7 @@ def book_all(
     """Return every account after a poll, given the meters before it; a device's first sample opens its account."""
     after = dict(accounts)
     for device in poll.devices:
-        if device.uuid is None or device.register_mj is None:
+        if device.uuid is None or device.register_mj is None or not device.scope.earns:
             continue
         account = after.setdefault(device.uuid, Account())
         meter = meters.get(device.uuid)

@@ -47,7 +47,7 @@ class Device:
 
 @dataclass(frozen=True, kw_only=True)
 class Poll:
-    """One round over all devices; `failure` is why there was none."""
+    """One round over all devices, and the meters around them; `failure` is why the driver showed none."""
 
     at_ms: int
     devices: tuple[Device, ...] = ()

@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from commonweal.attribution import Account, Share
+from commonweal.metering import Scope
 from infra.nvml_exporter.driver import Device
 from infra.nvml_exporter.register import Meter
 from infra.nvml_exporter.sampler import Snapshot
@@ -37,6 +38,7 @@ class Metrics(Collector):
         yield _unavailable(snapshot)
         yield from _measured(snapshot)
         yield from _energy(snapshot)
+        yield from _around(snapshot)
         yield from _attributed(snapshot)
 
 
@@ -59,7 +61,7 @@ def _counter(name: str, help_: str, labels: list[str], rows: list[Row]) -> Metri
 def _unavailable(snapshot: Snapshot) -> Metric:
     poll, simulated = snapshot.poll, _bool(snapshot.poll.simulated)
     rows: list[Row] = [
-        ([str(device.index), device.uuid or "", quantity, reason, simulated], 1)
+        (["" if device.index < 0 else str(device.index), device.uuid or "", quantity, reason, simulated], 1)
         for device in poll.devices
         for quantity, reason in sorted(device.failures.items())
     ]
@@ -80,7 +82,7 @@ def _view_failures(snapshot: Snapshot) -> tuple[tuple[str, str, str], ...]:
 
 def _measured(snapshot: Snapshot) -> Iterator[Metric]:
     simulated = _bool(snapshot.poll.simulated)
-    known = [device for device in snapshot.poll.devices if device.uuid]
+    known = [device for device in snapshot.poll.devices if device.uuid and device.scope.earns]
 
     def gauge(name: str, help_: str, value: Callable[[Device], float | None]) -> Metric:
         rows: list[Row] = [([str(device.uuid), simulated], value(device)) for device in known]
@@ -121,7 +123,9 @@ def _energy(snapshot: Snapshot) -> Iterator[Metric]:
     def counter(name: str, help_: str, value_mj: Callable[[Meter], int]) -> Metric:
         labels = ["gpu_uuid", "scope", "epoch", "simulated"]
         rows: list[Row] = [
-            ([m.uuid, m.scope, str(m.epoch), _bool(m.simulated)], _thousandth(value_mj(m))) for m in meters
+            ([m.uuid, m.scope, str(m.epoch), _bool(m.simulated)], _thousandth(value_mj(m)))
+            for m in meters
+            if m.scope.earns
         ]
         return _counter(name, help_, labels, rows)
 
@@ -135,8 +139,28 @@ def _energy(snapshot: Snapshot) -> Iterator[Metric]:
         "Drawn while nobody looked, across a period's end; credited to no period.",
         lambda m: m.unplaced_mj,
     )
-    rows: list[Row] = [([m.uuid, str(read[m.uuid].name), "gpu"], _thousandth(m.last.register_mj)) for m in meters]
+    rows: list[Row] = [
+        ([m.uuid, str(read[m.uuid].name), "gpu"], _thousandth(m.last.register_mj)) for m in meters if m.scope.earns
+    ]
     yield _counter("hw_energy_joules", "OpenTelemetry hw.energy.", ["hw_id", "hw_name", "hw_type"], rows)
+
+
+def _around(snapshot: Snapshot) -> Iterator[Metric]:
+    """Render the meters around the devices under names of their own: a host must not be added to its parts."""
+    read = {device.uuid for device in snapshot.poll.devices if device.register_mj is not None}
+    meters = [meter for uuid, meter in sorted(snapshot.meters.items()) if uuid in read and not meter.scope.earns]
+    yield _counter(
+        "commonweal_meter_energy_joules",
+        "The register of a meter around devices; a reset begins a new epoch.",
+        ["meter", "scope", "epoch"],
+        [([m.uuid, m.scope, str(m.epoch)], _thousandth(m.last.register_mj)) for m in meters],
+    )
+    yield _counter(
+        "hw_host_energy_joules",
+        "OpenTelemetry hw.host.energy.",
+        ["hw_id"],
+        [([m.uuid], _thousandth(m.last.register_mj)) for m in meters if m.scope is Scope.NODE],
+    )
 
 
 def _attributed(snapshot: Snapshot) -> Iterator[Metric]:

@@ -15,6 +15,7 @@ from infra.nvml_exporter.pods import Pods, View
 from infra.nvml_exporter.register import Meter, Rule, Sample, advance, begin, close_overdue, is_clock_shift, resumed
 from infra.nvml_exporter.store import Store
 
+Around = Callable[[], tuple[Device, ...]]  # reads the meters around the devices
 CHECKPOINT_MS = 10_000  # a crash loses at most so much of "the device was there"; joules are in the register
 
 
@@ -63,11 +64,17 @@ def with_clock_failures(poll: Poll, meters: dict[str, Meter]) -> Poll:
     return replace(poll, devices=tuple(named(device) for device in poll.devices))
 
 
+def _nothing() -> tuple[Device, ...]:
+    return ()
+
+
 class Sampler:
     """Runs in the process's main thread, so that what it cannot handle ends the process."""
 
-    def __init__(self, *, driver: Driver, store: Store, rule: Rule, pods: Pods | None = None) -> None:
-        self._driver, self._store, self._rule, self._pods = driver, store, rule, pods
+    def __init__(
+        self, *, driver: Driver, store: Store, rule: Rule, pods: Pods | None = None, around: Around = _nothing
+    ) -> None:
+        self._driver, self._store, self._rule, self._pods, self._around = driver, store, rule, pods, around
         self._accounts = store.accounts() if pods else {}
         self._meters = {uuid: resumed(meter, rule) for uuid, meter in store.meters().items()}
         self._saved_ms = 0
@@ -75,7 +82,8 @@ class Sampler:
 
     def step(self) -> Snapshot:
         """Poll once."""
-        poll = with_clock_failures(self._driver.poll(), self._meters)
+        poll = self._driver.poll()
+        poll = with_clock_failures(replace(poll, devices=poll.devices + self._around()), self._meters)
         meters, closed = advance_all(self._meters, poll, self._rule)
         view = self._pods.view(poll) if self._pods else None
         if view is not None:

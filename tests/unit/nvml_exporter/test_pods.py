@@ -1,12 +1,9 @@
 """Pods: the kubelet's bytes over its own protocol, and joules that close by pod over MIG, time slices and resets."""
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +15,7 @@ from infra.nvml_exporter.pods import Pods, held_ids, owner_of, pod_names
 from infra.nvml_exporter.register import Rule
 from infra.nvml_exporter.sampler import Sampler
 from infra.nvml_exporter.server import Pages
+from infra.nvml_exporter.simulated.kubelet import Kubelet, listing
 from infra.nvml_exporter.store import Store
 from tests.unit.nvml_exporter.conftest import Bench
 
@@ -41,59 +39,8 @@ GOLDEN = bytes.fromhex(
 )
 
 
-def varint(value: int) -> bytes:
-    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
-
-
-def message(number: int, content: bytes | str) -> bytes:
-    content = content.encode() if isinstance(content, str) else content
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
-def devices(ids: list[str]) -> bytes:
-    return message(1, "nvidia.com/gpu") + b"".join(message(2, each) for each in ids)
-
-
-def listing(held: Mapping[str, list[str]]) -> bytes:
-    answer = b""
-    for pod, ids in held.items():
-        namespace, name = pod.split("/")
-        container = message(1, "main") + message(2, devices(ids))
-        answer += message(1, message(1, name) + message(2, namespace) + message(3, container))
-    return answer
-
-
-@dataclass
-class Kubelet:
-    """A gRPC server on a socket that answers as a kubelet, with a process table and the pods' folders beside it."""
-
-    folder: Path
-    held: dict[str, list[str]] = field(default_factory=dict)
-    allocatable: list[str] = field(default_factory=list)
-
-    def start(self) -> grpc.Server:
-        answers = {
-            "List": lambda *_: listing(self.held),
-            "GetAllocatableResources": lambda *_: message(1, devices(self.allocatable)),
-        }
-        server = grpc.server(ThreadPoolExecutor(2))
-        handlers = {name: grpc.unary_unary_rpc_method_handler(answer) for name, answer in answers.items()}
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("v1.PodResourcesLister", handlers)])
-        server.add_insecure_port(f"unix:{self.folder}/kubelet.sock")
-        server.start()
-        return server
-
-    def process(self, pid: int, pod: str | None) -> None:
-        folder = self.folder / "proc" / str(pid)
-        folder.mkdir(parents=True)
-        uid = f"{pid:08x}-0000-4000-8000-000000000000"
-        slice_name = f"kubepods-burstable-pod{uid.replace('-', '_')}.slice" if pod else "system.slice"
-        (folder / "cgroup").write_text(f"0::/kubepods.slice/{slice_name}/cri-containerd-0.scope\n")
-        if pod:
-            (self.folder / "logs" / f"{pod.replace('/', '_')}_{uid}").mkdir(parents=True)
-
-    def pods(self) -> Pods:
-        return Pods(self.folder, proc=self.folder / "proc", pod_logs=self.folder / "logs")
+def pods_of(kubelet: Kubelet) -> Pods:
+    return Pods(kubelet.folder, proc=kubelet.proc, pod_logs=kubelet.pod_logs)
 
 
 @pytest.fixture
@@ -110,7 +57,7 @@ class Machine:
     """A simulated machine whose exporter a test steps by hand."""
 
     def __init__(self, bench: Bench, kubelet: Kubelet, state: Path) -> None:
-        self.clock, self.store, self.pods = bench.clock, Store(state), kubelet.pods()
+        self.clock, self.store, self.pods = bench.clock, Store(state), pods_of(kubelet)
         self.driver = Driver(lambda: int(self.clock.read_text()), with_processes=True)
         self.restart()
 
@@ -328,7 +275,7 @@ def test_a_folder_that_is_not_there_is_named_by_its_setting(tmp_path: Path) -> N
 
 def test_a_kubelet_that_restarts_is_found_again_behind_the_same_folder(tmp_path: Path) -> None:
     kubelet = Kubelet(tmp_path, held={"lab/a": [UUID]})
-    pods, nothing = kubelet.pods(), Poll(at_ms=0)
+    pods, nothing = pods_of(kubelet), Poll(at_ms=0)
     for _ in range(2):
         server = kubelet.start()
         assert any(_listed(pods) for _ in range(100_000))
