@@ -113,9 +113,9 @@ def test_sampled_power_is_the_mean_over_the_sampled_quarters(
     power_mw = only(machine.at(at * 100)).power_mw
     machine.driver.close()
     looks = range(max(0, at - 10), at)
-    drawn_mj = sum(integral_mj(segments, 100 * n + 25) - integral_mj(segments, 100 * n) for n in looks)
+    parts_mj = [integral_mj(segments, 100 * n + 25) - integral_mj(segments, 100 * n) for n in looks]
     assert power_mw is not None
-    assert abs(drawn_mj * 1000 / (25 * len(looks)) - power_mw) <= 1 + len(segments)
+    assert abs(sum(parts_mj, Fraction(0)) * 1000 / (25 * len(looks)) - power_mw) <= 1 + len(segments)
 
 
 def test_a_board_is_cut_into_the_slices_of_the_script(library: Path, bench: Make) -> None:
