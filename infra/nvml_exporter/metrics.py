@@ -3,9 +3,11 @@
 What could not be read is no series, and a `commonweal_gpu_unavailable` with the reason; it is never 0.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -18,28 +20,46 @@ from infra.nvml_exporter.sampler import Snapshot
 Row = tuple[list[str], float | None]
 
 
-class Metrics(Collector):
-    """Renders the sampler's last snapshot."""
+class _Families(Collector):
+    """Families made before; the registry that Prometheus renders takes collectors only."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot | None], clock_ms: Callable[[], int]) -> None:
-        self._snapshot, self._clock_ms = snapshot, clock_ms
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = tuple(families)
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield every family, from cache."""
-        snapshot = self._snapshot()
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+class Metrics:
+    """Renders snapshots, each once: a scrape costs the age of the last one, and bytes that lie ready."""
+
+    def __init__(self) -> None:
+        self._rendered: tuple[Snapshot | None, bytes] = (None, b"")
+
+    def page(self, snapshot: Snapshot | None, now_ms: int) -> bytes:
+        """Return the exposition of a snapshot at an instant in UTC milliseconds; empty before the first."""
         if snapshot is None:
-            return
-        yield _gauge(
-            "commonweal_gpu_last_sample_age_seconds",
-            "Time since the driver was last asked.",
-            [],
-            [([], (self._clock_ms() - snapshot.poll.at_ms) / 1000)],
-        )
-        yield _unavailable(snapshot)
-        yield from _measured(snapshot)
-        yield from _energy(snapshot)
-        yield from _around(snapshot)
-        yield from _attributed(snapshot)
+            return b""
+        rendered = self._rendered
+        if rendered[0] is not snapshot:
+            rendered = self._rendered = (snapshot, _text(_families(snapshot)))
+        age: list[Row] = [([], (now_ms - snapshot.poll.at_ms) / 1000)]
+        name, help_ = "commonweal_gpu_last_sample_age_seconds", "Time since the driver was last asked."
+        return _text([_gauge(name, help_, [], age)]) + rendered[1]
+
+
+def _text(families: Iterable[Metric]) -> bytes:
+    registry = CollectorRegistry()
+    registry.register(_Families(families))
+    return generate_latest(registry)
+
+
+def _families(snapshot: Snapshot) -> Iterator[Metric]:
+    yield _unavailable(snapshot)
+    yield from _measured(snapshot)
+    yield from _energy(snapshot)
+    yield from _around(snapshot)
+    yield from _attributed(snapshot)
 
 
 def _gauge(name: str, help_: str, labels: list[str], rows: list[Row]) -> Metric:
