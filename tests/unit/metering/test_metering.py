@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -257,3 +258,8 @@ def test_normalised_time_rounds_once_as_grid_accounting_does() -> None:
     assert normalised_seconds([(23_341, Fraction("21.69"))]) == 506_266
     assert normalised_seconds([(29, Fraction(2643)), (188, Fraction(2972))]) == 635_383
     assert normalised_seconds([(1, Fraction(1, 4)), (1, Fraction(1, 4))]) == 1
+
+
+def test_every_reason_is_explained_where_members_look() -> None:
+    explained = (Path(__file__).parents[3] / "docs" / "metering.md").read_text()
+    assert [reason for reason in Reason if f"`{reason}`" not in explained] == []
