@@ -138,6 +138,7 @@ class Reason(StrEnum):
     SCOPE = "Scope"
     DUPLICATE = "Duplicate"
     NESTING = "Nesting"
+    UNBOUNDED = "Unbounded"
     COPIED = "Copied"
     FLAT = "Flat"
     SIMULATED = "Simulated"
@@ -178,11 +179,13 @@ class History:
 
     `earlier_mj` are the meter's readings just before, newest first. `twins` are meters that read exactly what this one
     did in each of the last `COPY_PERIODS` periods, this one's included. `inside_mj` sums the meters inside this one.
+    `awaited` is the meter around, where it has not read this period yet.
     """
 
     earlier_mj: tuple[int, ...] = ()
     twins: tuple[str, ...] = ()
     around: Around | None = None
+    awaited: str | None = None
     inside_mj: int = 0
 
 
@@ -354,6 +357,11 @@ def _nesting(reading: Reading, limits: Limits, history: History) -> Iterable[Fin
         yield Finding(
             Reason.NESTING,
             f"energy_mj: {reading.energy_mj} is less than the {history.inside_mj} of the meters inside it; check them",
+        )
+    if history.awaited is not None:
+        yield Finding(
+            Reason.UNBOUNDED,
+            f"meter: {history.awaited}, which is around {reading.meter}, has not read this period; report that one too",
         )
     around = history.around
     if around is not None:

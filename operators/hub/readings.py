@@ -29,6 +29,7 @@ from operators.hub.resources import MEMBERS, POOLED_CLUSTERS, charter, member_of
 from operators.kube import CONFIG_MAPS, Json, Kube
 
 PREFIX = "reading-"
+AROUND = ("reading-node-", "reading-facility-")  # readings of meters that others lie within
 # Least and most that a meter of each scope may read: an idle board or module and the largest on the market (research:
 # energy handbook), a node of one rack's power, and a facility of a gigawatt.
 POWER_MW = {
@@ -38,6 +39,7 @@ POWER_MW = {
     Scope.FACILITY: (1_000, 10**12),
 }
 GAP_RETRY_S = 30.0
+WAITS = {(Reason.GAP,), (Reason.STILL_OPEN,), (Reason.UNBOUNDED,), (Reason.GAP, Reason.UNBOUNDED)}  # may come right
 MAX_AGE_S = 7 * 86_400  # the challenge window: what comes later could not be challenged with its period
 
 
@@ -112,7 +114,7 @@ class ReadingController:
     def watches(self) -> tuple[Watch, ...]:
         """The ConfigMaps; pledges, which register meters."""
         return (
-            Watch(resource=CONFIG_MAPS, keys=_itself_and_next),
+            Watch(resource=CONFIG_MAPS, keys=self._let_through),
             Watch(resource=POOLED_CLUSTERS, keys=self._readings_of, spec_only=True),
         )
 
@@ -150,12 +152,21 @@ class ReadingController:
             record: Write = Record(books=self.books, reading=verdict.reading, signature=observed.signature)
             return Plan(writes=(record, remove))
         message = "; ".join(f"{finding.message} ({finding.reason})" for finding in verdict.findings)
-        waits = not is_pledged(observed) or verdict.reasons in {(Reason.GAP,), (Reason.STILL_OPEN,)}
+        waits = not is_pledged(observed) or verdict.reasons in WAITS
         refuse = Refuse(books=self.books, observed=observed, message=message, final=not waits)
         return Plan(writes=(refuse,), requeue_in_s=GAP_RETRY_S) if waits else Plan(writes=(refuse, remove))
 
-    def _readings_of(self, pledge: Json) -> tuple[Key, ...]:
-        namespace = pledge["metadata"]["namespace"]
+    def _let_through(self, body: Json) -> tuple[Key, ...]:
+        """A reading that is recorded, and so goes, lets through the one after it, and those inside its meter."""
+        if not is_reading(body):
+            return ()
+        name, _, sequence = body["metadata"]["name"].rpartition("-")
+        following = (Key(body["metadata"]["namespace"], f"{name}-{int(sequence) + 1}"),) if sequence.isdigit() else ()
+        inside = self._readings_of(body) if name.startswith(AROUND) else ()
+        return (*own(body), *following, *inside)
+
+    def _readings_of(self, beside: Json) -> tuple[Key, ...]:
+        namespace = beside["metadata"]["namespace"]
         return tuple(
             Key(namespace, body["metadata"]["name"])
             for body in self.store.list(CONFIG_MAPS, namespace)
@@ -204,15 +215,6 @@ def _unpledged(observed: Observed) -> Finding:
     return Finding(Reason.FOREIGN_METER, f"meter: {observed.source} is {whose}; pledge it as its UUID is written")
 
 
-def _itself_and_next(body: Json) -> tuple[Key, ...]:
-    """A reading that is recorded, and so goes, lets the one after it through."""
-    if not is_reading(body):
-        return ()
-    name, _, sequence = body["metadata"]["name"].rpartition("-")
-    following = (Key(body["metadata"]["namespace"], f"{name}-{int(sequence) + 1}"),) if sequence.isdigit() else ()
-    return (*own(body), *following)
-
-
 def is_reading(body: Json) -> bool:
     """Whether a ConfigMap is a reading in a member's namespace."""
     metadata = body["metadata"]
@@ -251,10 +253,12 @@ def history(books: Books, claims: Iterable[Claim], payload: bytes) -> History:
     equals = [books.equals(reading.meter, one.period_start, one.energy_mj) for one in (reading, *earlier)]
     within = {claim.meter.uuid: claim.meter.within for claim in claims}
     energies = books.energies(reading.period_start)
+    meter = within.get(reading.meter)
     return History(
         earlier_mj=tuple(one.energy_mj for one in earlier),
         twins=tuple(sorted(frozenset.intersection(*equals))) if len(equals) == COPY_PERIODS else (),
         around=_around(reading, within, energies),
+        awaited=meter if meter not in energies else None,
         inside_mj=sum(
             energies[uuid][0] for uuid, around in within.items() if around == reading.meter and uuid in energies
         ),

@@ -10,9 +10,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from commonweal.kinds.pooled_cluster import Meter
 from commonweal.metering import Around, Finding, History, Reading, Reason, Scope, adopt, signed_bytes
-from operators.frame import Key
+from operators.frame import Key, Store
 from operators.hub.books import Books
-from operators.hub.readings import Claim, Observed, history, judge, same_device
+from operators.hub.readings import (
+    GAP_RETRY_S,
+    Claim,
+    Observed,
+    ReadingController,
+    Record,
+    Refuse,
+    history,
+    judge,
+    same_device,
+)
 from tests.strategies import measurement
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -139,6 +149,22 @@ def test_a_node_that_reports_after_its_devices_is_bound_by_them(books: Books) ->
     told = history(books, (MINE, OTHER, NODE), node.payload())
     assert told.inside_mj == 2 * ENERGY_MJ
     assert [finding.reason for finding in judged(node, NODE, told=told)] == [Reason.NESTING]
+
+
+def test_a_device_waits_for_the_node_around_it_and_is_not_refused_for_that(books: Books) -> None:
+    told = history(books, (MINE, NODE), reading().payload())
+    assert told.awaited == "NODE-kr-1"
+    controller = ReadingController(store=Store(), books=books)
+    plan = controller.plan(observed(reading(), [MINE], told), NOON + timedelta(hours=1))
+    (write,) = plan.writes
+    assert isinstance(write, Refuse)
+    assert not write.final
+    assert plan.requeue_in_s == GAP_RETRY_S
+    accepted(books, reading("NODE-kr-1", scope=Scope.NODE))
+    told = history(books, (MINE, NODE), reading().payload())
+    assert told.awaited is None
+    plan = controller.plan(observed(reading(), [MINE], told), NOON + timedelta(hours=1))
+    assert isinstance(plan.writes[0], Record)
 
 
 def test_a_node_that_saw_half_a_period_bounds_nothing(books: Books) -> None:

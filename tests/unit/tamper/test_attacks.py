@@ -100,8 +100,11 @@ def stub_nvml(hub: Hub) -> Reason:
     """A library of thirty lines reports twice the joules; the node's own meter does not."""
     hub.pledge(within="NODE-ca-1")
     hub.pledge("NODE-ca-1", scope="node")
+    lies = chain(*[{"energy_mj": 2 * energy_mj} for energy_mj in ENERGIES_MJ])
+    hub.send(*lies)
+    assert Reason.UNBOUNDED in hub.found
     hub.send(*chain(*[{"scope": Scope.NODE}] * 3, meter="NODE-ca-1"))
-    hub.send(*chain(*[{"energy_mj": 2 * energy_mj} for energy_mj in ENERGIES_MJ]))
+    hub.send(*lies)
     return Reason.NESTING
 
 
