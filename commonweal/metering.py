@@ -144,6 +144,17 @@ class Reason(StrEnum):
     SIMULATED = "Simulated"
 
 
+_OUT_OF_CHAIN = {
+    Reason.NOT_CANONICAL,
+    Reason.FOREIGN_MEMBER,
+    Reason.FOREIGN_METER,
+    Reason.REPLAY,
+    Reason.GAP,
+    Reason.BROKEN_CHAIN,
+    Reason.NEGATIVE,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What the consortium and the meter's registration allow; the hub's record, never the reading's own word."""
@@ -211,6 +222,11 @@ class Verdict:
         return not self.findings
 
     @property
+    def in_chain(self) -> bool:
+        """Whether the reading is the member's own and next in its chain, whatever it claims."""
+        return self.reading is not None and not _OUT_OF_CHAIN & set(self.reasons)
+
+    @property
     def reasons(self) -> tuple[Reason, ...]:
         """The reasons alone, in the order in which they were found."""
         return tuple(finding.reason for finding in self.findings)
@@ -226,8 +242,12 @@ def verify(
     limits: Limits,
     received_at: datetime,
     history: History | None = None,
+    refused: Reading | None = None,
 ) -> Verdict:
     """Judge one reading, given the last accepted one of the same meter and what other readings say.
+
+    `refused` is a later one that was in its place in the chain and refused for what it claims: the chain goes on after
+    it, so that one bad hour costs that hour; what is credited still never overlaps what was credited before.
 
     Every reason is collected, so that a member repairs once; only bytes that cannot be read end the search.
     """
@@ -243,8 +263,8 @@ def verify(
         return _refused(Reason.MALFORMED, "; ".join(f"{_path(e['loc'])}: {e['msg']}" for e in error.errors()[:3]))
     findings = (
         *_identity(reading, payload, member),
-        *_order(reading, previous),
-        *(_continuity(reading, previous) if previous else ()),
+        *_order(reading, refused or previous),
+        *_continuity(reading, refused or previous, previous),
         *_period(reading, limits, received_at),
         *_physics(reading, limits),
         *_pledged(reading, limits),
@@ -287,15 +307,17 @@ def _order(reading: Reading, previous: Reading | None) -> Iterable[Finding]:
         yield Finding(Reason.BROKEN_CHAIN, f"previous_sha256: not the hash of reading {previous.sequence}")
 
 
-def _continuity(reading: Reading, previous: Reading) -> Iterable[Finding]:
-    if reading.period_start < previous.period_end:
-        yield Finding(Reason.CLOCK_SHIFT, f"period_start: before {previous.period_end:%FT%TZ}, which is already read")
-    if reading.epoch < previous.epoch:
-        yield Finding(Reason.EPOCH, f"epoch: {reading.epoch} after {previous.epoch}; epochs only grow")
-    elif reading.epoch > previous.epoch and Flag.RESET not in reading.flags:
-        yield Finding(Reason.EPOCH, f"epoch: {reading.epoch} after {previous.epoch} without the flag reset")
-    if reading.scope is not previous.scope:
-        yield Finding(Reason.SCOPE, f"scope: {reading.scope} after {previous.scope}; register the device anew")
+def _continuity(reading: Reading, before: Reading | None, accepted: Reading | None) -> Iterable[Finding]:
+    if accepted is not None and reading.period_start < accepted.period_end:
+        yield Finding(Reason.CLOCK_SHIFT, f"period_start: before {accepted.period_end:%FT%TZ}, which is already read")
+    if before is None:
+        return
+    if reading.epoch < before.epoch:
+        yield Finding(Reason.EPOCH, f"epoch: {reading.epoch} after {before.epoch}; epochs only grow")
+    elif reading.epoch > before.epoch and Flag.RESET not in reading.flags:
+        yield Finding(Reason.EPOCH, f"epoch: {reading.epoch} after {before.epoch} without the flag reset")
+    if reading.scope is not before.scope:
+        yield Finding(Reason.SCOPE, f"scope: {reading.scope} after {before.scope}; register the device anew")
 
 
 def _period(reading: Reading, limits: Limits, received_at: datetime) -> Iterable[Finding]:

@@ -82,7 +82,7 @@ def measure(minutes: float = MINUTES) -> list[Measurement]:
 
 
 def _hung(it: Exporter) -> tuple[list[float], list[float]]:
-    """Seconds that scrapes take while the driver hangs, and that a bare page takes, which is the machine's own noise."""
+    """Seconds of scrapes while the driver hangs, and of a bare page, which is the machine's own noise."""
     scrapes, bare = [], []
     for _ in range(SCRAPES):
         took_s, lines = it.get("metrics")

@@ -35,6 +35,10 @@ CREATE TABLE IF NOT EXISTS postings (
     id TEXT PRIMARY KEY, debit TEXT NOT NULL, credit TEXT NOT NULL, unit TEXT NOT NULL, amount INTEGER NOT NULL,
     period_start TEXT NOT NULL, evidence_sha256 TEXT NOT NULL, statement TEXT NOT NULL REFERENCES statements
 ) STRICT;
+CREATE TABLE IF NOT EXISTS refused (
+    meter TEXT NOT NULL, sequence INTEGER NOT NULL, payload BLOB NOT NULL, position INTEGER NOT NULL REFERENCES log,
+    PRIMARY KEY (meter, sequence)
+) STRICT;
 CREATE TABLE IF NOT EXISTS energies (
     period_start TEXT NOT NULL, energy_mj INTEGER NOT NULL, meter TEXT NOT NULL, device_seconds INTEGER NOT NULL,
     PRIMARY KEY (period_start, energy_mj, meter)
@@ -43,7 +47,7 @@ CREATE TABLE IF NOT EXISTS complaints (
     member TEXT NOT NULL, meter TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (member, meter)
 ) STRICT;
 """
-PERMANENT = ("log", "readings", "statements", "settled", "postings", "energies")
+PERMANENT = ("log", "readings", "statements", "settled", "postings", "refused", "energies")
 
 
 class BooksError(OSError):
@@ -90,6 +94,16 @@ class Books:
         row = self.connection.execute(query, (meter,)).fetchone()
         return Reading.model_validate_json(row[0]) if row else None
 
+    def last_refused(self, meter: str) -> Reading | None:
+        """The last refused reading of a meter, where none was accepted after it."""
+        query = """
+            SELECT payload FROM refused WHERE meter = ?1
+            AND sequence > COALESCE((SELECT MAX(sequence) FROM readings WHERE meter = ?1), 0)
+            ORDER BY sequence DESC LIMIT 1
+        """
+        row = self.connection.execute(query, (meter,)).fetchone()
+        return Reading.model_validate_json(row[0]) if row else None
+
     def holds(self, meter: str, sequence: int, payload: bytes) -> bool:
         """Whether exactly this reading was accepted before."""
         query = "SELECT payload = ? FROM readings WHERE meter = ? AND sequence = ?"
@@ -112,11 +126,19 @@ class Books:
                 "DELETE FROM complaints WHERE member = ? AND meter = ?", (reading.member, reading.meter)
             )
 
-    def refuse(self, member: str, source: str, message: str, payload: bytes) -> bool:
-        """Record that a reading was refused, and why; True if that is a new complaint."""
+    def refuse(
+        self, member: str, source: str, message: str, payload: bytes, *, in_chain: Reading | None = None
+    ) -> bool:
+        """Record that a reading was refused, and why; True if that is a new complaint.
+
+        `in_chain` is the reading where it was in its place: the meter's next one follows it.
+        """
         leaf = {"member": member, "message": message, "payload": payload.decode(errors="replace"), "type": "refusal"}
         with _Transaction(self) as transaction:
-            transaction.append(canonical_json(leaf))
+            position = transaction.append(canonical_json(leaf))
+            if in_chain is not None:
+                row = (in_chain.meter, in_chain.sequence, payload, position)
+                self.connection.execute("INSERT INTO refused VALUES (?, ?, ?, ?)", row)
             return self.complain(member, source, message)
 
     def complain(self, member: str, source: str, message: str) -> bool:

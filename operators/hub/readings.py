@@ -63,6 +63,7 @@ class Observed:
     member: str
     identity_key: str
     previous: Reading | None
+    refused: Reading | None
     recorded: bool
     claims: tuple[Claim, ...]
     history: History
@@ -84,18 +85,24 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Refuse:
-    """Take a refusal into the books; `final` where the reading itself can never become right."""
+    """Take a refusal into the books; `final` where the reading itself can never become right.
+
+    `in_chain` is the reading where only its claim was refused, not its place.
+    """
 
     books: Books
     observed: Observed
     message: str
     final: bool
+    in_chain: Reading | None = None
 
     async def perform(self, kube: Kube, store: Store, writer: object) -> None:  # noqa: ARG002 - the protocol's shape
         """Log a final refusal, keep a passing one as a complaint only, and have the member's pledges say it."""
         observed = self.observed
         if self.final:
-            news = self.books.refuse(observed.member, observed.source, self.message, observed.payload)
+            news = self.books.refuse(
+                observed.member, observed.source, self.message, observed.payload, in_chain=self.in_chain
+            )
         else:
             news = self.books.complain(observed.member, observed.source, self.message)
         for pledge in store.list(POOLED_CLUSTERS, observed.key.namespace) if news else ():
@@ -136,6 +143,7 @@ class ReadingController:
             member=name,
             identity_key=Member.read(member).spec.identity_key,
             previous=self.books.last_reading(meter),
+            refused=self.books.last_refused(meter),
             recorded=self.books.holds(meter, sequence, payload),
             claims=tuple(claim for claim in claims if same_device(claim.meter.uuid, meter)),
             history=history(self.books, claims, payload),
@@ -153,7 +161,8 @@ class ReadingController:
             return Plan(writes=(record, remove))
         message = "; ".join(f"{finding.message} ({finding.reason})" for finding in verdict.findings)
         waits = not is_pledged(observed) or verdict.reasons in WAITS
-        refuse = Refuse(books=self.books, observed=observed, message=message, final=not waits)
+        in_chain = verdict.reading if verdict.in_chain else None
+        refuse = Refuse(books=self.books, observed=observed, message=message, final=not waits, in_chain=in_chain)
         return Plan(writes=(refuse,), requeue_in_s=GAP_RETRY_S) if waits else Plan(writes=(refuse, remove))
 
     def _let_through(self, body: Json) -> tuple[Key, ...]:
@@ -194,6 +203,7 @@ def judge(observed: Observed, now: datetime) -> Verdict:
         Ed25519PublicKey.from_public_bytes(base64.b64decode(observed.identity_key)),
         member=observed.member,
         previous=observed.previous,
+        refused=observed.refused,
         limits=limits,
         received_at=now,
         history=observed.history,

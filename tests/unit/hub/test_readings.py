@@ -49,6 +49,7 @@ def observed(one: Reading, claims: Iterable[Claim], told: History | None = None)
         member="kr",
         identity_key=base64.b64encode(KEY.public_key().public_bytes_raw()).decode(),
         previous=None,
+        refused=None,
         recorded=False,
         claims=tuple(claims),
         history=told or History(),

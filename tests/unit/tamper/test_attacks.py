@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from commonweal.equity import Category, Charter, Contribution, credit
 from commonweal.kinds.pooled_cluster import Meter
@@ -20,7 +22,7 @@ from commonweal.ledger import Unit, transfers_of
 from commonweal.metering import Flag, Reading, Reason, Scope, adopt, signed_bytes
 from operators.frame import Key
 from operators.hub.books import Books
-from operators.hub.readings import Claim, Observed, history, judge
+from operators.hub.readings import WAITS, Claim, Observed, history, judge
 from tests.strategies import measurement
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -64,6 +66,7 @@ class Hub:
             member="ca",
             identity_key=base64.b64encode(CHEAT.public_key().public_bytes_raw()).decode(),
             previous=self.books.last_reading(meter),
+            refused=self.books.last_refused(meter),
             recorded=self.books.holds(meter, sequence, payload),
             claims=tuple(claim for claim in self.claims if claim.meter.uuid.casefold() == meter.casefold()),
             history=history(self.books, self.claims, payload),
@@ -75,6 +78,8 @@ class Hub:
         self.found |= set(verdict.reasons)
         if verdict.accepted and verdict.reading is not None:
             self.books.accept(verdict.reading, observed.signature)
+        elif verdict.in_chain and verdict.reasons not in WAITS:
+            self.books.refuse("ca", meter, "refused", payload, in_chain=verdict.reading)
 
     def credited(self) -> Counter[Unit]:
         paid: Counter[Unit] = Counter()
@@ -285,6 +290,47 @@ def test_an_attack_is_detected_and_pays_no_more_than_honesty(hub: Hub, attack: C
     assert expected in hub.found
     paid = hub.credited()
     assert all(paid[unit] <= honest for unit, honest in HONEST.items()), paid
+
+
+def test_one_refused_period_costs_that_period_and_no_other(hub: Hub) -> None:
+    hub.pledge()
+    hub.send(*chain({}, {"energy_mj": 10**9}))
+    assert hub.found == {Reason.ABOVE_LIMIT}
+    assert hub.credited() == {Unit.GPU_SECONDS: 120, Unit.ENERGY_MJ: ENERGIES_MJ[0] + ENERGIES_MJ[2]}
+
+
+def test_no_hour_is_sold_again_behind_a_refused_reading(hub: Hub) -> None:
+    """A refused reading of the past must not set the meter back to before what was credited."""
+    hub.pledge()
+    past = {"period_start": NOON - timedelta(minutes=9), "period_end": NOON - timedelta(minutes=8)}
+    again = {"period_start": NOON, "period_end": NOON + timedelta(minutes=1)}
+    hub.send(*chain({}, past, again))
+    assert hub.found == {Reason.CLOCK_SHIFT}
+    assert hub.credited() == {Unit.GPU_SECONDS: 60, Unit.ENERGY_MJ: ENERGIES_MJ[0]}
+
+
+@given(data=st.data())
+@settings(max_examples=30)
+def test_whatever_is_sent_in_whatever_order_no_period_is_paid_twice(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    hub = Hub(Books.open(tmp_path_factory.mktemp("books")))
+    hub.pledge()
+    change = st.sampled_from(
+        [
+            {},
+            {"energy_mj": 10**9},
+            {"epoch": 2},
+            {"epoch": 2, "flags": (Flag.RESET,)},
+            {"period_start": NOON, "period_end": NOON + timedelta(minutes=1)},
+            {"device_seconds": 61},
+        ]
+    )
+    signed = [one for _ in range(2) for one in chain(data.draw(change), data.draw(change), data.draw(change))]
+    hub.send(*data.draw(st.lists(st.sampled_from(signed), max_size=10)))
+    starts = [reading.period_start for reading in hub.books.unsettled()]
+    hub.books.close()
+    assert len(starts) == len(set(starts))
 
 
 def test_a_copied_series_under_another_uuid_is_paid_for_two_periods_at_most(hub: Hub) -> None:
