@@ -75,24 +75,26 @@ class Pods:
     ) -> tuple[Look, tuple[str, ...]]:
         seen = device.processes
         pids = (seen.running or frozenset()) | (seen.busy or {}).keys() if seen else frozenset()
-        owners = {pid: owner for pid in pids if (owner := owner_of(self._proc, pid, names)) is not None}
-        if seen is None or (pids and not owners):
+        uids = {pid: uid for pid in pids if (uid := pod_uid(self._proc, pid)) is not None}
+        if seen is None or (pids and not uids):
             # Without the node's process namespace no process has an owner: then use is unknown, which is not unused.
             return Look(reserved=reserved), (("pid-not-visible",) if pids else ())
+        owners = {pid: names.get(uid, UNATTRIBUTED) for pid, uid in uids.items()}
         busy: Counter[str] = Counter()
         for pid, percent in (seen.busy or {}).items():
             busy[owners.get(pid, UNATTRIBUTED)] += percent
         running = None if seen.running is None else frozenset(owners.get(pid, UNATTRIBUTED) for pid in seen.running)
-        return Look(reserved=reserved, busy=None if seen.busy is None else busy, running=running), ()
+        unnamed = ("pod-not-named",) if {uid for uid in uids.values() if uid} - names.keys() else ()
+        return Look(reserved=reserved, busy=None if seen.busy is None else busy, running=running), unnamed
 
 
-def owner_of(proc: Path, pid: int, names: Mapping[str, str]) -> str | None:
-    """Return the pod of a process as `namespace/name`, `UNATTRIBUTED` for none, None where there is no such process."""
+def pod_uid(proc: Path, pid: int) -> str | None:
+    """Return the UID of a process's pod, empty where it is in none, None where there is no such process."""
     try:
         match = _UID.search((proc / str(pid) / "cgroup").read_text())
     except OSError:
         return None
-    return names.get(match[1].replace("_", "-"), UNATTRIBUTED) if match else UNATTRIBUTED
+    return match[1].replace("_", "-") if match else ""
 
 
 def pod_names(pod_logs: Path) -> Iterator[tuple[str, str]]:

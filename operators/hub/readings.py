@@ -261,7 +261,8 @@ def history(books: Books, claims: Iterable[Claim], payload: bytes) -> History:
         return History()
     earlier = books.earlier(reading.meter, COPY_PERIODS - 1)
     equals = [books.equals(reading.meter, one.period_start, one.energy_mj) for one in (reading, *earlier)]
-    within = {claim.meter.uuid: claim.meter.within for claim in claims}
+    # Only what the member itself says is inside its own meters: another must not fill, or empty, them.
+    within = {claim.meter.uuid: claim.meter.within for claim in claims if claim.member == reading.member}
     energies = books.energies(reading.period_start)
     meter = within.get(reading.meter)
     return History(

@@ -144,6 +144,13 @@ def test_a_node_bounds_the_devices_inside_it(books: Books) -> None:
     assert [finding.reason for finding in judged(reading(), MINE, told=told)] == [Reason.NESTING]
 
 
+def test_no_member_fills_another_members_node(books: Books) -> None:
+    foreign = Claim(member="ca", pledge="site", meter=Meter(uuid="GPU-cccc", within="NODE-kr-1"))
+    node = reading("NODE-kr-1", scope=Scope.NODE)
+    accepted(books, reading("GPU-cccc"))
+    assert history(books, (foreign, NODE), node.payload()).inside_mj == 0
+
+
 def test_a_node_that_reports_after_its_devices_is_bound_by_them(books: Books) -> None:
     accepted(books, reading(), reading("GPU-bbbb"))
     node = reading("NODE-kr-1", scope=Scope.NODE)

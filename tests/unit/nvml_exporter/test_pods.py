@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from commonweal.attribution import UNATTRIBUTED
 from infra.nvml_exporter.driver import Driver, Poll
-from infra.nvml_exporter.pods import Pods, held_ids, owner_of, pod_names
+from infra.nvml_exporter.pods import Pods, held_ids, pod_names, pod_uid
 from infra.nvml_exporter.register import Rule
 from infra.nvml_exporter.sampler import Sampler
 from infra.nvml_exporter.server import Pages
@@ -132,21 +132,38 @@ def test_a_shortened_answer_never_invents_a_holder(length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cgroup", "owner"),
+    ("cgroup", "uid"),
     [
-        ("0::/kubepods/burstable/podd2d0e1a2-1111-4222-8333-444455556666/0123", "lab/train"),
-        ("0::/kubepods.slice/kubepods-podd2d0e1a2_1111_4222_8333_444455556666.slice/cri-0.scope", "lab/train"),
-        ("3:cpu:/kubepods/podffffffff-1111-4222-8333-444455556666/0123", UNATTRIBUTED),
-        ("0::/system.slice/sshd.service", UNATTRIBUTED),
+        ("0::/kubepods/burstable/podd2d0e1a2-1111-4222-8333-444455556666/0123", "d2d0e1a2-1111-4222-8333-444455556666"),
+        ("0::/kubepods-podd2d0e1a2_1111_4222_8333_444455556666.slice/c", "d2d0e1a2-1111-4222-8333-444455556666"),
+        ("0::/../../podd2d0e1a2-1111-4222-8333-444455556666/0123", "d2d0e1a2-1111-4222-8333-444455556666"),
+        ("3:cpu:/kubepods/podd2d0e1a2111142228333444455556666/0123", "d2d0e1a2111142228333444455556666"),
+        ("0::/system.slice/sshd.service", ""),
     ],
 )
-def test_a_process_is_its_pods_by_its_control_group(tmp_path: Path, cgroup: str, owner: str) -> None:
+def test_a_process_is_its_pods_by_its_control_group(tmp_path: Path, cgroup: str, uid: str) -> None:
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "cgroup").write_text(cgroup)
-    logs = tmp_path / "logs"
-    (logs / "lab_train_d2d0e1a2-1111-4222-8333-444455556666").mkdir(parents=True)
-    assert owner_of(tmp_path, 7, dict(pod_names(logs))) == owner
-    assert owner_of(tmp_path, 8, {}) is None
+    assert pod_uid(tmp_path, 7) == uid
+    assert pod_uid(tmp_path, 8) is None
+
+
+def test_pods_are_named_by_the_folders_of_the_node(tmp_path: Path) -> None:
+    for name in ("lab_train-0_d2d0e1a2-1111-4222-8333-444455556666", "lost+found"):
+        (tmp_path / name).mkdir()
+    assert dict(pod_names(tmp_path)) == {"d2d0e1a2-1111-4222-8333-444455556666": "lab/train-0"}
+    assert dict(pod_names(tmp_path / "none")) == {}
+
+
+def test_a_process_of_a_pod_without_a_name_is_nobodys_and_said(
+    machine: Callable[[str], Machine], kubelet: Kubelet
+) -> None:
+    kubelet.process(7, "lab/a")
+    (next(kubelet.pod_logs.iterdir())).rmdir()
+    it = machine("gpu\npower 1000 300000 300000\nprocess 7 0 99000 60")
+    it.run(0, 5)
+    assert it.energy_mj() == {UNATTRIBUTED: 5 * 300_000}
+    assert it.reasons() == {("process-owner", "pod-not-named")}
 
 
 def test_a_pod_answers_for_the_idle_energy_of_what_it_reserves(

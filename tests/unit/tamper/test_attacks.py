@@ -316,16 +316,15 @@ def test_whatever_is_sent_in_whatever_order_no_period_is_paid_twice(
 ) -> None:
     hub = Hub(Books.open(tmp_path_factory.mktemp("books")))
     hub.pledge()
-    change = st.sampled_from(
-        [
-            {},
-            {"energy_mj": 10**9},
-            {"epoch": 2},
-            {"epoch": 2, "flags": (Flag.RESET,)},
-            {"period_start": NOON, "period_end": NOON + timedelta(minutes=1)},
-            {"device_seconds": 61},
-        ]
-    )
+    claims: list[Mapping[str, object]] = [
+        {},
+        {"energy_mj": 10**9},
+        {"epoch": 2},
+        {"epoch": 2, "flags": (Flag.RESET,)},
+        {"period_start": NOON, "period_end": NOON + timedelta(minutes=1)},
+        {"device_seconds": 61},
+    ]
+    change = st.sampled_from(claims)
     signed = [one for _ in range(2) for one in chain(data.draw(change), data.draw(change), data.draw(change))]
     hub.send(*data.draw(st.lists(st.sampled_from(signed), max_size=10)))
     starts = [reading.period_start for reading in hub.books.unsettled()]
