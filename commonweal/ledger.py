@@ -248,8 +248,10 @@ def used(member: str, provider: str) -> str:
 def transfers_of(reading: Reading) -> tuple[Transfer, ...]:
     """Return what an accepted reading moves from the pool's account to its member's: device seconds and millijoules.
 
-    Estimated energy moves nothing; a zero moves nothing.
+    Estimated energy moves nothing; a zero moves nothing; a meter around devices moves nothing.
     """
+    if not reading.scope.earns:
+        return ()
     amounts = ((Unit.GPU_SECONDS, reading.device_seconds), (Unit.ENERGY_MJ, reading.energy_mj))
     evidence = payload_sha256(reading.payload())
     return tuple(

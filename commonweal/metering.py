@@ -1,7 +1,8 @@
 """Whether a meter's reading is believed: its bytes, signature, chain, period and physical bounds.
 
 A signature binds a member to what it said; it does not make it true. What refuses a reading is therefore both
-cryptographic (whose, unaltered, next in its chain) and physical (no device draws more than its limit, or nothing).
+cryptographic (whose, unaltered, next in its chain), physical (no device draws more than its limit, or nothing; no part
+more than its whole) and statistical (no two sensors, and no sensor twice, agree to the millijoule for long).
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,10 +38,20 @@ Instant = Annotated[AwareDatetime, AfterValidator(_whole_second_utc)]
 
 
 class Scope(StrEnum):
-    """What the register covers: the board, or (Grace Hopper) processor, GPU and memory together."""
+    """What the register covers: the board, or (Grace Hopper) processor, GPU and memory together, or what is around.
+
+    A node's and a facility's meter bound what is inside, and earn nothing themselves.
+    """
 
     GPU = "gpu"
     MODULE = "module"
+    NODE = "node"
+    FACILITY = "facility"
+
+    @property
+    def earns(self) -> bool:
+        """Whether readings of this scope are credited."""
+        return self in {Scope.GPU, Scope.MODULE}
 
 
 class Flag(StrEnum):
@@ -118,13 +129,30 @@ class Reason(StrEnum):
     CLOCK_SHIFT = "ClockShift"
     WRONG_PERIOD = "WrongPeriod"
     STILL_OPEN = "StillOpen"
+    TOO_LATE = "TooLate"
     NEGATIVE = "Negative"
     COVERAGE = "Coverage"
     ABOVE_LIMIT = "AboveLimit"
     UNIT = "Unit"
     EPOCH = "Epoch"
     SCOPE = "Scope"
+    DUPLICATE = "Duplicate"
+    NESTING = "Nesting"
+    UNBOUNDED = "Unbounded"
+    COPIED = "Copied"
+    FLAT = "Flat"
     SIMULATED = "Simulated"
+
+
+_OUT_OF_CHAIN = {
+    Reason.NOT_CANONICAL,
+    Reason.FOREIGN_MEMBER,
+    Reason.FOREIGN_METER,
+    Reason.REPLAY,
+    Reason.GAP,
+    Reason.BROKEN_CHAIN,
+    Reason.NEGATIVE,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +167,37 @@ class Limits:
     tolerance_bp: int = 500  # board sensors err by up to 5 % of the reading
     clock_slack_s: int = 5
     allow_simulated: bool = False
+    scope: Scope | None = None  # as registered; None where the registration does not say
+    devices: int = 1  # as registered; a reading's own count would multiply what it may claim
+    max_age_s: int | None = None  # how late a reading may come; None: at any time
+
+
+COPY_PERIODS = 3  # two sensors that agree to the millijoule once are chance; three times in a row they are one sensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """The meter around another, over one whole period: what it read, and what the others inside it read."""
+
+    meter: str
+    energy_mj: int
+    others_mj: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What the books hold beside a meter's last reading; empty where they hold nothing yet.
+
+    `earlier_mj` are the meter's readings just before, newest first. `twins` are meters that read exactly what this one
+    did in each of the last `COPY_PERIODS` periods, this one's included. `inside_mj` sums the meters inside this one.
+    `awaited` is the meter around, where it has not read this period yet.
+    """
+
+    earlier_mj: tuple[int, ...] = ()
+    twins: tuple[str, ...] = ()
+    around: Around | None = None
+    awaited: str | None = None
+    inside_mj: int = 0
 
 
 @dataclass(frozen=True)
@@ -163,6 +222,11 @@ class Verdict:
         return not self.findings
 
     @property
+    def in_chain(self) -> bool:
+        """Whether the reading is the member's own and next in its chain, whatever it claims."""
+        return self.reading is not None and not _OUT_OF_CHAIN & set(self.reasons)
+
+    @property
     def reasons(self) -> tuple[Reason, ...]:
         """The reasons alone, in the order in which they were found."""
         return tuple(finding.reason for finding in self.findings)
@@ -177,8 +241,13 @@ def verify(
     previous: Reading | None,
     limits: Limits,
     received_at: datetime,
+    history: History | None = None,
+    refused: Reading | None = None,
 ) -> Verdict:
-    """Judge one reading, given the last accepted one of the same meter.
+    """Judge one reading, given the last accepted one of the same meter and what other readings say.
+
+    `refused` is a later one that was in its place in the chain and refused for what it claims: the chain goes on after
+    it, so that one bad hour costs that hour; what is credited still never overlaps what was credited before.
 
     Every reason is collected, so that a member repairs once; only bytes that cannot be read end the search.
     """
@@ -194,10 +263,13 @@ def verify(
         return _refused(Reason.MALFORMED, "; ".join(f"{_path(e['loc'])}: {e['msg']}" for e in error.errors()[:3]))
     findings = (
         *_identity(reading, payload, member),
-        *_order(reading, previous),
-        *(_continuity(reading, previous) if previous else ()),
+        *_order(reading, refused or previous),
+        *_continuity(reading, refused or previous, previous),
         *_period(reading, limits, received_at),
         *_physics(reading, limits),
+        *_pledged(reading, limits),
+        *_nesting(reading, limits, history or History()),
+        *_series(reading, history or History()),
     )
     away = reading.period_start - previous.period_end if previous else timedelta(0)
     missing = max(0, away // timedelta(seconds=limits.period_s))
@@ -235,15 +307,17 @@ def _order(reading: Reading, previous: Reading | None) -> Iterable[Finding]:
         yield Finding(Reason.BROKEN_CHAIN, f"previous_sha256: not the hash of reading {previous.sequence}")
 
 
-def _continuity(reading: Reading, previous: Reading) -> Iterable[Finding]:
-    if reading.period_start < previous.period_end:
-        yield Finding(Reason.CLOCK_SHIFT, f"period_start: before {previous.period_end:%FT%TZ}, which is already read")
-    if reading.epoch < previous.epoch:
-        yield Finding(Reason.EPOCH, f"epoch: {reading.epoch} after {previous.epoch}; epochs only grow")
-    elif reading.epoch > previous.epoch and Flag.RESET not in reading.flags:
-        yield Finding(Reason.EPOCH, f"epoch: {reading.epoch} after {previous.epoch} without the flag reset")
-    if reading.scope is not previous.scope:
-        yield Finding(Reason.SCOPE, f"scope: {reading.scope} after {previous.scope}; register the device anew")
+def _continuity(reading: Reading, before: Reading | None, accepted: Reading | None) -> Iterable[Finding]:
+    if accepted is not None and reading.period_start < accepted.period_end:
+        yield Finding(Reason.CLOCK_SHIFT, f"period_start: before {accepted.period_end:%FT%TZ}, which is already read")
+    if before is None:
+        return
+    if reading.epoch < before.epoch:
+        yield Finding(Reason.EPOCH, f"epoch: {reading.epoch} after {before.epoch}; epochs only grow")
+    elif reading.epoch > before.epoch and Flag.RESET not in reading.flags:
+        yield Finding(Reason.EPOCH, f"epoch: {reading.epoch} after {before.epoch} without the flag reset")
+    if reading.scope is not before.scope:
+        yield Finding(Reason.SCOPE, f"scope: {reading.scope} after {before.scope}; register the device anew")
 
 
 def _period(reading: Reading, limits: Limits, received_at: datetime) -> Iterable[Finding]:
@@ -255,6 +329,11 @@ def _period(reading: Reading, limits: Limits, received_at: datetime) -> Iterable
         )
     if reading.period_end > received_at + timedelta(seconds=limits.clock_slack_s):
         yield Finding(Reason.STILL_OPEN, f"period_end: {reading.period_end:%FT%TZ} is not over; set the site's clock")
+    if limits.max_age_s is not None and reading.period_end < received_at - timedelta(seconds=limits.max_age_s):
+        yield Finding(
+            Reason.TOO_LATE,
+            f"period_end: {reading.period_end:%FT%TZ} is over for more than {limits.max_age_s} s; report in time",
+        )
 
 
 def _physics(reading: Reading, limits: Limits) -> Iterable[Finding]:
@@ -264,12 +343,7 @@ def _physics(reading: Reading, limits: Limits) -> Iterable[Finding]:
     for name in ("gpu_count", "epoch", "sequence"):
         if (value := getattr(reading, name)) < 1:
             yield Finding(Reason.NEGATIVE, f"{name}: {value} is below 1; counting starts at 1")
-    if reading.device_seconds > reading.gpu_count * limits.period_s:
-        yield Finding(
-            Reason.COVERAGE,
-            f"device_seconds: {reading.device_seconds} is more than {reading.gpu_count} x {limits.period_s} s",
-        )
-    most_mj = part_bp(max(0, reading.gpu_count) * limits.max_power_mw * limits.period_s, WHOLE_BP + limits.tolerance_bp)
+    most_mj = part_bp(limits.devices * limits.max_power_mw * limits.period_s, WHOLE_BP + limits.tolerance_bp)
     if reading.energy_mj + reading.estimated_mj > most_mj:
         yield Finding(
             Reason.ABOVE_LIMIT, f"energy_mj: {reading.energy_mj} is more than the device can draw ({most_mj})"
@@ -279,16 +353,66 @@ def _physics(reading: Reading, limits: Limits) -> Iterable[Finding]:
             Reason.UNIT,
             f"energy_mj: {reading.energy_mj} over {reading.device_seconds} s is below an idle device; send millijoules",
         )
+
+
+def _pledged(reading: Reading, limits: Limits) -> Iterable[Finding]:
+    """A reading is of what was pledged, whatever it says of itself."""
+    if reading.gpu_count > limits.devices:
+        yield Finding(Reason.COVERAGE, f"gpu_count: {reading.gpu_count}, but the meter is pledged as {limits.devices}")
+    if reading.device_seconds > limits.devices * limits.period_s:
+        yield Finding(
+            Reason.COVERAGE,
+            f"device_seconds: {reading.device_seconds} is more than {limits.devices} x {limits.period_s} s",
+        )
+    if limits.scope not in {None, reading.scope}:
+        yield Finding(
+            Reason.SCOPE, f"scope: {reading.scope}, but the meter is pledged as {limits.scope}; correct spec.meters"
+        )
     if reading.simulated and not limits.allow_simulated:
         yield Finding(Reason.SIMULATED, "simulated: this consortium credits real devices only")
 
 
-def double_claims(readings: Iterable[Reading]) -> dict[str, tuple[str, ...]]:
-    """Return each meter that more than one member reports, with those members: one of them reports another's device."""
-    claimants: dict[str, set[str]] = {}
-    for reading in readings:
-        claimants.setdefault(reading.meter, set()).add(reading.member)
-    return {meter: tuple(sorted(members)) for meter, members in sorted(claimants.items()) if len(members) > 1}
+def _nesting(reading: Reading, limits: Limits, history: History) -> Iterable[Finding]:
+    """A part draws no more than its whole, less the error of both sensors."""
+    whole = reading.device_seconds >= limits.period_s
+    if whole and history.inside_mj > part_bp(reading.energy_mj, WHOLE_BP + limits.tolerance_bp):
+        yield Finding(
+            Reason.NESTING,
+            f"energy_mj: {reading.energy_mj} is less than the {history.inside_mj} of the meters inside it; check them",
+        )
+    if history.awaited is not None:
+        yield Finding(
+            Reason.UNBOUNDED,
+            f"meter: {history.awaited}, which is around {reading.meter}, has not read this period; report that one too",
+        )
+    around = history.around
+    if around is not None:
+        inside_mj = around.others_mj + reading.energy_mj
+        if inside_mj > part_bp(around.energy_mj, WHOLE_BP + limits.tolerance_bp):
+            yield Finding(
+                Reason.NESTING,
+                f"energy_mj: {inside_mj} with the others inside {around.meter} is more than its {around.energy_mj}; "
+                "check which meters are inside",
+            )
+
+
+def _series(reading: Reading, history: History) -> Iterable[Finding]:
+    """Noise is what a sensor cannot leave out; a simulated device follows a script, and may repeat it."""
+    if reading.meter.startswith("MIG-"):
+        yield Finding(Reason.COPIED, f"meter: {reading.meter} has no register but its board's; pledge the board")
+    if reading.simulated:
+        return
+    if history.twins:
+        yield Finding(
+            Reason.COPIED,
+            f"energy_mj: {reading.energy_mj}, and that of {', '.join(history.twins)}, equal in {COPY_PERIODS} periods; "
+            "pledge a board once, not its slices",
+        )
+    if history.earlier_mj[: COPY_PERIODS - 1] == (reading.energy_mj,) * (COPY_PERIODS - 1):
+        yield Finding(
+            Reason.FLAT,
+            f"energy_mj: {reading.energy_mj} in {COPY_PERIODS} periods in a row; send the register, not an average",
+        )
 
 
 def normalised_seconds(parts: Iterable[tuple[int, Fraction]]) -> int:

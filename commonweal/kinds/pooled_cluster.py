@@ -19,6 +19,7 @@ from commonweal.kinds.meta import (
     Status,
     cel,
 )
+from commonweal.metering import Scope as MeterScope
 
 
 class PledgeReason(StrEnum):
@@ -84,13 +85,24 @@ class PowerSource(Model):
     """Share of the site's supply in basis points."""
 
 
+MeterUuid = Annotated[
+    str, StringConstraints(min_length=8, max_length=80, pattern=r"^(GPU|MIG|NODE|FACILITY)-[A-Za-z0-9-]+$")
+]
+
+
 class Meter(Model):
     """A device whose register the ledger accepts; a simulated one says so."""
 
-    uuid: Annotated[str, StringConstraints(min_length=8, max_length=80, pattern=r"^(GPU|MIG)-[A-Za-z0-9-]+$")]
-    """UUID that NVML reports for the device."""
+    uuid: MeterUuid
+    """UUID that NVML reports for the device; of a meter around devices, NODE- or FACILITY- and a name."""
     simulated: bool = False
     """True where no such hardware stands behind it."""
+    scope: MeterScope = MeterScope.GPU
+    """What the register covers; a node's or a facility's bounds what is inside it and earns nothing."""
+    within: MeterUuid | None = None
+    """The meter around this one, which must read no less."""
+    max_watts: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    """The enforced power limit in W, where it is below what any such device may draw."""
 
 
 PowerSources = Annotated[

@@ -1,15 +1,19 @@
 """`python -m infra.nvml_exporter`: meters this node's GPUs until it is told to stop."""
 
+import argparse
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
 from infra.nvml_exporter.driver import Driver
+from infra.nvml_exporter.files import named_files, read_files
+from infra.nvml_exporter.pods import Pods
 from infra.nvml_exporter.register import Rule
 from infra.nvml_exporter.sampler import Sampler
 from infra.nvml_exporter.server import Pages, serve
@@ -17,6 +21,17 @@ from infra.nvml_exporter.store import Store
 
 SIMULATED_LIBRARY = Path(__file__).parent / "simulated" / "libnvidia-ml.so.1"
 MAX_GAP_MS = 10_000
+SETTINGS = """Settings, all from the environment (docs/metering.md says more):
+  COMMONWEAL_STATE_DIR      required: the directory that keeps readings over restarts
+  COMMONWEAL_PERIOD_S       length of an accounting period in seconds (3600)
+  COMMONWEAL_METER_HOST     where it answers (every address)
+  COMMONWEAL_METER_PORT     and on which port (9400)
+  COMMONWEAL_SAMPLE_MS      time between samples in milliseconds (1000)
+  COMMONWEAL_POD_RESOURCES  the kubelet's pod-resources folder: energy by pod too (by device only)
+  COMMONWEAL_POD_LOGS       the folders that name the node's pods (/var/log/pods)
+  COMMONWEAL_PROC           the node's process table (/proc)
+  COMMONWEAL_ENERGY_FILES   meters around the devices, as NODE-name=/path, counting microjoules (none)
+  COMMONWEAL_SIMULATED      true loads the simulated driver (false)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +44,10 @@ class Settings:
     port: int
     period_s: int
     sample_ms: int
+    pod_resources: Path | None
+    proc: Path
+    pod_logs: Path
+    energy_files: dict[str, Path]
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> "Settings":
@@ -50,7 +69,21 @@ class Settings:
             port=_whole(env, "COMMONWEAL_METER_PORT", 9400, range(65_536)),
             period_s=_whole(env, "COMMONWEAL_PERIOD_S", 3600, range(15, 86_401)),
             sample_ms=_whole(env, "COMMONWEAL_SAMPLE_MS", 1000, range(100, 5001)),
+            pod_resources=Path(folder) if (folder := env.get("COMMONWEAL_POD_RESOURCES")) else None,
+            proc=Path(env.get("COMMONWEAL_PROC", "/proc")),
+            pod_logs=Path(env.get("COMMONWEAL_POD_LOGS", "/var/log/pods")),
+            energy_files=named_files(env.get("COMMONWEAL_ENERGY_FILES", "")),
         )
+
+    def pods(self) -> Pods | None:
+        """Open the kubelet's account of the node's pods, where one is named; without it energy is by device only.
+
+        Raises:
+            OSError: the named folder is not there.
+        """
+        if self.pod_resources is None:
+            return None
+        return Pods(self.pod_resources, proc=self.proc, pod_logs=self.pod_logs)
 
 
 def _whole(env: Mapping[str, str], name: str, default: int, allowed: range) -> int:
@@ -69,13 +102,21 @@ def clock_of(env: Mapping[str, str]) -> Callable[[], int]:
 
 def main() -> int:
     """Run until SIGTERM or SIGINT; return 2 for settings that cannot work."""
+    argparse.ArgumentParser(
+        prog="python -m infra.nvml_exporter",
+        description=__doc__,
+        epilog=SETTINGS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
     try:
         settings = Settings.read(os.environ)
         clock_ms = clock_of(os.environ)
         store = Store(settings.state_dir)
-        driver = Driver(clock_ms, settings.library)
+        pods = settings.pods()
+        driver = Driver(clock_ms, settings.library, with_processes=pods is not None)
         rule = Rule(period_ms=settings.period_s * 1000, max_gap_ms=MAX_GAP_MS)
-        sampler = Sampler(driver=driver, store=store, rule=rule)
+        around = partial(read_files, settings.energy_files, clock_ms)
+        sampler = Sampler(driver=driver, store=store, rule=rule, pods=pods, around=around)
         pages = Pages(store=store, snapshot=lambda: sampler.snapshot, clock_ms=clock_ms, period_s=settings.period_s)
         server = serve(pages, settings.host, settings.port)
     except (ValueError, OSError) as error:

@@ -1,8 +1,7 @@
 """The only door to NVML. Every failure is a named reason, never a number; nothing here knows periods or HTTP."""
 
 import ctypes
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter_ns
@@ -10,17 +9,17 @@ from typing import Any, TypeVar
 
 import pynvml
 
+from commonweal.attribution import Board
 from commonweal.metering import Scope
+from infra.nvml_exporter import processes
+from infra.nvml_exporter.errors import failing, reason_of
+from infra.nvml_exporter.processes import Processes
 
 SIMULATED_DRIVER = "simulated"  # the driver version that our own library reports
+BOARD_MS = 60_000  # MIG may be cut anew at any time, and on real boards each handle takes the driver 50 to 100 ms
 
 T = TypeVar("T")
 
-_REASONS: dict[int, str] = {
-    value: name.removeprefix("NVML_ERROR_").lower().replace("_", "-")
-    for name, value in vars(pynvml).items()
-    if name.startswith("NVML_ERROR_")
-}
 _REOPEN = frozenset({"uninitialized", "driver-not-loaded", "lib-rm-version-mismatch", "gpu-not-found"})
 
 
@@ -41,12 +40,14 @@ class Device:
     memory_total_bytes: int | None = None
     call_us: int = 0
     driver_latency_us: int | None = None
+    board: Board | None = None
+    processes: Processes | None = None
     failures: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Poll:
-    """One round over all devices; `failure` is why there was none."""
+    """One round over all devices, and the meters around them; `failure` is why the driver showed none."""
 
     at_ms: int
     devices: tuple[Device, ...] = ()
@@ -59,24 +60,31 @@ class Poll:
         return self.driver_version == SIMULATED_DRIVER
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Handle:
     nvml: Any
     uuid: str
     name: str
     scope: Scope
+    board: Board | None = None
+    board_read_ms: int = 0
+    processes_since_us: int = 0
 
 
 class Driver:
     """An NVML session that reopens itself; not for more than one thread."""
 
-    def __init__(self, clock_ms: Callable[[], int], library: Path | None = None) -> None:
+    def __init__(
+        self, clock_ms: Callable[[], int], library: Path | None = None, *, with_processes: bool = False
+    ) -> None:
         """Remember the library to load; without one, the system's libnvidia-ml.so.1.
+
+        `with_processes` also asks which processes run, which takes the driver longer than all else together.
 
         Raises:
             OSError: the named library cannot be loaded.
         """
-        self._clock_ms = clock_ms
+        self._clock_ms, self._with_processes = clock_ms, with_processes
         self._version: str | None = None
         self._handles: dict[int, _Handle] = {}
         if library is not None:
@@ -110,7 +118,7 @@ class Driver:
     def _look(self, index: int) -> Device:
         before_ns = perf_counter_ns()
         failures: dict[str, str] = {}
-        with _failing(failures, "device"):
+        with failing(failures, "device"):
             handle = self._handles.get(index) or self._open(index)
         if failures:
             return Device(index=index, at_ms=self._clock_ms(), call_us=_since_us(before_ns), failures=failures)
@@ -118,6 +126,7 @@ class Driver:
         at_ms = self._clock_ms()
         utilization = _ask(failures, "utilization", pynvml.nvmlDeviceGetUtilizationRates, handle)
         memory = _ask(failures, "memory", pynvml.nvmlDeviceGetMemoryInfo, handle)
+        seen = self._look_at_processes(handle, index, at_ms, failures) if self._with_processes else None
         device = Device(
             index=index,
             at_ms=at_ms,
@@ -131,12 +140,21 @@ class Driver:
             memory_used_bytes=memory and memory.used,
             memory_total_bytes=memory and memory.total,
             driver_latency_us=_driver_latency_us(handle),
+            board=handle.board,
+            processes=seen,
             call_us=_since_us(before_ns),
             failures=failures,
         )
         if "gpu-is-lost" in failures.values():
             self._handles.pop(index, None)  # when it is back, it may be another device
         return device
+
+    def _look_at_processes(self, handle: _Handle, index: int, at_ms: int, failures: dict[str, str]) -> Processes:
+        if handle.board is None or not 0 <= at_ms - handle.board_read_ms < BOARD_MS:
+            handle.board, handle.board_read_ms = processes.board_of(handle.nvml, handle.uuid, index, failures), at_ms
+        seen = processes.look(handle.nvml, handle.processes_since_us, failures)
+        handle.processes_since_us = seen.until_us
+        return seen
 
     def _open(self, index: int) -> _Handle:
         nvml = pynvml.nvmlDeviceGetHandleByIndex(index)
@@ -157,22 +175,8 @@ def _load(library: Path) -> None:
         raise OSError(f"COMMONWEAL_SIMULATED_LIBRARY: {error}; build it with make in its folder") from error
 
 
-def reason_of(error: pynvml.NVMLError) -> str:
-    """Return NVML's own name of an error, as in `gpu-is-lost`."""
-    code: int = error.value
-    return _REASONS.get(code, f"nvml-{code}")
-
-
-@contextmanager
-def _failing(failures: dict[str, str], quantity: str) -> Iterator[None]:
-    try:
-        yield
-    except pynvml.NVMLError as error:
-        failures[quantity] = reason_of(error)
-
-
 def _ask(failures: dict[str, str], quantity: str, call: Callable[[Any], T], handle: _Handle) -> T | None:
-    with _failing(failures, quantity):
+    with failing(failures, quantity):
         return call(handle.nvml)
     return None
 

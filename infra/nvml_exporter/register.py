@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from commonweal.apportion import largest_remainder
+from commonweal.attribution import Interval
 from commonweal.metering import Flag, Measurement, Scope
 
 
@@ -86,17 +87,32 @@ def advance(meter: Meter, sample: Sample, rule: Rule) -> Step:
     """
     if is_clock_shift(meter, sample):
         return replace(meter, flags=meter.flags | {Flag.CLOCK_SHIFT}), ()
-    seen = sample.at_ms - meter.last.at_ms <= rule.max_gap_ms
-    if seen:
-        return _advance_seen(meter, sample, rule)
+    interval = interval_of(meter, sample, rule)
+    if interval.seen:
+        return _advance_seen(meter, sample, interval, rule)
     start_ms = rule.start_of(sample.at_ms)
     in_one_period = start_ms == meter.period_start_ms == rule.start_of(meter.last.at_ms)
-    measured_mj, flags = _drawn(meter, sample)
+    flags = _flags(interval) | {Flag.OUTAGE}
     if in_one_period:
-        return _counted(meter, sample, energy_mj=measured_mj, flags=flags | {Flag.OUTAGE}), ()
+        return _counted(meter, sample, energy_mj=interval.measured_mj, flags=flags), ()
     meter, closed = _turned(meter, start_ms, {Flag.OUTAGE})
-    meter = _counted(meter, sample, energy_mj=0, flags=flags | {Flag.OUTAGE})
-    return replace(meter, unplaced_mj=meter.unplaced_mj + measured_mj), closed
+    meter = _counted(meter, sample, energy_mj=0, flags=flags)
+    return replace(meter, unplaced_mj=meter.unplaced_mj + interval.measured_mj), closed
+
+
+def interval_of(meter: Meter, sample: Sample, rule: Rule) -> Interval:
+    """Return what the register counted since the meter's last sample, in millijoules, never below 0.
+
+    A register that fell restarted at 0, so what it shows was drawn since. What was drawn before is lost; of a gap in
+    which the device counts as seen it is estimated, at the last known power, and of a longer one it is not.
+    """
+    length_ms = sample.at_ms - meter.last.at_ms
+    reset, seen = sample.register_mj < meter.last.register_mj, length_ms <= rule.max_gap_ms
+    measured_mj = sample.register_mj - (0 if reset else meter.last.register_mj)
+    estimated_mj = 0
+    if reset and seen and meter.last.power_mw is not None:
+        estimated_mj = max(0, meter.last.power_mw * length_ms // 1000 - measured_mj)
+    return Interval(measured_mj=measured_mj, estimated_mj=estimated_mj, length_ms=length_ms, reset=reset, seen=seen)
 
 
 def is_clock_shift(meter: Meter, sample: Sample) -> bool:
@@ -111,15 +127,12 @@ def close_overdue(meter: Meter, now_ms: int, rule: Rule) -> Step:
     return _turned(meter, rule.start_of(now_ms), {Flag.OUTAGE})
 
 
-def _advance_seen(meter: Meter, sample: Sample, rule: Rule) -> Step:
-    measured_mj, flags = _drawn(meter, sample)
-    interval_ms = sample.at_ms - meter.last.at_ms
-    estimated_mj = 0
-    if Flag.RESET in flags and meter.last.power_mw is not None:
-        estimated_mj = max(0, meter.last.power_mw * interval_ms // 1000 - measured_mj)
+def _advance_seen(meter: Meter, sample: Sample, interval: Interval, rule: Rule) -> Step:
     pieces = dict(_pieces(meter.last.at_ms, sample.at_ms, rule))
-    energies, estimates = largest_remainder(measured_mj, pieces), largest_remainder(estimated_mj, pieces)
+    energies = largest_remainder(interval.measured_mj, pieces)
+    estimates = largest_remainder(interval.estimated_mj, pieces)
     closed: list[Measurement] = []
+    flags = _flags(interval)
     for start_ms, covered_ms in pieces.items():
         if start_ms != meter.period_start_ms:
             meter, done = _turned(meter, start_ms, frozenset())
@@ -136,10 +149,8 @@ def _advance_seen(meter: Meter, sample: Sample, rule: Rule) -> Step:
     return meter, tuple(closed)
 
 
-def _drawn(meter: Meter, sample: Sample) -> tuple[int, frozenset[Flag]]:
-    if sample.register_mj < meter.last.register_mj:
-        return sample.register_mj, frozenset({Flag.RESET})
-    return sample.register_mj - meter.last.register_mj, frozenset()
+def _flags(interval: Interval) -> frozenset[Flag]:
+    return frozenset({Flag.RESET}) if interval.reset else frozenset()
 
 
 def _pieces(from_ms: int, to_ms: int, rule: Rule) -> Iterator[tuple[int, int]]:

@@ -3,24 +3,30 @@
 Scrapes read the snapshot and never wait for the driver.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from threading import Event
 
+from commonweal.attribution import Account
 from commonweal.metering import Measurement
+from infra.nvml_exporter.accounts import book_all
 from infra.nvml_exporter.driver import Device, Driver, Poll
+from infra.nvml_exporter.pods import Pods, View
 from infra.nvml_exporter.register import Meter, Rule, Sample, advance, begin, close_overdue, is_clock_shift, resumed
 from infra.nvml_exporter.store import Store
 
+Around = Callable[[], tuple[Device, ...]]  # reads the meters around the devices
 CHECKPOINT_MS = 10_000  # a crash loses at most so much of "the device was there"; joules are in the register
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """The last round: what the driver showed, and the meters after it."""
+    """The last round: what the driver showed, the meters after it, and, where pods are told apart, their accounts."""
 
     poll: Poll
     meters: dict[str, Meter]
+    accounts: dict[str, Account] = field(default_factory=dict)
+    view: View | None = None
 
 
 def advance_all(meters: dict[str, Meter], poll: Poll, rule: Rule) -> tuple[dict[str, Meter], list[Measurement]]:
@@ -58,24 +64,35 @@ def with_clock_failures(poll: Poll, meters: dict[str, Meter]) -> Poll:
     return replace(poll, devices=tuple(named(device) for device in poll.devices))
 
 
+def _nothing() -> tuple[Device, ...]:
+    return ()
+
+
 class Sampler:
     """Runs in the process's main thread, so that what it cannot handle ends the process."""
 
-    def __init__(self, *, driver: Driver, store: Store, rule: Rule) -> None:
-        self._driver, self._store, self._rule = driver, store, rule
+    def __init__(
+        self, *, driver: Driver, store: Store, rule: Rule, pods: Pods | None = None, around: Around = _nothing
+    ) -> None:
+        self._driver, self._store, self._rule, self._pods, self._around = driver, store, rule, pods, around
+        self._accounts = store.accounts() if pods else {}
         self._meters = {uuid: resumed(meter, rule) for uuid, meter in store.meters().items()}
         self._saved_ms = 0
         self.snapshot: Snapshot | None = None
 
     def step(self) -> Snapshot:
         """Poll once."""
-        poll = with_clock_failures(self._driver.poll(), self._meters)
+        poll = self._driver.poll()
+        poll = with_clock_failures(replace(poll, devices=poll.devices + self._around()), self._meters)
         meters, closed = advance_all(self._meters, poll, self._rule)
-        if closed or abs(poll.at_ms - self._saved_ms) >= CHECKPOINT_MS:
-            self._store.save(meters.values(), closed)
-            self._saved_ms = poll.at_ms
+        view = self._pods.view(poll) if self._pods else None
+        if view is not None:
+            self._accounts = book_all(self._accounts, self._meters, poll, view, self._rule)
         self._meters = meters
-        self.snapshot = Snapshot(poll=poll, meters=meters)
+        if closed or abs(poll.at_ms - self._saved_ms) >= CHECKPOINT_MS:
+            self._save(closed)
+            self._saved_ms = poll.at_ms
+        self.snapshot = Snapshot(poll=poll, meters=meters, accounts=self._accounts, view=view)
         return self.snapshot
 
     def run(self, *, every_s: float, stop: Event, monotonic_s: Callable[[], float]) -> None:
@@ -85,5 +102,8 @@ class Sampler:
             self.step()
             due_s = max(due_s + every_s, monotonic_s())
             stop.wait(due_s - monotonic_s())
-        self._store.save(self._meters.values(), ())
+        self._save(())
         self._driver.close()
+
+    def _save(self, closed: Iterable[Measurement]) -> None:
+        self._store.save(self._meters.values(), closed, self._accounts)

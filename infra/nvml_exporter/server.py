@@ -6,8 +6,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from commonweal.transparency import Json, canonical_json
 from infra.nvml_exporter.metrics import Metrics
@@ -38,14 +37,14 @@ class Pages:
         period_s: int,
     ) -> None:
         self._store, self._snapshot, self._clock_ms, self._period_s = store, snapshot, clock_ms, period_s
-        self._registry = CollectorRegistry()
-        self._registry.register(Metrics(snapshot, clock_ms))
+        self._metrics = Metrics()
 
     def answer(self, target: str) -> Answer:
         """Answer one GET."""
         url = urlsplit(target)
         if url.path == "/metrics":
-            return Answer(status=HTTPStatus.OK, body=generate_latest(self._registry), content_type=CONTENT_TYPE_LATEST)
+            body = self._metrics.page(self._snapshot(), self._clock_ms())
+            return Answer(status=HTTPStatus.OK, body=body, content_type=CONTENT_TYPE_LATEST)
         if url.path == "/readings":
             return self._readings(parse_qs(url.query))
         if url.path == "/healthz":

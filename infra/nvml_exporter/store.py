@@ -5,11 +5,12 @@ A reading and the meter that has moved past it become durable together, so no cr
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from commonweal.attribution import Account, Share
 from commonweal.metering import Flag, Measurement, Scope
 from commonweal.transparency import canonical_json
 from infra.nvml_exporter.register import Meter, Sample
@@ -21,6 +22,7 @@ CREATE TABLE IF NOT EXISTS reading (
     meter TEXT NOT NULL, sequence INTEGER NOT NULL, content TEXT NOT NULL, PRIMARY KEY (sequence, meter)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS meter (uuid TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS account (uuid TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -51,8 +53,10 @@ class Store:
             with db:
                 yield db
 
-    def save(self, meters: Iterable[Meter], closed: Iterable[Measurement]) -> None:
-        """Make the readings and the meters durable in one transaction.
+    def save(
+        self, meters: Iterable[Meter], closed: Iterable[Measurement], accounts: Mapping[str, Account] | None = None
+    ) -> None:
+        """Make the readings, the meters and the pods' accounts durable in one transaction.
 
         Raises:
             sqlite3.IntegrityError: a reading of that sequence is there: another exporter writes here.
@@ -66,11 +70,20 @@ class Store:
                 "INSERT INTO meter VALUES (?, ?) ON CONFLICT (uuid) DO UPDATE SET content = excluded.content",
                 [(meter.uuid, _meter_json(meter)) for meter in meters],
             )
+            db.executemany(
+                "INSERT INTO account VALUES (?, ?) ON CONFLICT (uuid) DO UPDATE SET content = excluded.content",
+                [(uuid, json.dumps(asdict(account), sort_keys=True)) for uuid, account in (accounts or {}).items()],
+            )
 
     def meters(self) -> dict[str, Meter]:
         """Return every meter as it was last saved, by UUID."""
         with self._transaction() as db:
             return {uuid: _meter(content) for uuid, content in db.execute("SELECT uuid, content FROM meter")}
+
+    def accounts(self) -> dict[str, Account]:
+        """Return every device's account as it was last saved, by UUID; it is of the same instant as the meter."""
+        with self._transaction() as db:
+            return {uuid: _account(content) for uuid, content in db.execute("SELECT uuid, content FROM account")}
 
     def last_sequences(self) -> dict[str, int]:
         """Return the last closed sequence of every meter; 0 where none is closed yet."""
@@ -88,6 +101,17 @@ class Store:
                 (first, meter, PAGE_SEQUENCES),
             ).fetchall()
         return [Measurement.model_validate_json(content) for (content,) in rows]
+
+
+def _account(content: str) -> Account:
+    fields = json.loads(content)
+    return Account(
+        metered=Share(**fields["metered"]),
+        pods={pod: Share(**share) for pod, share in fields["pods"].items()},
+        departed=Share(**fields["departed"]),
+        unattributed=Share(**fields["unattributed"]),
+        idle_mw=fields["idle_mw"],
+    )
 
 
 def _meter_json(meter: Meter) -> str:

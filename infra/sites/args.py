@@ -38,8 +38,11 @@ class MemberSiteArgs:
 
     Data lies either on the node at `data_host_path`, or on a claim of `data_claim_mib` from the cluster's storage.
     The exporter's readings outlive its pod at `meter_host_path`, else only its container. The user id 65532 must own
-    both paths. `node_address` is where other members reach a node. `simulated_gpus` above 0 replaces the node's driver
-    by a simulation that says so. `hub_invitation` is the text of an invitation file; None once it has served.
+    both paths. `pod_resources_host_path`, the kubelet's (mostly /var/lib/kubelet/pod-resources), has the exporter tell
+    energy by pod: it then runs as root, which alone may ask the kubelet, and sees the node's processes, and root must
+    own `meter_host_path`. `node_address` is where other members reach a node. `simulated_gpus` above 0 replaces the
+    node's driver by a simulation that says so. `hub_invitation` is the text of an invitation file; None once it has
+    served.
 
     What starts with `allowed_` or `overhead_` is the charter's: empty lists allow every country and zone, no images by
     tag; None says that no charter was named. `grid_zone` is the zone of the electricity grid, as in the pledge.
@@ -61,6 +64,7 @@ class MemberSiteArgs:
     data_host_path: HostPath | None = None
     data_claim_mib: Annotated[int, Field(ge=64)] | None = None
     meter_host_path: HostPath | None = None
+    pod_resources_host_path: HostPath | None = None
     meter_period_s: Annotated[int, Field(ge=15, le=86_400)] = 3600
     simulated_gpus: Annotated[int, Field(ge=0, le=16)] = 0
     wait_for_pods: bool = True

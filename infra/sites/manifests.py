@@ -77,9 +77,10 @@ def _manifest(
 
 
 def _namespaces(args: MemberSiteArgs) -> Iterator[Manifest]:
-    # A hostPath volume is outside every Pod Security level but `privileged`; the pods themselves meet the strictest.
+    # A hostPath volume is outside every Pod Security level but `privileged`; the pods themselves meet the strictest,
+    # but for an exporter that tells energy by pod.
     levels = {
-        SYSTEM: "privileged" if args.meter_host_path else "restricted",
+        SYSTEM: "privileged" if args.meter_host_path or args.pod_resources_host_path else "restricted",
         DATA: "privileged" if args.data_host_path else "restricted",
         APPS: "baseline",
     }

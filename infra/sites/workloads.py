@@ -1,6 +1,7 @@
 """The pods of a member's site: agent, exporter and gateway, each as small as its work allows.
 
-All run as one unprivileged user on a read-only root with no capability; what they may write is named as a volume.
+All run as one unprivileged user on a read-only root with no capability; what they may write is named as a volume. One
+exception is asked for by name: an exporter that tells energy by pod is root, still without a capability.
 """
 
 from typing import Any
@@ -18,6 +19,8 @@ DATA_CLAIM = "commonweal-data"
 DATA_FOLDER = "/var/lib/commonweal-data"
 METER_FOLDER = "/var/lib/commonweal-meter"
 NVML_FOLDER = "/opt/simulated-nvml"
+POD_RESOURCES_FOLDER = "/var/lib/kubelet/pod-resources"
+POD_LOGS_FOLDER = "/var/log/pods"
 
 POD_SECURITY = {
     "runAsNonRoot": True,
@@ -26,6 +29,8 @@ POD_SECURITY = {
     "fsGroup": USER,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+# The kubelet's socket is open to root alone; capabilities, which are what root is feared for, stay dropped.
+ROOT_SECURITY = {**POD_SECURITY, "runAsNonRoot": False, "runAsUser": 0, "runAsGroup": 0, "fsGroup": 0}
 CONTAINER_SECURITY = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
@@ -33,6 +38,10 @@ CONTAINER_SECURITY = {
 }
 SCRATCH = {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}
 SCRATCH_MOUNT = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108  # the pod's own, shared with no other
+_POD_MOUNTS = [
+    {"name": "pod-resources", "mountPath": POD_RESOURCES_FOLDER, "readOnly": True},
+    {"name": "pod-logs", "mountPath": POD_LOGS_FOLDER, "readOnly": True},
+]
 DATA_MOUNT = {"name": "data", "mountPath": DATA_FOLDER}
 
 
@@ -80,16 +89,28 @@ def exporter_pod(args: MemberSiteArgs) -> Pod:
             "COMMONWEAL_METER_PORT": str(EXPORTER_PORT),
             "COMMONWEAL_PERIOD_S": str(args.meter_period_s),
             "COMMONWEAL_STATE_DIR": METER_FOLDER,
+            **({"COMMONWEAL_POD_RESOURCES": POD_RESOURCES_FOLDER} if args.pod_resources_host_path else {}),
             **device,
         },
         ports={"metrics": EXPORTER_PORT},
         resources=_resources(cpu="20m", memory="48Mi", cpu_limit="500m", memory_limit="192Mi"),
-        mounts=[{"name": "meter", "mountPath": METER_FOLDER}],
+        mounts=[{"name": "meter", "mountPath": METER_FOLDER}, *(_POD_MOUNTS if args.pod_resources_host_path else [])],
         livenessProbe=_probe("/healthz", "metrics", period_s=20),
         readinessProbe=_probe("/healthz", "metrics"),
     )
     kept = _host_folder(args.meter_host_path) if args.meter_host_path else {"emptyDir": {"sizeLimit": "256Mi"}}
-    return _pod(EXPORTER.name, [container], [SCRATCH, {"name": "meter", **kept}])
+    pod = _pod(EXPORTER.name, [container], [SCRATCH, {"name": "meter", **kept}])
+    return _telling_pods_apart(pod, args.pod_resources_host_path) if args.pod_resources_host_path else pod
+
+
+def _telling_pods_apart(pod: Pod, pod_resources: str) -> Pod:
+    """Let it ask the kubelet who holds a GPU, and see whose processes use it; the folders are read, never written."""
+    volumes = [
+        # The folder, not the socket in it, which a kubelet makes anew when it restarts.
+        {"name": "pod-resources", **_host_folder(pod_resources)},
+        {"name": "pod-logs", **_host_folder(POD_LOGS_FOLDER)},
+    ]
+    return pod | {"hostPID": True, "securityContext": ROOT_SECURITY, "volumes": [*pod["volumes"], *volumes]}
 
 
 def gateway_pod(args: MemberSiteArgs) -> Pod:

@@ -39,12 +39,20 @@ CREATE TABLE IF NOT EXISTS postings (
     id TEXT PRIMARY KEY, debit TEXT NOT NULL, credit TEXT NOT NULL, unit TEXT NOT NULL, amount INTEGER NOT NULL,
     period_start TEXT NOT NULL, evidence_sha256 TEXT NOT NULL, statement TEXT NOT NULL REFERENCES statements
 ) STRICT;
+CREATE TABLE IF NOT EXISTS refused (
+    meter TEXT NOT NULL, sequence INTEGER NOT NULL, payload BLOB NOT NULL, position INTEGER NOT NULL REFERENCES log,
+    PRIMARY KEY (meter, sequence)
+) STRICT;
+CREATE TABLE IF NOT EXISTS energies (
+    period_start TEXT NOT NULL, energy_mj INTEGER NOT NULL, meter TEXT NOT NULL, device_seconds INTEGER NOT NULL,
+    PRIMARY KEY (period_start, energy_mj, meter)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS complaints (
     member TEXT NOT NULL, meter TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (member, meter)
 ) STRICT;
 """
 POSTING = ("id", "debit", "credit", "unit", "amount", "period_start", "evidence_sha256", "statement")
-PERMANENT = ("log", "readings", "statements", "settled", "postings")
+PERMANENT = ("log", "readings", "statements", "settled", "postings", "refused", "energies")
 
 
 class BooksError(OSError):
@@ -91,6 +99,16 @@ class Books:
         row = self.connection.execute(query, (meter,)).fetchone()
         return Reading.model_validate_json(row[0]) if row else None
 
+    def last_refused(self, meter: str) -> Reading | None:
+        """The last refused reading of a meter, where none was accepted after it."""
+        query = """
+            SELECT payload FROM refused WHERE meter = ?1
+            AND sequence > COALESCE((SELECT MAX(sequence) FROM readings WHERE meter = ?1), 0)
+            ORDER BY sequence DESC LIMIT 1
+        """
+        row = self.connection.execute(query, (meter,)).fetchone()
+        return Reading.model_validate_json(row[0]) if row else None
+
     def holds(self, meter: str, sequence: int, payload: bytes) -> bool:
         """Whether exactly this reading was accepted before."""
         query = "SELECT payload = ? FROM readings WHERE meter = ? AND sequence = ?"
@@ -107,15 +125,25 @@ class Books:
             position = transaction.append(canonical_json(leaf))
             row = (reading.meter, reading.sequence, reading.member, payload, signature, position)
             self.connection.execute("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?)", row)
+            energy = (_instant(reading.period_start), reading.energy_mj, reading.meter, reading.device_seconds)
+            self.connection.execute("INSERT INTO energies VALUES (?, ?, ?, ?)", energy)
             self.connection.execute(
                 "DELETE FROM complaints WHERE member = ? AND meter = ?", (reading.member, reading.meter)
             )
 
-    def refuse(self, member: str, source: str, message: str, payload: bytes) -> bool:
-        """Record that a reading was refused, and why; True if that is a new complaint."""
+    def refuse(
+        self, member: str, source: str, message: str, payload: bytes, *, in_chain: Reading | None = None
+    ) -> bool:
+        """Record that a reading was refused, and why; True if that is a new complaint.
+
+        `in_chain` is the reading where it was in its place: the meter's next one follows it.
+        """
         leaf = {"member": member, "message": message, "payload": payload.decode(errors="replace"), "type": "refusal"}
         with _Transaction(self) as transaction:
-            transaction.append(canonical_json(leaf))
+            position = transaction.append(canonical_json(leaf))
+            if in_chain is not None:
+                row = (in_chain.meter, in_chain.sequence, payload, position)
+                self.connection.execute("INSERT INTO refused VALUES (?, ?, ?, ?)", row)
             return self.complain(member, source, message)
 
     def complain(self, member: str, source: str, message: str) -> bool:
@@ -140,6 +168,26 @@ class Books:
             WHERE settled.statement IS NULL ORDER BY position
         """
         return tuple(Reading.model_validate_json(payload) for (payload,) in self.connection.execute(query))
+
+    def earlier(self, meter: str, count: int) -> tuple[Reading, ...]:
+        """The last accepted readings of a meter, newest first."""
+        query = "SELECT payload FROM readings WHERE meter = ? ORDER BY sequence DESC LIMIT ?"
+        return tuple(
+            Reading.model_validate_json(payload) for (payload,) in self.connection.execute(query, (meter, count))
+        )
+
+    def equals(self, meter: str, period_start: datetime, energy_mj: int) -> frozenset[str]:
+        """The other meters that read exactly so many millijoules in a period."""
+        query = "SELECT meter FROM energies WHERE period_start = ? AND energy_mj = ? AND meter <> ?"
+        return frozenset(row[0] for row in self.connection.execute(query, (_instant(period_start), energy_mj, meter)))
+
+    def energies(self, period_start: datetime) -> dict[str, tuple[int, int]]:
+        """What each meter read in a period: millijoules, and the seconds of it that were seen."""
+        query = "SELECT meter, energy_mj, device_seconds FROM energies WHERE period_start = ?"
+        return {
+            meter: (energy_mj, seconds)
+            for meter, energy_mj, seconds in self.connection.execute(query, (_instant(period_start),))
+        }
 
     # -- statements ---------------------------------------------------------------------------------------------
 

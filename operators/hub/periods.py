@@ -217,7 +217,7 @@ def bound_gpu_seconds(cluster: PooledCluster, start: datetime, end: datetime) ->
 
 def green_mj(cluster: PooledCluster, member: str, readings: Iterable[Reading]) -> int:
     """The carbon-free part of what a cluster's meters read, by the power sources that it declares."""
-    meters = {meter.uuid for meter in cluster.spec.meters}
+    meters = {meter.uuid for meter in cluster.spec.meters if meter.scope.earns}
     energy_mj = sum(one.energy_mj for one in readings if one.member == member and one.meter in meters)
     return part_bp(energy_mj, sum(each.share_bp for each in cluster.spec.power_sources if each.kind in CARBON_FREE))
 
@@ -226,7 +226,9 @@ def result_of(cluster: PooledCluster, spec: EquityStatementSpec, readings: Itera
     """What one cluster delivered in a statement's period."""
     meters = {meter.uuid for meter in cluster.spec.meters}
     ours = [
-        one for one in readings if one.meter in meters and one.member == member_of(cluster.metadata.namespace or "")
+        one
+        for one in readings
+        if one.scope.earns and one.meter in meters and one.member == member_of(cluster.metadata.namespace or "")
     ]
     pledged = bound_gpu_seconds(cluster, spec.period_start, spec.period_end)
     delivered = sum(one.device_seconds for one in ours)

@@ -1,8 +1,9 @@
 /* A simulated libnvidia-ml.so.1: NVML's functions over scripted power curves, for machines without a GPU.
  *
  * The energy register is the exact integral of the curve, refreshed every 100 ms as on real boards, so a test can
- * assert joules to the millijoule. Power is the mean of the last second, as on Ampere and newer. Everything says
- * SIMULATED. The script and its clock are described in README.md beside this file.
+ * assert joules to the millijoule. Power is the mean of the last second, as on Ampere and newer, or of the sampled
+ * quarter of it, as on boards that look at 25 ms of every 100. Everything says SIMULATED. The script and its clock are
+ * described in README.md beside this file.
  *
  * Units: milliseconds, milliwatts, millijoules. 1 mW x 1 ms = 1 microjoule; integrals are kept in half microjoules,
  * because a ramp's triangle halves a product.
@@ -11,49 +12,14 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "nvml.h"
 
-typedef int nvmlReturn_t;
-typedef struct gpu *nvmlDevice_t;
-typedef struct { unsigned int gpu, memory; } nvmlUtilization_t;
-typedef struct { unsigned long long total, free, used; } nvmlMemory_t;
-typedef union { double d; unsigned int ui; unsigned long long ull; } nvmlValue_t;
-typedef struct {
-    uint32_t field_id, scope_id;
-    int64_t timestamp_us, latency_us;
-    unsigned int value_type;
-    nvmlReturn_t result;
-    nvmlValue_t value;
-} nvmlFieldValue_t;
-
-enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, INSUFFICIENT_SIZE = 7, GPU_IS_LOST = 15 };
-enum { FIELD_TOTAL_ENERGY = 83, FIELD_POWER_AVERAGE = 185, SCOPE_GPU = 0, SCOPE_MODULE = 1 };
-enum { TYPE_UNSIGNED_INT = 1, TYPE_UNSIGNED_LONG_LONG = 3 };
-enum { MAX_GPUS = 16, MAX_SEGMENTS = 64, MAX_EVENTS = 16, REFRESH_MS = 100, POWER_MEAN_MS = 1000 };
-enum { MAX_MW = 2000000 }; /* 2 kW since 1970 still fits the integral's 63 bits */
-enum query { ENERGY, POWER, LIMIT, UTILIZATION, MEMORY, QUERIES };
-static const char *const QUERY_NAMES[QUERIES] = {"energy", "power", "limit", "utilization", "memory"};
-
-struct segment { int64_t length_ms, from_mw, to_mw; };
-struct span { int64_t from_ms, to_ms, value; };
-struct gpu {
-    char name[64], uuid[48];
-    int64_t register_mj, phase_ms, limit_mw, memory_mib;
-    struct segment curve[MAX_SEGMENTS];
-    int segments;
-    bool repeat, module_scope;
-    int64_t resets_ms[MAX_EVENTS];
-    struct span lost[MAX_EVENTS], latency[MAX_EVENTS];
-    int resets, losses, latencies;
-    nvmlReturn_t failure[QUERIES];
-};
-
-static struct gpu gpus[MAX_GPUS];
+static const char *const QUERY_NAMES[QUERIES] = {"energy", "power", "limit", "utilization", "memory", "processes"};
+static struct gpu gpus[MAX_GPUS], mig[MAX_GPUS][MIG_SLICES];
 static int gpu_count;
 static nvmlReturn_t init_result;
 static bool initialised;
@@ -121,8 +87,15 @@ static uint64_t register_mj(const struct gpu *gpu) {
     return (uint64_t)(begin_mj + drawn(gpu, since, now) / 2000);
 }
 
+static int64_t sampled_power_mw(const struct gpu *gpu, int64_t from, int64_t to) {
+    int64_t seen = 0;
+    for (int64_t ms = from; ms < to; ms += REFRESH_MS) seen += drawn(gpu, ms, ms + gpu->duty_ms);
+    return seen * REFRESH_MS / (2 * (to - from) * gpu->duty_ms);
+}
+
 static int64_t mean_power_mw(const struct gpu *gpu) {
     int64_t now = refreshed_ms(), span = now < POWER_MEAN_MS ? now : POWER_MEAN_MS;
+    if (span && gpu->duty_ms) return sampled_power_mw(gpu, now - span, now);
     return span ? drawn(gpu, now - span, now) / (2 * span) : gpu->curve[0].from_mw;
 }
 
@@ -147,6 +120,7 @@ static struct gpu *new_gpu(void) {
     struct gpu *gpu = &gpus[gpu_count];
     memset(gpu, 0, sizeof *gpu);
     snprintf(gpu->name, sizeof gpu->name, "SIMULATED GPU 80GB");
+    gpu->index = gpu_count;
     set_uuid(gpu, gpu_count++);
     gpu->limit_mw = 700000;
     gpu->memory_mib = 81920;
@@ -166,6 +140,30 @@ static bool add_segment(struct gpu *gpu, int64_t length, int64_t from, int64_t t
     return true;
 }
 
+static bool add_slice(struct gpu *board, int64_t gpu_instance, int64_t slices) {
+    if (gpu_instance < 0 || gpu_instance > 14 || slices < 1) return false;
+    int64_t used = slices;
+    for (int i = 0; i < board->slice_count; i++) {
+        used += mig[board->index][i].slices;
+        if (mig[board->index][i].gpu_instance == gpu_instance) return false;
+    }
+    if (used > MIG_SLICES) return false;
+    struct gpu *slice = &mig[board->index][board->slice_count++];
+    memset(slice, 0, sizeof *slice);
+    slice->parent = board;
+    slice->gpu_instance = (unsigned int)gpu_instance;
+    slice->slices = (unsigned int)slices;
+    snprintf(slice->uuid, sizeof slice->uuid, "MIG-%08x%s", slice->gpu_instance, board->uuid + strlen("GPU-00000000"));
+    return true;
+}
+
+static bool add_process(struct gpu *gpu, int64_t pid, struct span busy, int64_t gpu_instance) {
+    if (gpu->process_count == MAX_PROCESSES || pid < 1 || busy.to_ms <= busy.from_ms) return false;
+    if (busy.value < 0 || busy.value > 100) return false;
+    gpu->processes[gpu->process_count++] = (struct process){busy, (unsigned int)pid, (unsigned int)gpu_instance};
+    return true;
+}
+
 static bool set_failure(struct gpu *gpu, const char *query, int code) {
     for (int i = 0; i < QUERIES; i++)
         if (!strcmp(query, QUERY_NAMES[i])) return gpu->failure[i] = code, true;
@@ -173,7 +171,7 @@ static bool set_failure(struct gpu *gpu, const char *query, int code) {
 }
 
 static bool parse_gpu_line(struct gpu *gpu, const char *line) {
-    int64_t a, b, c;
+    int64_t a, b, c, d, e;
     char word[32];
     int end = -1;
 #define LINE(format, ...) (end = -1, sscanf(line, format " %n", __VA_ARGS__, &end), end >= 0 && !line[end])
@@ -189,6 +187,12 @@ static bool parse_gpu_line(struct gpu *gpu, const char *line) {
     if (LINE("lost %" SCNd64 " %" SCNd64, &a, &b)) return add_span(gpu->lost, &gpu->losses, a, b, 0);
     if (LINE("latency %" SCNd64 " %" SCNd64 " %" SCNd64, &a, &b, &c))
         return add_span(gpu->latency, &gpu->latencies, a, b, c);
+    if (LINE("duty_ms %" SCNd64, &a)) return gpu->duty_ms = a, a > 0 && a <= REFRESH_MS;
+    if (LINE("mig %" SCNd64 " %" SCNd64, &a, &b)) return add_slice(gpu, a, b);
+    if (LINE("process %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64, &a, &b, &c, &d, &e))
+        return e >= 0 && e <= 14 && add_process(gpu, a, (struct span){b, c, d}, e);
+    if (LINE("process %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64, &a, &b, &c, &d))
+        return add_process(gpu, a, (struct span){b, c, d}, NO_INSTANCE);
     if (LINE("fails %31s %" SCNd64, word, &a)) return set_failure(gpu, word, (int)a);
 #undef LINE
     return false;
@@ -240,6 +244,7 @@ static bool default_script(void) {
 
 static nvmlReturn_t asked(const struct gpu *gpu, enum query query) {
     if (!initialised) return UNINITIALIZED;
+    if (gpu >= &mig[0][0] && gpu <= &mig[MAX_GPUS - 1][MIG_SLICES - 1]) gpu = gpu->parent;
     if (gpu < gpus || gpu >= gpus + gpu_count) return INVALID_ARGUMENT;
     int64_t now = now_ms();
     for (int i = 0; i < gpu->latencies; i++)
@@ -281,6 +286,7 @@ const char *nvmlErrorString(nvmlReturn_t result) {
     case UNINITIALIZED: return "Uninitialized";
     case INVALID_ARGUMENT: return "Invalid Argument";
     case NOT_SUPPORTED: return "Not Supported";
+    case NOT_FOUND: return "Not Found";
     case INSUFFICIENT_SIZE: return "Insufficient Size";
     case GPU_IS_LOST: return "GPU is lost";
     default: return "SIMULATED error";
@@ -370,4 +376,86 @@ nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, nvmlFieldV
     if (result) return result;
     for (int i = 0; i < count; i++) answer(device, &fields[i]);
     return SUCCESS;
+}
+
+/* --- MIG and processes ----------------------------------------------------------------------------------------- */
+
+nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned int *current, unsigned int *pending) {
+    nvmlReturn_t result = asked(device, QUERIES);
+    if (!result) *current = *pending = device->slice_count > 0;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned int *count) {
+    nvmlReturn_t result = asked(device, QUERIES);
+    if (!result) *count = MIG_SLICES;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned int index, nvmlDevice_t *slice) {
+    nvmlReturn_t result = asked(device, QUERIES);
+    if (result) return result;
+    if (index >= MIG_SLICES) return INVALID_ARGUMENT;
+    if (index >= (unsigned int)device->slice_count) return NOT_FOUND;
+    *slice = &mig[device->index][index];
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetGpuInstanceId(nvmlDevice_t device, unsigned int *id) {
+    nvmlReturn_t result = asked(device, QUERIES);
+    if (result) return result;
+    if (!device->parent) return INVALID_ARGUMENT;
+    *id = device->gpu_instance;
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes) {
+    nvmlReturn_t result = asked(device, QUERIES);
+    if (result) return result;
+    if (!device->parent) return INVALID_ARGUMENT;
+    *attributes = (nvmlDeviceAttributes_t){.gpu_instance_slices = device->slices, .compute_slices = device->slices};
+    return SUCCESS;
+}
+
+static bool runs(const struct process *process, int64_t now) {
+    return now >= process->busy.from_ms && now < process->busy.to_ms;
+}
+
+/* As documented: without a buffer the answer is the size it needs, and SUCCESS only where there is nothing to say. */
+nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *to) {
+    nvmlReturn_t result = asked(device, PROCESSES);
+    if (result) return result;
+    unsigned int found = 0;
+    int64_t now = now_ms();
+    for (int i = 0; i < device->process_count; i++) {
+        const struct process *process = &device->processes[i];
+        if (!runs(process, now)) continue;
+        if (to && found < *count)
+            to[found] = (nvmlProcessInfo_t){process->pid, 1 << 30, process->gpu_instance, 0};
+        found++;
+    }
+    result = found > *count ? INSUFFICIENT_SIZE : SUCCESS;
+    *count = found;
+    return result;
+}
+
+/* One sample a busy process, dated at the last refresh; not under MIG, where the real call does not answer either. */
+nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUtilizationSample_t *to,
+                                             unsigned int *count, unsigned long long since_us) {
+    nvmlReturn_t result = asked(device, PROCESSES);
+    if (result) return result;
+    if (device->slice_count) return NOT_SUPPORTED;
+    unsigned int found = 0;
+    int64_t now = refreshed_ms();
+    for (int i = 0; i < device->process_count; i++) {
+        const struct process *process = &device->processes[i];
+        if (!runs(process, now) || !process->busy.value || (unsigned long long)now * 1000 <= since_us) continue;
+        if (to && found < *count)
+            to[found] = (nvmlProcessUtilizationSample_t){
+                .pid = process->pid, .timestamp_us = (unsigned long long)now * 1000, .sm = (unsigned int)process->busy.value};
+        found++;
+    }
+    result = !found ? NOT_FOUND : !to || found > *count ? INSUFFICIENT_SIZE : SUCCESS;
+    *count = found;
+    return result;
 }

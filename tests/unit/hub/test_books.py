@@ -120,6 +120,7 @@ def test_what_is_written_cannot_be_changed(tmp_path: Path, table: str) -> None:
     books = Books.open(tmp_path)
     books.accept(reading(), b"signature")
     books.settle("statement-1", spec(), [reading()], b"record")
+    books.refuse("ca", "GPU-ca-0000", "energy_mj: too much", b"{}", in_chain=reading(2))
     column = books.connection.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchone()[0]  # noqa: S608
     for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET {column} = {column}"):  # noqa: S608
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
@@ -133,6 +134,17 @@ def test_a_complaint_lasts_until_the_next_good_reading(tmp_path: Path) -> None:
     assert books.complaint("kr") == ""
     books.accept(reading(), b"signature")
     assert books.complaint("ca") == ""
+
+
+def test_a_refused_reading_is_the_last_until_one_after_it_is_accepted(tmp_path: Path) -> None:
+    books = Books.open(tmp_path)
+    books.accept(reading(), b"signature")
+    assert books.last_refused("GPU-ca-0000") is None
+    second = reading(2, reading())
+    books.refuse("ca", "GPU-ca-0000", "energy_mj: too much", second.payload(), in_chain=second)
+    assert (books.last_reading("GPU-ca-0000"), books.last_refused("GPU-ca-0000")) == (reading(), second)
+    books.accept(reading(3, second), b"signature")
+    assert books.last_refused("GPU-ca-0000") is None
 
 
 def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Readings: the honest chain is accepted, and each way of cheating is refused with its own reason."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,7 +14,9 @@ from hypothesis import strategies as st
 from commonweal.ledger import Ledger, transfers_of
 from commonweal.metering import (
     FIRST,
+    Around,
     Flag,
+    History,
     Limits,
     Measurement,
     Reading,
@@ -20,7 +24,6 @@ from commonweal.metering import (
     Scope,
     Verdict,
     adopt,
-    double_claims,
     normalised_seconds,
     payload_sha256,
     signed_bytes,
@@ -63,6 +66,7 @@ def judge(
     limits: Limits = LIMITS,
     member: str = "kr",
     received_at: datetime = NOON + timedelta(days=1),
+    history: History | None = None,
 ) -> Verdict:
     payload = reading if isinstance(reading, bytes) else reading.payload()
     return verify(
@@ -73,6 +77,7 @@ def judge(
         previous=previous,
         limits=limits,
         received_at=received_at,
+        history=history,
     )
 
 
@@ -147,6 +152,59 @@ def test_an_estimate_counts_towards_the_bound_and_earns_nothing() -> None:
     assert sum(transfer.amount for transfer in transfers_of(second(estimated_mj=7))) == 1_080_000_000 + 3600
 
 
+REAL = {"simulated": False, "energy_mj": 1_080_000_007}
+NODE = {"scope": Scope.NODE, "energy_mj": 1_000_000_000}
+
+
+@pytest.mark.parametrize(
+    ("changes", "history", "reasons"),
+    [
+        (REAL, History(), ()),
+        (REAL, History(twins=("GPU-2",)), (Reason.COPIED,)),
+        (REAL, History(earlier_mj=(1_080_000_007, 1_080_000_007)), (Reason.FLAT,)),
+        (REAL, History(earlier_mj=(1_080_000_007, 1_080_000_006)), ()),
+        (REAL, History(earlier_mj=(1_080_000_007,)), ()),
+        ({}, History(twins=("GPU-2",), earlier_mj=(1_080_000_000, 1_080_000_000)), ()),
+        ({}, History(around=Around(meter="NODE-1", energy_mj=1_080_000_000, others_mj=54_000_000)), ()),
+        ({}, History(around=Around(meter="NODE-1", energy_mj=1_080_000_000, others_mj=54_000_001)), (Reason.NESTING,)),
+        (NODE, History(inside_mj=1_050_000_000), ()),
+        (NODE, History(inside_mj=1_050_000_001), (Reason.NESTING,)),
+        (NODE | {"device_seconds": 1800}, History(inside_mj=1_050_000_001), ()),
+    ],
+)
+def test_other_readings_refuse_what_one_alone_would_not(
+    changes: dict[str, object], history: History, reasons: tuple[Reason, ...]
+) -> None:
+    first = adopt(measurement(scope=changes.get("scope", Scope.GPU)), member="kr", previous=None)
+    reading = adopt(measurement(2, **changes), member="kr", previous=first)
+    assert judge(reading, first, history=history).reasons == reasons
+
+
+def test_a_register_of_another_scope_than_pledged_is_refused() -> None:
+    limits = replace(LIMITS, scope=Scope.GPU)
+    assert judge(FIRST_READING, limits=limits).accepted
+    module = adopt(measurement(scope=Scope.MODULE), member="kr", previous=None)
+    (finding,) = judge(module, limits=limits).findings
+    assert finding.reason is Reason.SCOPE
+    assert finding.message == "scope: module, but the meter is pledged as gpu; correct spec.meters"
+
+
+def test_meters_around_devices_earn_nothing() -> None:
+    assert transfers_of(adopt(measurement(scope=Scope.NODE), member="kr", previous=None)) == ()
+    assert transfers_of(adopt(measurement(scope=Scope.FACILITY), member="kr", previous=None)) == ()
+    assert len(transfers_of(adopt(measurement(scope=Scope.MODULE), member="kr", previous=None))) == 2
+
+
+@given(parts=st.lists(st.integers(10_000_000, 10**9), min_size=1, max_size=6), whole_mj=st.integers(10**7, 3 * 10**9))
+def test_whatever_the_order_no_more_than_the_whole_is_accepted(parts: list[int], whole_mj: int) -> None:
+    accepted = 0
+    for part in parts:
+        around = Around(meter="NODE-1", energy_mj=whole_mj, others_mj=accepted)
+        reading = adopt(measurement(energy_mj=part), member="kr", previous=None)
+        accepted += part * judge(reading, history=History(around=around)).accepted
+    assert accepted * 100 <= whole_mj * 105
+
+
 def test_a_reset_may_open_an_epoch_when_it_says_so() -> None:
     assert judge(second(epoch=2, flags=(Flag.RESET,)), FIRST_READING).accepted
 
@@ -196,12 +254,12 @@ def credited(sent: list[Reading]) -> int:
     return sum(transfer.amount for transfer in ledger.pending())
 
 
-def test_one_device_at_two_members_is_found() -> None:
-    claims = [FIRST_READING, adopt(measurement(), member="ca", previous=None), second()]
-    assert double_claims(claims) == {"GPU-1": ("ca", "kr")}
-
-
 def test_normalised_time_rounds_once_as_grid_accounting_does() -> None:
     assert normalised_seconds([(23_341, Fraction("21.69"))]) == 506_266
     assert normalised_seconds([(29, Fraction(2643)), (188, Fraction(2972))]) == 635_383
     assert normalised_seconds([(1, Fraction(1, 4)), (1, Fraction(1, 4))]) == 1
+
+
+def test_every_reason_is_explained_where_members_look() -> None:
+    explained = (Path(__file__).parents[3] / "docs" / "metering.md").read_text()
+    assert [reason for reason in Reason if f"`{reason}`" not in explained] == []

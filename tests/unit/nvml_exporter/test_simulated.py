@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from commonweal.metering import Scope
-from infra.nvml_exporter.driver import Device, Poll
+from infra.nvml_exporter.driver import Device, Driver, Poll
 
 Make = Callable[[str], Any]
 
@@ -93,6 +93,67 @@ def test_a_query_that_fails_is_named_with_nvmls_reason(bench: Make, line: str, q
 @pytest.mark.parametrize(("code", "reason"), [(9, "driver-not-loaded"), (18, "lib-rm-version-mismatch")])
 def test_a_driver_that_does_not_start_is_a_reason(bench: Make, code: int, reason: str) -> None:
     assert bench(f"init {code}\ngpu").at(0) == Poll(at_ms=0, failure=reason)
+
+
+def test_a_sensor_that_looks_a_quarter_of_the_time_errs_where_the_register_does_not(bench: Make) -> None:
+    """25 ms of every 100, as on A100: a load that pulses in step with it reads 700 W, and draws 250 W."""
+    pulses = "gpu\npower 25 700000 700000\npower 75 100000 100000\nrepeat\n"
+    assert only(bench(pulses).at(10_000)).power_mw == 250_000
+    sampled = only(bench(pulses + "duty_ms 25").at(10_000))
+    assert sampled.power_mw == 700_000
+    assert sampled.register_mj == 2_500_000
+
+
+@given(segments=st.lists(segment, min_size=1, max_size=4), at=st.integers(1, 200))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_sampled_power_is_the_mean_over_the_sampled_quarters(
+    bench: Make, segments: list[tuple[int, int, int]], at: int
+) -> None:
+    machine = bench("gpu\nduty_ms 25\n" + "\n".join(f"power {a} {b} {c}" for a, b, c in segments))
+    power_mw = only(machine.at(at * 100)).power_mw
+    machine.driver.close()
+    looks = range(max(0, at - 10), at)
+    parts_mj = [integral_mj(segments, 100 * n + 25) - integral_mj(segments, 100 * n) for n in looks]
+    assert power_mw is not None
+    assert abs(sum(parts_mj, Fraction(0)) * 1000 / (25 * len(looks)) - power_mw) <= 1 + len(segments)
+
+
+def test_a_board_is_cut_into_the_slices_of_the_script(library: Path, bench: Make) -> None:
+    machine = bench("gpu\nmig 1 4\nmig 5 2\ngpu")
+    driver = Driver(lambda: int(machine.clock.read_text()), library, with_processes=True)
+    cut, whole = (device.board for device in driver.poll().devices)
+    driver.close()
+    assert cut is not None
+    assert whole is not None
+    assert [(part.instance, part.slices) for part in cut.slices] == [(1, 4), (5, 2)]
+    assert [part.uuid for part in cut.slices] == [f"MIG-0000000{n}-{cut.uuid.split('-', 2)[2]}" for n in (1, 5)]
+    assert (cut.whole_slices, whole.slices, whole.whole_slices) == (7, (), 1)
+
+
+def test_processes_run_and_are_busy_as_the_script_says(library: Path, bench: Make) -> None:
+    machine = bench("gpu\nprocess 7 1000 5000 60\nprocess 8 2000 5000 0")
+    driver = Driver(lambda: int(machine.clock.read_text()), library, with_processes=True)
+    seen = []
+    for ms in (0, 1000, 2000, 2050, 6000):
+        machine.clock.write_text(str(ms))
+        (device,) = driver.poll().devices
+        assert device.processes is not None
+        seen.append((device.processes.running, device.processes.busy))
+    driver.close()
+    assert seen == [
+        (frozenset(), {}),
+        ({7}, {7: 60}),
+        ({7, 8}, {7: 60}),
+        ({7, 8}, {}),  # no refresh since the last look, so no new sample
+        (frozenset(), {}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line", ["mig 1 8", "mig 1 0", "mig 15 1", "mig 1 4\nmig 1 1", "mig 1 4\nmig 2 4", "process 0 0 9 5", "duty_ms 101"]
+)
+def test_a_cut_a_process_or_a_duty_that_cannot_be_is_refused(bench: Make, line: str) -> None:
+    assert bench(f"gpu\n{line}").at(0) == Poll(at_ms=0, failure="invalid-argument")
 
 
 def test_grace_hopper_answers_for_its_module(bench: Make) -> None:

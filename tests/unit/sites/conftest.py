@@ -15,3 +15,10 @@ def on_claim(tmp_path_factory: pytest.TempPathFactory) -> tuple[Registration, ..
 def on_host(tmp_path_factory: pytest.TempPathFactory) -> tuple[Registration, ...]:
     folders = {"dataHostPath": "/srv/data", "meterHostPath": "/srv/meter", "simulatedGpus": "2"}
     return plan_of(tmp_path_factory.mktemp("host"), **folders)
+
+
+@pytest.fixture(scope="session")
+def by_pod(tmp_path_factory: pytest.TempPathFactory) -> tuple[Registration, ...]:
+    return plan_of(
+        tmp_path_factory.mktemp("pods"), dataClaimMib="2048", podResourcesHostPath="/var/lib/kubelet/pod-resources"
+    )

@@ -157,6 +157,30 @@ def test_a_simulated_gpu_is_called_simulated_and_a_real_one_is_not(on_claim: Pla
     assert not any("SIMULATED" in name for name in environment(on_claim, "exporter"))
 
 
+def test_an_exporter_that_tells_energy_by_pod_is_the_only_root_and_has_no_capability(by_pod: Plan) -> None:
+    exporter = pods(by_pod)["exporter"]
+    assert exporter["hostPID"]
+    assert {name for name, pod in pods(by_pod).items() if not pod["securityContext"]["runAsNonRoot"]} == {"exporter"}
+    (container,) = exporter["containers"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    mounts = {mount["mountPath"]: mount.get("readOnly", False) for mount in container["volumeMounts"]}
+    folder = environment(by_pod, "exporter")["COMMONWEAL_POD_RESOURCES"]
+    assert mounts[folder]
+    assert mounts["/var/log/pods"]
+    assert {volume["name"] for volume in exporter["volumes"]} == {each["name"] for each in container["volumeMounts"]}
+
+
+def test_energy_by_pod_opens_its_namespace_to_host_folders_and_nothing_else_does(on_claim: Plan, by_pod: Plan) -> None:
+    def levels(plan: Plan) -> dict[str, str]:
+        return {
+            item["metadata"]["name"]: item["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+            for item in objects(plan, "Namespace")
+        }
+
+    changed = dict(levels(by_pod).items() - levels(on_claim).items())
+    assert changed == {"commonweal-system": "privileged"}
+
+
 def test_the_gateway_is_found_where_the_agent_says(plan: Plan) -> None:
     (port,) = one(plan, "Service")["spec"]["ports"]
     assert environment(plan, "agent")["COMMONWEAL_GATEWAY_URL"] == f"https://10.77.0.11:{port['nodePort']}"
