@@ -9,9 +9,25 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from apps.trade.asking import (
+    ADDRESS_HELP,
+    Clinker,
+    Cn,
+    ImportYear,
+    Installation,
+    MassKg,
+    Origin,
+    fields,
+    post,
+    said,
+)
+from apps.trade.audit.commands import bundle, verify
+from apps.trade.audit.keys import KeyFileError, read_private
 from apps.trade.views import AssessmentView, plain
 
 app = typer.Typer(help="Embedded emissions of traded goods.", no_args_is_help=False, pretty_exceptions_enable=False)
+app.command()(bundle)
+app.command()(verify)
 GRACE_S = 10  # requests in flight may finish while the pod drains
 
 
@@ -34,9 +50,15 @@ def serve(host: str, port: int) -> None:
     from apps.trade.service import create_app  # noqa: PLC0415
     from apps.trade.settings import from_environment  # noqa: PLC0415
 
+    settings = from_environment()
+    try:
+        signer = read_private(settings.signing_key) if settings.signing_key is not None else None
+    except KeyFileError as error:
+        typer.echo(f"COMMONWEAL_SIGNING_KEY: {error}", err=True)
+        raise typer.Exit(2) from error
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     uvicorn.run(
-        create_app(MountedDirectory(from_environment())),
+        create_app(MountedDirectory(settings), signer=signer),
         host=host,
         port=port,
         access_log=False,
@@ -47,31 +69,25 @@ def serve(host: str, port: int) -> None:
 @app.command()
 def assess(
     *,
-    cn: Annotated[str, typer.Option(help="8 digits of the CN code")],
-    country: Annotated[str, typer.Option(help="country of origin, two capital letters")],
-    mass_kg: Annotated[str, typer.Option(help="net mass in kilograms")],
-    year: Annotated[int, typer.Option(help="calendar year of import")],
-    address: Annotated[str, typer.Option(envvar="COMMONWEAL_TRADE", help="address of the API, http://...")],
-    installation: Annotated[str | None, typer.Option(help="the producer's identifier")] = None,
-    clinker: Annotated[str | None, typer.Option(help="for cement: tonnes of clinker in a tonne")] = None,
+    cn: Cn,
+    country: Origin,
+    mass_kg: MassKg,
+    year: ImportYear,
+    address: Annotated[str, typer.Option(envvar="COMMONWEAL_TRADE", help=ADDRESS_HELP)],
+    installation: Installation = None,
+    clinker: Clinker = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the API's answer")] = False,
 ) -> None:
     """Ask what one consignment embeds."""
-    asked = {
-        "cn_code": cn,
-        "country": country,
-        "installation_id": installation,
-        "net_mass_kg": mass_kg,
-        "import_year": year,
-        "clinker_t_per_t": clinker,
-    }
-    status, body = _post(f"{address.rstrip('/')}/v1/assessments", {k: v for k, v in asked.items() if v is not None})
+    asked = fields(cn=cn, country=country, mass_kg=mass_kg, year=year, installation=installation, clinker=clinker)
+    status, answer = post(address, "/v1/assessments", asked)
+    body = answer.decode(errors="replace")
     if as_json:
         typer.echo(body)
     elif status == 200:
         Console().print(_table(AssessmentView.model_validate_json(body)))
     else:
-        typer.echo(_said(body, status), err=True)
+        typer.echo(said(body, status), err=True)
     raise typer.Exit(0 if status == 200 else 1)
 
 
@@ -91,24 +107,6 @@ def examples(as_json: Annotated[bool, typer.Option("--json", help="print JSON")]
         numbers = (row.see_direct_t_per_t, row.see_indirect_t_per_t, row.default_share)
         table.add_row(row.installation_id, row.cn_code, *(plain(number) for number in numbers))
     Console().print(table)
-
-
-def _post(url: str, asked: dict[str, object]) -> tuple[int, str]:
-    import httpx  # noqa: PLC0415 - a second of start-up that only this command needs
-
-    try:
-        answer = httpx.post(url, json=asked, timeout=30)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        typer.echo(f"--address: {url} gives no answer ({error}); is the service running there?", err=True)
-        raise typer.Exit(2) from error
-    return answer.status_code, answer.text
-
-
-def _said(body: str, status: int) -> str:
-    try:
-        return str(json.loads(body)["detail"])
-    except (ValueError, KeyError, TypeError):
-        return f"HTTP {status}; --address does not lead to the trade API"
 
 
 def _table(view: AssessmentView) -> Table:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,6 +15,7 @@ from starlette.routing import Route
 
 from apps.trade import openapi, page, problems
 from apps.trade.assessment import Consignment
+from apps.trade.audit.bundle import make
 from apps.trade.desk import Desk
 from apps.trade.goods import CnPrefix, Strict, Year
 from apps.trade.sources import Ages, Answers, Directory, RefusedError
@@ -33,21 +35,33 @@ class TotalsQuestion(Strict):
 class Service:
     """Handlers over one desk."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, signer: Ed25519PrivateKey | None) -> None:
         self._desk = desk
+        self._signer = signer
         self._has_answered = False
 
     async def assess(self, request: Request) -> Response:
         """POST /v1/assessments."""
-        body = await _bounded_body(request)
-        if body is None:
-            said = f"The body is longer than {MAX_BODY_BYTES} bytes; send one consignment"
-            return problems.response(problems.problem("too-large", "The request is too large", 413, said))
-        try:
-            consignment = Consignment.model_validate_json(body)
-        except ValidationError as error:
-            return problems.response(problems.problem_of(error, Consignment))
+        consignment = await _consignment(request)
+        if isinstance(consignment, Problem):
+            return problems.response(consignment)
         return _json(await _or_problem(self._desk.assess(consignment)))
+
+    async def bundle(self, request: Request) -> Response:
+        """POST /v1/assessments/bundle."""
+        if self._signer is None:
+            said = "This service has no signing key; set COMMONWEAL_SIGNING_KEY, or make the bundle with --key"
+            return problems.response(problems.problem("unsigned", "No bundle can be signed here", 501, said))
+        consignment = await _consignment(request)
+        if isinstance(consignment, Problem):
+            return problems.response(consignment)
+        try:
+            content = make(await self._desk.evidence(consignment), self._signer)
+        except problems.EXPECTED as error:
+            return problems.response(problems.problem_of(error))
+        name = f"assessment-{consignment.cn_code}-{consignment.import_year}.zip"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(content, media_type="application/zip", headers=headers)
 
     async def totals(self, request: Request) -> Response:
         """GET /v1/totals."""
@@ -99,6 +113,17 @@ class Service:
         return JSONResponse(openapi.document())
 
 
+async def _consignment(request: Request) -> Consignment | Problem:
+    body = await _bounded_body(request)
+    if body is None:
+        said = f"The body is longer than {MAX_BODY_BYTES} bytes; send one consignment"
+        return problems.problem("too-large", "The request is too large", 413, said)
+    try:
+        return Consignment.model_validate_json(body)
+    except ValidationError as error:
+        return problems.problem_of(error, Consignment)
+
+
 async def _or_problem(answer: Awaitable[View]) -> View | Problem:
     try:
         return await answer
@@ -128,11 +153,14 @@ async def _bounded_body(request: Request) -> bytes | None:
 
 
 def create_app(
-    directory: Directory, clock_s: Callable[[], float] = time.monotonic, ages: Ages | None = None
+    directory: Directory,
+    clock_s: Callable[[], float] = time.monotonic,
+    ages: Ages | None = None,
+    signer: Ed25519PrivateKey | None = None,
 ) -> Starlette:
-    """The ASGI application over a directory of sources."""
+    """The ASGI application over a directory of sources; without a signer it makes no audit bundles, and says so."""
     answers = Answers(directory, clock_s, ages)
-    service = Service(Desk(answers))
+    service = Service(Desk(answers), signer)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -148,6 +176,7 @@ def create_app(
             Route("/readyz", service.ready),
             Route("/openapi.json", service.describe),
             Route("/v1/assessments", service.assess, methods=["POST"]),
+            Route("/v1/assessments/bundle", service.bundle, methods=["POST"]),
             Route("/v1/totals", service.totals),
         ],
         exception_handlers={HTTPException: _no_such_thing},

@@ -39,6 +39,6 @@ MODULES = (
 
 @cache
 def identity() -> bytes:
-    """This engine, canonical: equal code has equal bytes on every machine."""
+    """What this engine is, canonical: equal code has equal bytes on every machine."""
     hashes = {name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in MODULES}
     return canonical_json({"package": "commonweal", "version": commonweal.__version__, "modules": hashes})

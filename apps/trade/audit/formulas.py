@@ -36,12 +36,10 @@ COMBUSTION = Formula(
     unit="t CO2e",
     annex="II",
 )
-PROCESS = Formula(
-    id="process-emission", says="amount x emission factor x conversion factor", unit="t CO2e", annex="II"
-)
+PROCESS = Formula(id="process-emission", says="amount x emission factor x conversion factor", unit="t CO2e", annex="II")
 PERFLUOROCARBONS = Formula(
     id="perfluorocarbons",
-    says="CF4 = anode effect minutes x slope / 1000 x aluminium; (CF4 x 6630 + CF4 x F x 11100) / collection efficiency",
+    says="CF4 = anode effect minutes x slope / 1000 x aluminium; CF4 x (6630 + F x 11100) / collection efficiency",
     unit="t CO2e",
     equation="20 to 23",
 )
@@ -98,11 +96,12 @@ DEFAULT_DIRECT = Formula(
     annex="IV, 15(d)",
 )
 DEFAULT_SHARE = Formula(
-    id="default-share", says="default part / direct SEE, 0 where the SEE is 0; rounded half to even at 18 decimals", unit="1", annex="IV, 15(d)"
+    id="default-share",
+    says="default part / direct SEE, 0 where the SEE is 0; rounded half to even at 18 decimals",
+    unit="1",
+    annex="IV, 15(d)",
 )
-PER_CLINKER = Formula(
-    id="per-clinker", says="SEE / clinker content", unit="t CO2e/t of clinker contained", article="4"
-)
+PER_CLINKER = Formula(id="per-clinker", says="SEE / clinker content", unit="t CO2e/t of clinker contained", article="4")
 STORED = Formula(
     id="stored",
     says="rounded half to even at 18 decimals, the scale of the table facility_disclosures",

@@ -20,7 +20,13 @@ SOURCES: dict[str, tuple[Formula, dict[str, str]]] = {
     "mass_balance": (formulas.MASS_BALANCE, {"amount_t": "t", "carbon_t_per_t": "t C/t", "biomass_share": "1"}),
     "combustion": (
         formulas.COMBUSTION,
-        {"amount_t": "t", "ncv_gj_per_t": "GJ/t", "factor_t_per_tj": "t CO2/TJ", "oxidation": "1", "biomass_share": "1"},
+        {
+            "amount_t": "t",
+            "ncv_gj_per_t": "GJ/t",
+            "factor_t_per_tj": "t CO2/TJ",
+            "oxidation": "1",
+            "biomass_share": "1",
+        },
     ),
     "process": (formulas.PROCESS, {"amount_t": "t", "factor_t_per_t": "t CO2/t", "conversion": "1"}),
     "perfluorocarbons": (
@@ -98,7 +104,7 @@ def _product(walk: Walk, process: Process, index: int, product: Product, cn_code
         _field(base, "electricity/factor_t_per_mwh", "t CO2/MWh", power.factor_t_per_mwh),
     ]
     indirect = walk.trace.add(product.name, formulas.INDIRECT, consumed, process.indirect_t)
-    parts = [_precursor(walk, product, each, f"{base}/precursors/{i}") for i, each in enumerate(product.precursors)]
+    parts = [_precursor(walk, each, f"{base}/precursors/{i}") for i, each in enumerate(product.precursors)]
     counts = Operand(
         name="counts indirect",
         unit="yes or no",
@@ -115,9 +121,7 @@ def _product(walk: Walk, process: Process, index: int, product: Product, cn_code
     return Outputs(
         direct=step(formulas.SEE_DIRECT, [direct], lambda each: each.direct, see.direct_t_per_t),
         indirect=step(formulas.SEE_INDIRECT, [indirect, counts], lambda each: each.indirect, see.indirect_t_per_t),
-        default_direct=step(
-            formulas.DEFAULT_DIRECT, [], lambda each: each.default_direct, see.default_direct_t_per_t
-        ),
+        default_direct=step(formulas.DEFAULT_DIRECT, [], lambda each: each.default_direct, see.default_direct_t_per_t),
     )
 
 
@@ -149,9 +153,7 @@ def _emissions(trace: Trace, product: Product, base: str) -> list[Operand]:
     return operands
 
 
-def _precursor(
-    walk: Walk, product: Product, precursor: BoughtPrecursor | MadePrecursor, base: str
-) -> tuple[Operand, Outputs]:
+def _precursor(walk: Walk, precursor: BoughtPrecursor | MadePrecursor, base: str) -> tuple[Operand, Outputs]:
     """The mass of a precursor, named as the precursor, and what a tonne of it embeds."""
     if isinstance(precursor, MadePrecursor):
         return _field(base, "amount_t", "t", precursor.amount_t).named(precursor.product), walk.outputs[
@@ -175,9 +177,7 @@ def _precursor(
     outputs = Outputs(
         direct=step(formulas.PRECURSOR_DIRECT, [reported, origin], see.direct_t_per_t),
         indirect=step(formulas.PRECURSOR_INDIRECT, [indirect, code, origin], see.indirect_t_per_t),
-        default_direct=step(
-            formulas.PRECURSOR_DEFAULT, [reported, default, origin], see.default_direct_t_per_t
-        ),
+        default_direct=step(formulas.PRECURSOR_DEFAULT, [reported, default, origin], see.default_direct_t_per_t),
     )
     return _field(base, "amount_t", "t", precursor.amount_t).named(precursor.name), outputs
 

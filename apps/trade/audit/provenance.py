@@ -19,8 +19,8 @@ def graph(evidence: Evidence, used: Mapping[str, str], made: Mapping[str, str], 
     """The graph, canonical; `used` and `made` give the SHA-256 of every entity by its name."""
     agents: dict[str, Json] = {ENGINE: {"prov:type": "prov:SoftwareAgent", "cw:sha256": engine_sha256}}
     relations: dict[str, Json] = {}
-    for member in evidence.release.members_asked:
-        agents[f"cw:member/{member}"] = {"prov:type": "prov:Organization"}
+    for asked in evidence.release.members_asked:
+        agents[f"cw:member/{asked}"] = {"prov:type": "prov:Organization"}
     member = evidence.assessment.member
     if evidence.assessment.source is Source.DISCLOSURE and member is not None:
         source = "disclosure" if evidence.disclosure is not None else "released-rows"

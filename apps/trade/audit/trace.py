@@ -89,7 +89,10 @@ def _from_default(trace: Trace, evidence: Evidence) -> Operand:
     looked_up = [_asked("cn_code", "CN code", asked.cn_code), _asked("country", "country", asked.country), total]
     found = trace.add(ABOUT, formulas.DEFAULT_ROW, looked_up, raw)
     markup = Operand(
-        name="mark-up", unit="basis points", value=Decimal(value.markup_bp), source=f"{pack.id}.yaml#/defaults/markup_bp"
+        name="mark-up",
+        unit="basis points",
+        value=Decimal(value.markup_bp),
+        source=f"{pack.id}.yaml#/defaults/markup_bp",
     )
     return trace.add(ABOUT, formulas.MARK_UP, [found, markup], evidence.assessment.see_counted_t_per_t)
 

@@ -125,10 +125,11 @@ def _same_engine(stated: bytes, predicate: _Predicate) -> None:
         raise TamperedError(engine.PART, f"sha256 is {sha256(stated)}, signed was {predicate.engine}", _AGAIN)
     if stated == engine.identity():
         return
+    own = json.loads(engine.identity())["modules"]
     try:
         found = json.loads(stated)
         version, modules = found["version"], found["modules"]
-        differs = [name for name in engine.MODULES if modules.get(name) != json.loads(engine.identity())["modules"][name]]
+        differs = [name for name in engine.MODULES if modules.get(name) != own[name]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TamperedError(engine.PART, f"not the identity of an engine ({error})", _AGAIN) from error
     said = f"made by version {version}, which differs from this one in {', '.join(differs) or 'its version'}"
@@ -171,4 +172,3 @@ def _same_trace(stated: bytes, again: bytes) -> None:
             raise TamperedError(TRACE, f"{said}, which is {right.decode()[:200] or 'the end'}", _AGAIN)
     if len(lines) != len(wanted):
         raise TamperedError(TRACE, f"{len(lines) - 1} steps, where inputs and rules give {len(wanted) - 1}", _AGAIN)
-

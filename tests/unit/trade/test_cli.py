@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
 
@@ -39,7 +41,7 @@ def forwarding(client: TestClient) -> Iterator[str]:
 @pytest.fixture
 def address(pool: Pool) -> Iterator[str]:
     """The API's address."""
-    with TestClient(create_app(pool)) as client, forwarding(client) as found:
+    with TestClient(create_app(pool, signer=Ed25519PrivateKey.generate())) as client, forwarding(client) as found:
         yield found
 
 
@@ -81,3 +83,19 @@ def test_the_examples_come_as_json_with_exact_numbers() -> None:
 
 def test_the_examples_read_as_a_table() -> None:
     assert "EC-EXAMPLE-3" in CliRunner().invoke(app, ["examples"]).stdout
+
+
+def test_the_services_bundle_is_fetched_and_verifies_offline(address: str, tmp_path: Path) -> None:
+    out = tmp_path / "b.zip"
+    given = ["--cn", "72081000", "--country", "KR", "--mass-kg", "25000", "--year", "2026"]
+    options = [*given, "--installation", "EC-EXAMPLE-2", "--address", address, "--out", str(out)]
+    assert CliRunner().invoke(app, ["bundle", *options]).exit_code == 0
+    assert "holds: 38.474401613946643225 t CO2e (disclosure)" in CliRunner().invoke(app, ["verify", str(out)]).stdout
+
+
+def test_a_bundle_that_the_service_refuses_is_not_written(address: str, tmp_path: Path) -> None:
+    given = ["--cn", "73041100", "--country", "KR", "--mass-kg", "25000", "--year", "2026"]
+    result = CliRunner().invoke(app, ["bundle", *given, "--address", address, "--out", str(tmp_path / "b.zip")])
+    assert result.exit_code == 2
+    assert "give an installation that disclosed this good" in result.stderr
+    assert not list(tmp_path.iterdir())
