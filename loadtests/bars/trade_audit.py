@@ -1,4 +1,4 @@
-"""Whoever changes one byte of an audit bundle is found out: inputs, rules, engine, trace, envelope and the file itself."""
+"""One changed byte of an audit bundle is found: in inputs, rules, engine, trace, envelope, or the file around them."""
 
 import io
 import json
@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -48,24 +49,20 @@ def _make(folder: Path) -> bytes:
     (folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     (folder / "key.pub").write_bytes(public)
-    asked = [
-        "--cn",
-        "73041100",
-        "--country",
-        "KR",
-        "--installation",
-        "EC-EXAMPLE-3",
-        "--mass-kg",
-        "25000",
-        "--year",
-        "2026",
-        "--member",
-        "kr",
-    ]
-    files = ["--disclosures", str(DISCLOSURES), "--key", str(folder / "key.pem"), "--out", str(folder / "whole.zip")]
-    subprocess.run(
-        [sys.executable, "-m", "apps.trade", "bundle", *asked, *files], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
-    )
+    asked = {
+        "cn": "73041100",
+        "country": "KR",
+        "installation": "EC-EXAMPLE-3",
+        "mass-kg": "25000",
+        "year": "2026",
+        "member": "kr",
+        "disclosures": str(DISCLOSURES),
+        "key": str(folder / "key.pem"),
+        "out": str(folder / "whole.zip"),
+    }
+    options = [part for name, value in asked.items() for part in (f"--{name}", value)]
+    command = [sys.executable, "-m", "apps.trade", "bundle", *options]
+    subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     return (folder / "whole.zip").read_bytes()
 
 
@@ -113,7 +110,7 @@ def _flipped(folder: Path, kind: str, cases: list[tuple[str, bytes]]) -> Measure
     )
 
 
-def _verify(folder: Path, cases: list[tuple[str, bytes]]) -> list[dict[str, object]]:
+def _verify(folder: Path, cases: list[tuple[str, bytes]]) -> list[dict[str, Any]]:
     for number, (_, content) in enumerate(cases):
         (folder / f"{number}.zip").write_bytes(content)
     files = [str(folder / f"{number}.zip") for number in range(len(cases))]
