@@ -23,11 +23,14 @@ from apps.trade.asking import (
 )
 from apps.trade.audit.commands import bundle, verify
 from apps.trade.audit.keys import KeyFileError, read_private
+from apps.trade.pact.commands import check_footprints, pact
 from apps.trade.views import AssessmentView, plain
 
 app = typer.Typer(help="Embedded emissions of traded goods.", no_args_is_help=False, pretty_exceptions_enable=False)
 app.command()(bundle)
 app.command()(verify)
+app.command()(pact)
+app.command()(check_footprints)
 GRACE_S = 10  # requests in flight may finish while the pod drains
 
 
@@ -47,18 +50,20 @@ def serve(host: str, port: int) -> None:
     import uvicorn  # noqa: PLC0415
 
     from apps.trade.gateways import MountedDirectory  # noqa: PLC0415
+    from apps.trade.pact.register import RegisterError, read_register  # noqa: PLC0415
     from apps.trade.service import create_app  # noqa: PLC0415
     from apps.trade.settings import from_environment  # noqa: PLC0415
 
     settings = from_environment()
     try:
         signer = read_private(settings.signing_key) if settings.signing_key is not None else None
-    except KeyFileError as error:
-        typer.echo(f"COMMONWEAL_SIGNING_KEY: {error}", err=True)
+        register = read_register(settings.pact) if settings.pact is not None else None
+    except (KeyFileError, RegisterError) as error:
+        typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     uvicorn.run(
-        create_app(MountedDirectory(settings), signer=signer),
+        create_app(MountedDirectory(settings), signer=signer, register=register),
         host=host,
         port=port,
         access_log=False,

@@ -38,6 +38,10 @@ class Desk:
             rows=tuple(book.of_installation(consignment.installation_id or "")),
         )
 
+    async def book(self) -> Book:
+        """What is disclosed now; the same object while it is the same."""
+        return (await self._current_book())[1]
+
     async def totals(self, cn_prefix: str, year: int) -> TotalsView:
         """All customs rows whose code begins with `cn_prefix`, in one calendar year."""
         disclosed, book = await self._current_book()

@@ -3,8 +3,10 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TypeVar
 
+import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -16,13 +18,16 @@ from starlette.routing import Route
 from apps.trade import openapi, page, problems
 from apps.trade.assessment import Consignment
 from apps.trade.audit.bundle import make
+from apps.trade.bodies import MAX_BODY_BYTES, bounded_body
 from apps.trade.desk import Desk
 from apps.trade.goods import CnPrefix, Strict, Year
+from apps.trade.pact.callbacks import Callbacks
+from apps.trade.pact.register import Register
+from apps.trade.pact.server import PactServer
 from apps.trade.sources import Ages, Answers, Directory, RefusedError
 from apps.trade.views import AssessmentView, Problem, TotalsView
 
 View = TypeVar("View", AssessmentView, TotalsView)
-MAX_BODY_BYTES = 64 * 1024
 
 
 class TotalsQuestion(Strict):
@@ -114,7 +119,7 @@ class Service:
 
 
 async def _consignment(request: Request) -> Consignment | Problem:
-    body = await _bounded_body(request)
+    body = await bounded_body(request)
     if body is None:
         said = f"The body is longer than {MAX_BODY_BYTES} bytes; send one consignment"
         return problems.problem("too-large", "The request is too large", 413, said)
@@ -143,30 +148,29 @@ async def _no_such_thing(request: Request, error: Exception) -> Response:
     return problems.response(problems.problem("not-served", "Not served here", status, said))
 
 
-async def _bounded_body(request: Request) -> bytes | None:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            return None
-    return bytes(body)
-
-
 def create_app(
     directory: Directory,
     clock_s: Callable[[], float] = time.monotonic,
     ages: Ages | None = None,
     signer: Ed25519PrivateKey | None = None,
+    register: Register | None = None,
 ) -> Starlette:
-    """The ASGI application over a directory of sources; without a signer it makes no audit bundles, and says so."""
+    """The ASGI application over a directory of sources.
+
+    Without a signer it makes no audit bundles and says so; without a register it serves no PACT endpoints.
+    """
     answers = Answers(directory, clock_s, ages)
-    service = Service(Desk(answers), signer)
+    desk = Desk(answers)
+    service = Service(desk, signer)
+    callbacks = Callbacks(httpx.AsyncClient())
+    pact = PactServer(register, desk.book, callbacks, lambda: datetime.now(UTC)).routes() if register else []
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         try:
             yield
         finally:
+            await callbacks.close()
             await answers.close()
 
     return Starlette(
@@ -178,6 +182,7 @@ def create_app(
             Route("/v1/assessments", service.assess, methods=["POST"]),
             Route("/v1/assessments/bundle", service.bundle, methods=["POST"]),
             Route("/v1/totals", service.totals),
+            *pact,
         ],
         exception_handlers={HTTPException: _no_such_thing},
         lifespan=lifespan,

@@ -64,6 +64,7 @@ class Settings:
     grants: Path
     token: Path
     signing_key: Path | None = None
+    pact: Path | None = None
 
     def read_grants(self) -> Grants:
         """Read grants.json as it is now.
@@ -109,4 +110,5 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         grants=Path(environment.get("COMMONWEAL_GRANTS", DEFAULT_GRANTS)),
         token=Path(environment.get("COMMONWEAL_TOKEN", DEFAULT_TOKEN)),
         signing_key=_path(environment, "COMMONWEAL_SIGNING_KEY"),
+        pact=_path(environment, "COMMONWEAL_PACT"),
     )

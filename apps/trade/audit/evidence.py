@@ -1,6 +1,6 @@
 """All that one assessment rests on, as bytes named by their SHA-256: what was asked, what was released, the rules."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Annotated, TypeVar
@@ -67,12 +67,7 @@ class Evidence:
         """The rows that may serve the assessment."""
         if self.disclosure is None:
             return self.rows
-        member = self.release.members_asked[0]
-        names = Disclosed.__dataclass_fields__.keys() - {"member"}
-        return tuple(
-            Disclosed(member=member, **{name: getattr(row, name) for name in names})
-            for row in self.disclosure.to_rows(self.packs)
-        )
+        return disclosed_rows(self.disclosure, self.packs, self.release.members_asked[0])
 
     def defaults(self, pack_id: str) -> Table | None:
         """The default values of a pack, out of the bytes of the evidence."""
@@ -104,6 +99,19 @@ class Evidence:
                 ]
             )
         return found
+
+
+def disclosed_rows(disclosure: Disclosure, packs: Sequence[RulePack], member: str) -> tuple[Disclosed, ...]:
+    """What a member would release of a disclosure that lies with it.
+
+    Raises:
+        ValueError: as `Disclosure.to_rows`.
+
+    """
+    names = Disclosed.__dataclass_fields__.keys() - {"member"}
+    return tuple(
+        Disclosed(member=member, **{name: getattr(row, name) for name in names}) for row in disclosure.to_rows(packs)
+    )
 
 
 def read_evidence(inputs: Mapping[str, bytes], files: Mapping[str, bytes]) -> Evidence:
