@@ -33,7 +33,7 @@ from loadtests.wire import WireError
 ROOT = Path(__file__).parents[1]
 DISCLOSURES = ROOT / "apps" / "trade" / "facilities" / "cbam_examples.yaml"
 LOOPBACK = "127.0.0.1"
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 120.0
 # What the register says of two goods that the Commission's examples disclose.
 GOODS = {"72081000": ("EC-EXAMPLE-2", "summary"), "76051900": ("EC-EXAMPLE-6", "full")}
 

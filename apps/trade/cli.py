@@ -3,6 +3,8 @@
 import json
 import logging
 from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,7 +25,9 @@ from apps.trade.asking import (
 )
 from apps.trade.audit.commands import bundle, verify
 from apps.trade.audit.keys import KeyFileError, read_private
+from apps.trade.default_tables import read_table
 from apps.trade.pact.commands import check_footprints, pact
+from apps.trade.rule_packs import FOLDER
 from apps.trade.views import AssessmentView, plain
 
 app = typer.Typer(help="Embedded emissions of traded goods.", no_args_is_help=False, pretty_exceptions_enable=False)
@@ -112,6 +116,29 @@ def examples(as_json: Annotated[bool, typer.Option("--json", help="print JSON")]
         numbers = (row.see_direct_t_per_t, row.see_indirect_t_per_t, row.default_share)
         table.add_row(row.installation_id, row.cn_code, *(plain(number) for number in numbers))
     Console().print(table)
+
+
+@app.command()
+def defaults(
+    table: Annotated[Path, typer.Argument(help="table of default values, CSV")] = FOLDER / "defaults_2621.csv",
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Classify every cell of a table of default values before a pack names it; the shipped one without argument."""
+    try:
+        content = table.read_bytes()
+    except OSError as error:
+        typer.echo(f"{table}: {error.strerror}; give a CSV file", err=True)
+        raise typer.Exit(2) from error
+    reading, digest = read_table(content), sha256(content).hexdigest()
+    if as_json:
+        bad = [asdict(each) for each in reading.bad]
+        typer.echo(json.dumps({"sha256": digest, "rows": len(reading.rows), "cells": reading.counts, "bad": bad}))
+    else:
+        for each in reading.bad:
+            typer.echo(f"{table}: {each}", err=True)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(reading.counts.items()))
+        typer.echo(f"{table}: {len(reading.rows)} rows; cells: {kinds}; {len(reading.bad)} bad; sha256 {digest}")
+    raise typer.Exit(1 if reading.bad else 0)
 
 
 def _table(view: AssessmentView) -> Table:

@@ -3,9 +3,7 @@
 A pack is data under packs/; its table is named with its SHA-256, so that a changed cell is found before it is used.
 """
 
-import csv
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cache
@@ -16,7 +14,8 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from apps.trade.defaults import Row, Table, read_cell
+from apps.trade.default_tables import read_table
+from apps.trade.defaults import Row, Table
 from apps.trade.precursors import Scope
 
 FOLDER = Path(__file__).parent / "packs"
@@ -171,22 +170,8 @@ def read_rows(content: bytes, sha256: str, name: str) -> tuple[Row, ...]:
     """
     if (found := hashlib.sha256(content).hexdigest()) != sha256:
         raise PackError(f"{name}: sha256 is {found}, the pack names {sha256}; restore the file or release a new pack")
-    rows = []
-    for line, cells in enumerate(csv.DictReader(io.StringIO(content.decode("utf-8"))), start=2):
-        try:
-            rows.append(_row(cells))
-        except ValueError as error:
-            raise PackError(f"{name}: line {line}: {error}") from error
-    return tuple(rows)
-
-
-def _row(cells: dict[str, str]) -> Row:
-    return Row(
-        cn_prefix=cells["cn_prefix"],
-        good=cells["good"],
-        country=cells["country"],
-        direct_t_per_t=read_cell(cells["direct_t_per_t"]),
-        indirect_t_per_t=read_cell(cells["indirect_t_per_t"]),
-        total_t_per_t=read_cell(cells["total_t_per_t"]),
-        route=cells["route"],
-    )
+    reading = read_table(content)
+    if reading.bad:
+        more = f" (and {len(reading.bad) - 1} more)" if len(reading.bad) > 1 else ""
+        raise PackError(f"{name}: {reading.bad[0]}{more}")
+    return reading.rows

@@ -25,6 +25,7 @@ MODULES = (
     "apps/trade/audit/steps.py",
     "apps/trade/audit/trace.py",
     "apps/trade/audit/verifier.py",
+    "apps/trade/default_tables.py",
     "apps/trade/defaults.py",
     "apps/trade/disclosures.py",
     "apps/trade/emissions.py",

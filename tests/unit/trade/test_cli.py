@@ -99,3 +99,20 @@ def test_a_bundle_that_the_service_refuses_is_not_written(address: str, tmp_path
     assert result.exit_code == 2
     assert "give an installation that disclosed this good" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_the_shipped_table_has_no_cell_that_says_nothing() -> None:
+    result = CliRunner().invoke(app, ["defaults", "--json"])
+    answer = json.loads(result.stdout)
+    assert (result.exit_code, answer["rows"], answer["bad"]) == (0, 64, [])
+    assert answer["cells"] == {"number": 57, "dash": 7}
+
+
+def test_a_table_with_bad_cells_is_refused_by_line_and_column(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("cn_prefix,good,country,total_t_per_t\n7208,coil,KR,\n7208,coil,TR,1\n")
+    result = CliRunner().invoke(app, ["defaults", str(table)])
+    assert result.exit_code == 1
+    assert "line 2: total_t_per_t: '' is neither a number" in result.stderr
+    assert "1 rows; cells: 1 number; 1 bad" in result.stdout
+    assert CliRunner().invoke(app, ["defaults", str(tmp_path / "absent.csv")]).exit_code == 2
