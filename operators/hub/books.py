@@ -125,7 +125,7 @@ class Books:
             position = transaction.append(canonical_json(leaf))
             row = (reading.meter, reading.sequence, reading.member, payload, signature, position)
             self.connection.execute("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?)", row)
-            energy = (_instant(reading.period_start), reading.energy_mj, reading.meter, reading.device_seconds)
+            energy = (f"{reading.period_start:{INSTANT}}", reading.energy_mj, reading.meter, reading.device_seconds)
             self.connection.execute("INSERT INTO energies VALUES (?, ?, ?, ?)", energy)
             self.connection.execute(
                 "DELETE FROM complaints WHERE member = ? AND meter = ?", (reading.member, reading.meter)
@@ -179,14 +179,16 @@ class Books:
     def equals(self, meter: str, period_start: datetime, energy_mj: int) -> frozenset[str]:
         """The other meters that read exactly so many millijoules in a period."""
         query = "SELECT meter FROM energies WHERE period_start = ? AND energy_mj = ? AND meter <> ?"
-        return frozenset(row[0] for row in self.connection.execute(query, (_instant(period_start), energy_mj, meter)))
+        return frozenset(
+            row[0] for row in self.connection.execute(query, (f"{period_start:{INSTANT}}", energy_mj, meter))
+        )
 
     def energies(self, period_start: datetime) -> dict[str, tuple[int, int]]:
         """What each meter read in a period: millijoules, and the seconds of it that were seen."""
         query = "SELECT meter, energy_mj, device_seconds FROM energies WHERE period_start = ?"
         return {
             meter: (energy_mj, seconds)
-            for meter, energy_mj, seconds in self.connection.execute(query, (_instant(period_start),))
+            for meter, energy_mj, seconds in self.connection.execute(query, (f"{period_start:{INSTANT}}",))
         }
 
     # -- statements ---------------------------------------------------------------------------------------------

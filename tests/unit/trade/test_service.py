@@ -6,8 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.testclient import TestClient
 
+from apps.trade.audit.verifier import verify
 from apps.trade.customs import MEAN_KG, planted
 from apps.trade.disclosures import DisclosureRow
 from apps.trade.questions import CUSTOMS, DISCLOSURES
@@ -217,7 +219,13 @@ def test_the_description_resolves_and_lists_every_path(client: TestClient) -> No
     references = [part.split('"')[0] for part in json.dumps(document).split("#/components/schemas/")[1:]]
     assert references
     assert set(references) <= set(schemas)
-    assert set(document["paths"]) == {"/v1/assessments", "/v1/totals", "/healthz", "/readyz"}
+    assert set(document["paths"]) == {
+        "/v1/assessments",
+        "/v1/assessments/bundle",
+        "/v1/totals",
+        "/healthz",
+        "/readyz",
+    }
     assert set(schemas["AssessmentView"]["properties"]) == set(assessed(client))
 
 
@@ -237,3 +245,27 @@ def test_the_page_shows_a_problem_in_words_and_never_raw_input(client: TestClien
 def test_the_empty_page_asks_no_member(client: TestClient, pool: Pool) -> None:
     assert "What does this consignment embed?" in client.get("/").text
     assert not any(member.asked for member in pool.members.values())
+
+
+def test_a_bundle_holds_the_released_row_and_the_services_answer(pool: Pool) -> None:
+    key = Ed25519PrivateKey.generate()
+    with TestClient(create_app(pool, signer=key)) as client:
+        answer = client.post("/v1/assessments/bundle", json=STEEL)
+        view = assessed(client)
+    assert answer.headers["content-type"] == "application/zip"
+    held = json.loads(verify(answer.content, key.public_key()).result)
+    assert held == {name: value for name, value in view.items() if name in held}
+    assert view.keys() - held.keys() == {"data_age_s", "grant", "members_asked"}
+
+
+def test_a_service_without_a_key_signs_nothing_and_says_so(client: TestClient) -> None:
+    answer = client.post("/v1/assessments/bundle", json=STEEL)
+    assert answer.status_code == 501
+    assert "COMMONWEAL_SIGNING_KEY" in answer.json()["detail"]
+
+
+def test_a_bundle_of_what_cannot_be_assessed_is_a_problem(pool: Pool) -> None:
+    with TestClient(create_app(pool, signer=Ed25519PrivateKey.generate())) as client:
+        wrong = client.post("/v1/assessments/bundle", json={**STEEL, "cn_code": "1"})
+        none = client.post("/v1/assessments/bundle", json={**STEEL, "cn_code": "73041100", "installation_id": None})
+    assert (wrong.status_code, none.status_code) == (422, 422)
