@@ -173,6 +173,7 @@ def intervals(draw: st.DrawFn) -> Interval:
         length_ms=draw(st.integers(1, 100_000)),
         reset=reset,
         seen=seen,
+    )
 
 
 def _amounts(most: int = 10**6) -> st.SearchStrategy[str]:
