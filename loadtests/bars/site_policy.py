@@ -103,10 +103,8 @@ def previewed(bench: Bench, examples: Examples) -> set[str]:
     """
     project = bench.folder / "project"
     project.mkdir()
-    pack = SITES / "policy_pack"
-    settings = yaml.safe_load((SITES / "Pulumi.yaml").read_text())
-    plugins = {"analyzers": [{"name": "policy-commonweal", "path": str(pack)}]}
-    (project / "Pulumi.yaml").write_text(yaml.safe_dump({**settings, "plugins": plugins}))
+    pack = SITES / "policy_pack" / "commonweal-sites"
+    (project / "Pulumi.yaml").write_text((SITES / "Pulumi.yaml").read_text())
     (project / "program.py").write_text(PROGRAM)
     (project / "mine.yaml").write_text(yaml.safe_dump_all([example["bad"] for example in examples]))
     engines = [str(build(program()).parent) for program in (*PROGRAMS, language_host)]

@@ -53,6 +53,13 @@ def test_a_quota_is_refused_exactly_when_it_is_above_the_pledge(pledged: int, ha
     assert bool(sentences([quota(hard)], facts)) == (hard > pledged)
 
 
+def test_a_quota_that_leaves_a_resource_out_limits_nothing_of_it() -> None:
+    body = quota(1)
+    del body["spec"]["hard"]["requests.nvidia.com/gpu"]
+    [said] = sentences([body])
+    assert said.startswith("ResourceQuota commonweal-apps/pledge: requests.nvidia.com/gpu may not be above")
+
+
 @given(bodies=st.lists(workloads(), max_size=4), data=st.data())
 def test_the_order_of_objects_changes_nothing(bodies: list[dict[str, Any]], data: st.DataObject) -> None:
     assert sentences(data.draw(st.permutations(bodies))) == sentences(bodies)
