@@ -35,10 +35,13 @@ COMMON = {
     "wait-for-pods": "false",
 }
 PROGRAM = """\
+import pulumi
 import pulumi_kubernetes as kubernetes
 from infra.sites.program import main
 main()
-kubernetes.yaml.v2.ConfigFile("mine", file="mine.yaml", skip_await=True)
+kubeconfig = pulumi.Config("member-site").require("kubeconfig")
+options = pulumi.ResourceOptions(provider=kubernetes.Provider("mine", kubeconfig=kubeconfig))
+kubernetes.yaml.v2.ConfigFile("mine", file="mine.yaml", skip_await=True, opts=options)
 """
 Examples = Sequence[Mapping[str, Any]]
 

@@ -28,10 +28,13 @@ SEEN_BY_SERVER = [example for example in EXAMPLES if example.get("admission", Tr
 IDS = [example["rule"] for example in SEEN_BY_SERVER]
 DENIED = "denied request: "
 PROGRAM = """\
+import pulumi
 import pulumi_kubernetes as kubernetes
 from infra.sites.program import main
 main()
-kubernetes.yaml.v2.ConfigFile("mine", file="mine.yaml", skip_await=True)
+kubeconfig = pulumi.Config("member-site").require("kubeconfig")
+options = pulumi.ResourceOptions(provider=kubernetes.Provider("mine", kubeconfig=kubeconfig))
+kubernetes.yaml.v2.ConfigFile("mine", file="mine.yaml", skip_await=True, opts=options)
 """
 
 

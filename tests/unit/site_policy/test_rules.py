@@ -96,8 +96,9 @@ def test_the_overhead_is_judged_by_the_sum_of_all_pods(requests: list[int]) -> N
 
 def test_without_a_charter_only_what_needs_none_is_judged() -> None:
     known = {rule.id for rule in rules(FACTS)}
-    unknown = {rule.id for rule in rules(Facts(pledge=Resources()))}
-    assert known - unknown == {"allowed-country", "green-zone", "image-by-digest", "overhead"}
+    without_charter = {rule.id for rule in rules(Facts(pledge=FACTS.pledge))}
+    assert known - without_charter == {"allowed-country", "green-zone", "image-by-digest", "overhead"}
+    assert without_charter - {rule.id for rule in rules(Facts())} == {"quota-within-pledge"}
 
 
 def test_a_charter_without_sources_takes_images_by_digest_only() -> None:

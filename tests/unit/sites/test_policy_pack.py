@@ -10,7 +10,6 @@ from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 from pydantic import TypeAdapter
 
-from commonweal.kinds.meta import Resources
 from commonweal.site_policy import Facts, rules
 from infra.sites.analyzer import PACK, Analyzer, serve
 from infra.sites.member import FACTS as FACTS_KEY
@@ -87,7 +86,7 @@ def test_half_an_object_stops_the_run(engine: Engine) -> None:
 
 def test_the_pack_names_every_rule_that_holds_without_a_charter_as_mandatory(engine: Engine) -> None:
     info = engine.stub.GetAnalyzerInfo(empty_pb2.Empty())
-    assert [each.name for each in info.policies] == [rule.id for rule in rules(Facts(pledge=Resources()))]
+    assert [each.name for each in info.policies] == [rule.id for rule in rules(Facts())]
     assert {each.enforcementLevel for each in info.policies} == {analyzer_pb2.MANDATORY}
 
 
