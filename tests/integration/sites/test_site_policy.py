@@ -130,7 +130,7 @@ def test_a_container_added_to_a_running_pod_is_judged_too(server: Server) -> Non
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
     made = server("create", "--filename=-", stdin=yaml.safe_dump(body))
     assert made.returncode == 0, made.stderr
-    debug = ("debug", "pod/judged", "--namespace=commonweal-apps", "--container=look", "--profile=general")
+    debug = ("debug", "pod/judged", "--namespace=commonweal-apps", "--container=look", "--profile=restricted")
     done = server(*debug, "--image=ghcr.io/example/debug:1")
     server("delete", "pod/judged", "--namespace=commonweal-apps", "--force", "--wait=false")
     assert "Pod commonweal-apps/judged: container look (ghcr.io/example/debug:1) may run only" in done.stderr
