@@ -27,11 +27,11 @@ class Severity(StrEnum):
 class Facts:
     """What the rules know beside the manifest: the member's pledge, and what the charter says of sites.
 
-    Empty `countries` and `grid_zones` allow all. `image_sources` is None and `overhead` is None where no charter was
-    named: images and the site's own requests are then not judged.
+    Empty `countries` and `grid_zones` allow all. What is None is not known, and not judged: `pledge` before the site
+    has said it, `image_sources` and `overhead` where no charter was named.
     """
 
-    pledge: Resources
+    pledge: Resources | None = None
     countries: tuple[str, ...] = ()
     grid_zones: tuple[str, ...] = ()
     image_sources: tuple[str, ...] | None = None

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
+from commonweal.kinds.meta import Resources
 from commonweal.quantity import exact
 from commonweal.site_policy.rule import (
     APPS,
@@ -53,18 +54,19 @@ def rules(facts: Facts) -> tuple[Rule, ...]:
         _no_privilege(),
         _https_only(),
         _encrypted_storage(),
-        _quota_within_pledge(facts),
     )
-    charter: list[Rule] = []
+    stated: list[Rule] = []
+    if facts.pledge is not None:
+        stated.append(_quota_within_pledge(facts.pledge))
     if facts.countries:
-        charter.append(_in_a_country(facts.countries))
+        stated.append(_in_a_country(facts.countries))
     if facts.grid_zones:
-        charter.append(_in_a_green_zone(facts.grid_zones))
+        stated.append(_in_a_green_zone(facts.grid_zones))
     if facts.image_sources is not None:
-        charter.append(_images_by_digest(facts.image_sources))
+        stated.append(_images_by_digest(facts.image_sources))
     if facts.overhead is not None:
-        charter.append(_within_overhead(facts))
-    return (*always, *charter)
+        stated.append(_within_overhead(facts.overhead))
+    return (*always, *stated)
 
 
 def _no_wildcard_rights() -> ObjectRule:
@@ -200,11 +202,11 @@ def _encrypted_storage() -> ObjectRule:
     )
 
 
-def _quota_within_pledge(facts: Facts) -> ObjectRule:
+def _quota_within_pledge(pledge: Resources) -> ObjectRule:
     limits = {
-        "requests.cpu": f"{facts.pledge.cpu_millis}m",
-        "requests.memory": f"{facts.pledge.memory_mib}Mi",
-        GPU: str(facts.pledge.gpus),
+        "requests.cpu": f"{pledge.cpu_millis}m",
+        "requests.memory": f"{pledge.memory_mib}Mi",
+        GPU: str(pledge.gpus),
     }
 
     def above(manifest: Manifest) -> tuple[str, ...]:
@@ -297,10 +299,8 @@ def _images_by_digest(sources: Sequence[str]) -> ObjectRule:
     )
 
 
-def _within_overhead(facts: Facts) -> SiteRule:
-    if facts.overhead is None:
-        raise ValueError("overhead is None: the charter does not bound it; leave the rule out")
-    limits = {"cpu": f"{facts.overhead.cpu_millis}m", "memory": f"{facts.overhead.memory_mib}Mi"}
+def _within_overhead(overhead: Resources) -> SiteRule:
+    limits = {"cpu": f"{overhead.cpu_millis}m", "memory": f"{overhead.memory_mib}Mi"}
 
     def above(manifests: Sequence[Manifest]) -> tuple[str, ...]:
         own = [

@@ -8,6 +8,7 @@ https://github.com/pulumi/pulumi/blob/master/proto/pulumi/analyzer.proto
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -18,7 +19,6 @@ from pulumi.runtime import rpc
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
 from pydantic import TypeAdapter
 
-from commonweal.kinds.meta import Resources
 from commonweal.site_policy import Facts, Severity, Violation, rules, violations
 from infra.sites.manifests import Manifest
 from infra.sites.member import FACTS, SITE_TYPE
@@ -34,9 +34,9 @@ SEVERITIES = {
 
 @dataclass(eq=False)
 class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
-    """Judges every Kubernetes object of one run; before the MemberSite is seen, by the rules that need no charter."""
+    """Judges every Kubernetes object of one run; before the MemberSite is seen, by the rules that need no facts."""
 
-    facts: Facts = field(default_factory=lambda: Facts(pledge=Resources()))
+    facts: Facts = field(default_factory=Facts)
     seen: dict[str, Manifest] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
 
@@ -138,7 +138,9 @@ def main() -> None:
     server, port = serve(Analyzer())
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    server.wait_for_termination()
+    with suppress(KeyboardInterrupt):  # by which the engine ends its plugins
+        server.wait_for_termination()
+    server.stop(grace=None)
 
 
 if __name__ == "__main__":

@@ -35,10 +35,13 @@ COMMON = {
     "wait-for-pods": "false",
 }
 PROGRAM = """\
+import pulumi
 import pulumi_kubernetes as kubernetes
 from infra.sites.program import main
 main()
-kubernetes.yaml.v2.ConfigFile("mine", file="mine.yaml", skip_await=True)
+kubeconfig = pulumi.Config("member-site").require("kubeconfig")
+options = pulumi.ResourceOptions(provider=kubernetes.Provider("mine", kubeconfig=kubeconfig))
+kubernetes.yaml.v2.ConfigFile("mine", file="mine.yaml", skip_await=True, opts=options)
 """
 Examples = Sequence[Mapping[str, Any]]
 
@@ -103,10 +106,8 @@ def previewed(bench: Bench, examples: Examples) -> set[str]:
     """
     project = bench.folder / "project"
     project.mkdir()
-    pack = SITES / "policy_pack"
-    settings = yaml.safe_load((SITES / "Pulumi.yaml").read_text())
-    plugins = {"analyzers": [{"name": "policy-commonweal", "path": str(pack)}]}
-    (project / "Pulumi.yaml").write_text(yaml.safe_dump({**settings, "plugins": plugins}))
+    pack = SITES / "policy_pack" / "commonweal-sites"
+    (project / "Pulumi.yaml").write_text((SITES / "Pulumi.yaml").read_text())
     (project / "program.py").write_text(PROGRAM)
     (project / "mine.yaml").write_text(yaml.safe_dump_all([example["bad"] for example in examples]))
     engines = [str(path.parent) for path in (*built(), build(language_host()))]

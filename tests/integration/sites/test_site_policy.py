@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import given, settings
+from pydantic.alias_generators import to_camel
 
 from commonweal.kinds.pilot_app import PilotApp
 from commonweal.site_policy import violations
@@ -26,10 +28,13 @@ SEEN_BY_SERVER = [example for example in EXAMPLES if example.get("admission", Tr
 IDS = [example["rule"] for example in SEEN_BY_SERVER]
 DENIED = "denied request: "
 PROGRAM = """\
+import pulumi
 import pulumi_kubernetes as kubernetes
 from infra.sites.program import main
 main()
-kubernetes.yaml.v2.ConfigFile("mine", file="mine.yaml", skip_await=True)
+kubeconfig = pulumi.Config("member-site").require("kubeconfig")
+options = pulumi.ResourceOptions(provider=kubernetes.Provider("mine", kubeconfig=kubeconfig))
+kubernetes.yaml.v2.ConfigFile("mine", file="mine.yaml", skip_await=True, opts=options)
 """
 
 
@@ -117,9 +122,15 @@ def test_the_api_server_does_not_judge_what_is_not_the_sites(server: Server) -> 
 
 
 def test_a_container_added_to_a_running_pod_is_judged_too(server: Server) -> None:
-    image = "localhost/commonweal/site:abc"
-    assert server("run", "judged", f"--image={image}", "--namespace=commonweal-apps").returncode == 0
-    debug = ("debug", "pod/judged", "--namespace=commonweal-apps", "--container=look", "--profile=general")
+    good = next(example["good"] for example in EXAMPLES if example["rule"] == "image-by-digest")
+    [container, *_] = good["spec"]["template"]["spec"]["containers"]
+    asked = {"cpu": "1m", "memory": "1Mi"}  # or the quota refuses it
+    pod = {"containers": [{**container, "resources": {"requests": asked, "limits": asked}}]}
+    metadata = {"name": "judged", "namespace": "commonweal-apps"}
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
+    made = server("create", "--filename=-", stdin=yaml.safe_dump(body))
+    assert made.returncode == 0, made.stderr
+    debug = ("debug", "pod/judged", "--namespace=commonweal-apps", "--container=look", "--profile=restricted")
     done = server(*debug, "--image=ghcr.io/example/debug:1")
     server("delete", "pod/judged", "--namespace=commonweal-apps", "--force", "--wait=false")
     assert "Pod commonweal-apps/judged: container look (ghcr.io/example/debug:1) may run only" in done.stderr
@@ -134,17 +145,16 @@ def test_no_policy_is_doubtful_to_the_servers_own_type_checker(server: Server) -
 
 
 def test_pulumis_engine_refuses_what_a_member_adds_to_its_site(clusters: Mapping[str, Cluster], tmp_path: Path) -> None:
-    pack = SITES / "policy_pack"
-    project = yaml.safe_load((SITES / "Pulumi.yaml").read_text())
-    plugins = {"analyzers": [{"name": "policy-commonweal", "path": str(pack)}]}
-    (tmp_path / "Pulumi.yaml").write_text(yaml.safe_dump({**project, "plugins": plugins}))
+    pack = SITES / "policy_pack" / "commonweal-sites"
+    (tmp_path / "Pulumi.yaml").write_text((SITES / "Pulumi.yaml").read_text())
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump_all([example["bad"] for example in EXAMPLES]))
-    keys = {**CONFIG, "kubeconfig": str(clusters["kr"].kubeconfig)}
+    site = {to_camel(name.replace("-", "_")): value for name, value in ORACLE["site"].items()}
+    keys = {**CONFIG, **site, "kubeconfig": str(clusters["kr"].kubeconfig)}
 
     def pulumi(*words: str) -> subprocess.CompletedProcess[str]:
         argv = ["pulumi", *words, "--non-interactive"]
-        variables = {**environment(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+        variables = {**environment(tmp_path), "PYTHONPATH": str(REPOSITORY), "VIRTUAL_ENV": sys.prefix}
         return subprocess.run(
             argv, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False, timeout=120
         )

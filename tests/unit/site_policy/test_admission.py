@@ -5,7 +5,6 @@ import ast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonweal.kinds.meta import Resources
 from commonweal.site_policy import Facts, ObjectRule, rules
 from commonweal.site_policy.admission import policies
 from commonweal.site_policy.rule import cel_text
@@ -49,7 +48,7 @@ def test_kinds_beyond_namespaces_are_judged_only_where_they_are_ours() -> None:
 
 
 def test_without_a_charter_no_policy_asks_for_what_only_a_charter_says() -> None:
-    assert "spec.sites" not in repr(policies(Facts(pledge=Resources())))
+    assert "spec.sites" not in repr(policies(Facts()))
 
 
 @given(text=st.text(alphabet=st.characters(codec="ascii", exclude_characters="\r\x00"), max_size=20))

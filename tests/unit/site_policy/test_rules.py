@@ -53,6 +53,13 @@ def test_a_quota_is_refused_exactly_when_it_is_above_the_pledge(pledged: int, ha
     assert bool(sentences([quota(hard)], facts)) == (hard > pledged)
 
 
+def test_a_quota_that_leaves_a_resource_out_limits_nothing_of_it() -> None:
+    body = quota(1)
+    del body["spec"]["hard"]["requests.nvidia.com/gpu"]
+    [said] = sentences([body])
+    assert said.startswith("ResourceQuota commonweal-apps/pledge: requests.nvidia.com/gpu may not be above")
+
+
 @given(bodies=st.lists(workloads(), max_size=4), data=st.data())
 def test_the_order_of_objects_changes_nothing(bodies: list[dict[str, Any]], data: st.DataObject) -> None:
     assert sentences(data.draw(st.permutations(bodies))) == sentences(bodies)
@@ -89,8 +96,9 @@ def test_the_overhead_is_judged_by_the_sum_of_all_pods(requests: list[int]) -> N
 
 def test_without_a_charter_only_what_needs_none_is_judged() -> None:
     known = {rule.id for rule in rules(FACTS)}
-    unknown = {rule.id for rule in rules(Facts(pledge=Resources()))}
-    assert known - unknown == {"allowed-country", "green-zone", "image-by-digest", "overhead"}
+    without_charter = {rule.id for rule in rules(Facts(pledge=FACTS.pledge))}
+    assert known - without_charter == {"allowed-country", "green-zone", "image-by-digest", "overhead"}
+    assert without_charter - {rule.id for rule in rules(Facts())} == {"quota-within-pledge"}
 
 
 def test_a_charter_without_sources_takes_images_by_digest_only() -> None:

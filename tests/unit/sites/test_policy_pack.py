@@ -6,19 +6,17 @@ from typing import Any
 
 import grpc
 import pytest
-import yaml
 from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 from pydantic import TypeAdapter
 
-from commonweal.kinds.meta import Resources
 from commonweal.site_policy import Facts, rules
 from infra.sites.analyzer import PACK, Analyzer, serve
 from infra.sites.member import FACTS as FACTS_KEY
 from infra.sites.member import SITE_TYPE
 from tests.unit.site_policy.examples import EXAMPLES, FACTS
 
-FOLDER = Path(__file__).parents[3] / "infra" / "sites" / "policy_pack"
+PROGRAM = Path(__file__).parents[3] / "infra" / "sites" / "policy_pack" / "commonweal-sites"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # the wire's mark of what a preview cannot know
 BY_RULE = {example["rule"]: example for example in EXAMPLES}
 
@@ -88,13 +86,11 @@ def test_half_an_object_stops_the_run(engine: Engine) -> None:
 
 def test_the_pack_names_every_rule_that_holds_without_a_charter_as_mandatory(engine: Engine) -> None:
     info = engine.stub.GetAnalyzerInfo(empty_pb2.Empty())
-    assert [each.name for each in info.policies] == [rule.id for rule in rules(Facts(pledge=Resources()))]
+    assert [each.name for each in info.policies] == [rule.id for rule in rules(Facts())]
     assert {each.enforcementLevel for each in info.policies} == {analyzer_pb2.MANDATORY}
 
 
-def test_the_packs_folder_names_the_runtime_that_its_program_serves() -> None:
-    project = yaml.safe_load((FOLDER / "PulumiPolicy.yaml").read_text())
-    assert project["name"] == PACK
-    program = FOLDER / f"pulumi-analyzer-policy-{project['runtime']}"
-    assert program.stat().st_mode & 0o111
-    assert "infra.sites.analyzer" in program.read_text()
+def test_the_file_that_pulumi_starts_serves_this_pack() -> None:
+    assert PROGRAM.name == PACK
+    assert PROGRAM.stat().st_mode & 0o111
+    assert f"-m {Analyzer.__module__} " in PROGRAM.read_text()
