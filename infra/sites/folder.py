@@ -124,10 +124,17 @@ class SiteFolder:
     def run(self) -> Iterator[bool]:
         """Hold the folder for one run; yields whether the run before this one was killed, its leftovers ended.
 
+        What the run writes, Pulumi's own files too, is its owner's alone.
+
         Raises:
             LocalError: Another run of the same member lives.
         """
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _owners_alone(), self._held() as killed:
+            yield killed
+
+    @contextmanager
+    def _held(self) -> Iterator[bool]:
+        self.root.mkdir(parents=True, exist_ok=True)
         with exclusive(self.root / "lock", f"a run of pulumi for {self.member}"):
             killed = self.unfinished.exists()
             if killed:
@@ -140,6 +147,15 @@ class SiteFolder:
                 self.unfinished.unlink()  # it failed in good order: state written, Pulumi's lock given back
                 raise
             self.unfinished.unlink()
+
+
+@contextmanager
+def _owners_alone() -> Iterator[None]:
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _is_json(path: Path) -> bool:

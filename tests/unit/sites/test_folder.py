@@ -115,3 +115,12 @@ def test_a_state_that_may_know_of_a_cluster_is_told_from_an_empty_one(
     stacks.mkdir(parents=True)
     (stacks / "ca.json").write_text(text)
     assert folder.holds_resources() is holds
+
+
+def test_whatever_a_run_writes_is_its_owners_alone(folder: SiteFolder, tmp_path: Path) -> None:
+    with folder.run():
+        subprocess.run(["touch", folder.root / "by-a-child"], check=True)
+        for path in (folder.root, folder.root / "lock", folder.unfinished, folder.root / "by-a-child"):
+            assert path.stat().st_mode & 0o077 == 0, path
+    (tmp_path / "later").touch()
+    assert (tmp_path / "later").stat().st_mode & 0o044
