@@ -124,7 +124,7 @@ def _refuse_wrong_rows(engine: duckdb.DuckDBPyConnection, statements: Sequence[s
 def _sums(engine: duckdb.DuckDBPyConnection, after: str) -> Iterator[tuple[str, str, str, str, int, int]]:
     """Sum what follows `after`, each posting once; one that an earlier statement has is not there again.
 
-    A posting's content holds its period, so a repeat can only be among postings of the same periods: the bounds let
+    A posting's content holds its period, so a repeat can only be among postings of the same periods: the list lets
     the engine leave out all other row groups of an earlier file.
     """
     content = ", ".join(CONTENT)
@@ -136,13 +136,14 @@ def _sums(engine: duckdb.DuckDBPyConnection, after: str) -> Iterator[tuple[str, 
         [after],
     )
     if after:
-        bounds = engine.execute("SELECT min(period_start_unix_s), max(period_start_unix_s) FROM once").fetchone()
+        periods = engine.execute("SELECT DISTINCT period_start_unix_s FROM once ORDER BY 1").fetchall()
+        some = ", ".join(str(int(period)) for (period,) in periods) or "NULL"
         engine.execute(
             f"""
             DELETE FROM once WHERE ({content}) IN (
-                SELECT ({content}) FROM postings WHERE statement <= $1 AND period_start_unix_s BETWEEN $2 AND $3)
-            """,  # noqa: S608 - only names of our own columns
-            [after, *(bounds or (0, 0))],
+                SELECT ({content}) FROM postings WHERE statement <= $1 AND period_start_unix_s IN ({some}))
+            """,  # noqa: S608 - only names of our own columns, and numbers
+            [after],
         )
     yield from engine.execute(
         """
