@@ -82,8 +82,12 @@ def _read(header: list[str], lines: Iterator[list[str]]) -> Reading:
         counts.update(_kind(value) for value in values.values())
         key, wrong_key = _key(texts, number, seen)
         row = Row(
-            **dict(zip(TEXTS, key, strict=True)),
-            **{name: values.get(name, Cell.NOT_LISTED) for name in VALUES},
+            cn_prefix=key[0],
+            good=key[1],
+            country=key[2],
+            direct_t_per_t=values.get("direct_t_per_t", Cell.NOT_LISTED),
+            indirect_t_per_t=values.get("indirect_t_per_t", Cell.NOT_LISTED),
+            total_t_per_t=values.get("total_t_per_t", Cell.NOT_LISTED),
             route=texts.get("route", ""),
         )
         problems = [*wrong_key, *wrong, *([] if wrong else _sums(row, number))]

@@ -75,7 +75,7 @@ def read_cell(text: str) -> Decimal | Cell:
     """Classify one cell of the annex.
 
     Raises:
-        ValueError: the cell is neither a number, a dash nor `see below`; an empty cell is an error too.
+        ValueError: the cell is neither a number, a dash nor `see below`; an empty one is an error too.
 
     """
     stripped = text.strip()

@@ -29,7 +29,7 @@ UNREADABLE_EVERY = 20  # one value cell in so many
 
 
 def measure() -> list[Measurement]:
-    """Cells that are not accounted for, of the shipped table and of one of the official size with its traps."""
+    """Cells not accounted for: of the shipped table, and of one with the official one's size and traps."""
     with tempfile.TemporaryDirectory() as name:
         planted = Path(name) / "planted.csv"
         kinds, bad = _plant(planted)

@@ -150,7 +150,8 @@ def _recomputed(inputs: Mapping[str, bytes], files: Mapping[str, bytes]) -> tupl
     try:
         evidence = read_evidence(inputs, files)
         return evidence, content_of(evidence)
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, ArithmeticError, LookupError, TypeError, yaml.YAMLError) as error:
+        # Whoever signs may pack anything; what the rules cannot compute is refused, never a crash of the verifier.
         raise TamperedError("inputs", f"no value follows from inputs and rules ({error})", _AGAIN) from error
 
 

@@ -83,8 +83,7 @@ class PactServer:
         if grant != ["client_credentials"]:
             code = "unsupported_grant_type" if grant[0] else "invalid_request"
             return _token_error(400, code, "grant_type: give client_credentials, once")
-        credentials = _basic(request.headers.get("authorization"))
-        client = self._register.authenticated(*credentials) if credentials is not None else None
+        client = self._authenticated(request.headers.get("authorization"))
         if client is None:
             return _token_error(401, "invalid_client", "client id and secret, as HTTP Basic, are not known here")
         token = tokens.issue(client.client_id, self._register.token_key.get_secret_value(), self._now())
@@ -92,6 +91,14 @@ class PactServer:
             {"access_token": token, "token_type": "Bearer", "expires_in": tokens.LIFETIME_S, "scope": SCOPE},
             headers={"Cache-Control": "no-store"},
         )
+
+    def _authenticated(self, header: str | None) -> Client | None:
+        """The client of HTTP Basic, encoded as RFC 6749 (2.3.1) says or, as most do, not."""
+        credentials = _basic(header)
+        if credentials is None:
+            return None
+        encoded = self._register.authenticated(*(unquote_plus(each) for each in credentials))
+        return encoded or self._register.authenticated(*credentials)
 
     async def _list(self, request: Request) -> Response:
         client = self._client(request)
@@ -210,7 +217,7 @@ def _basic(header: str | None) -> tuple[str, str] | None:
         client_id, separator, secret = base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")
     except (binascii.Error, UnicodeDecodeError):
         return None
-    return (unquote_plus(client_id), unquote_plus(secret)) if separator else None  # RFC 6749, 2.3.1
+    return (client_id, secret) if separator else None
 
 
 def _token_error(status: int, code: str, description: str) -> Response:

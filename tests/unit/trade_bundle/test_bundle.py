@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from apps.trade.assessment import Disclosed, UnassessableError
@@ -167,6 +167,24 @@ def test_a_signature_does_not_make_a_false_statement_true(
     steel_bundle: bytes, change: Callable[[dict[str, Any]], object], part: str
 ) -> None:
     assert refusal(resigned(steel_bundle, change)).part == part
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_signer_who_packs_nonsense_is_refused_and_never_crashes_the_verifier(
+    data: st.DataObject, steel_bundle: bytes
+) -> None:
+    statement = json.loads(envelope.unseal(container.read(steel_bundle)[envelope.PART], KEY.public_key()))
+    listed = {**statement["predicate"]["inputs"], **statement["predicate"]["rules"]}
+    role = data.draw(st.sampled_from(sorted(listed)))
+    folder = "inputs" if role in statement["predicate"]["inputs"] else "rules"
+    part = container.read(steel_bundle)[f"{folder}/{listed[role]}"]
+    at = data.draw(st.integers(0, len(part) - 1))
+    nonsense = part[:at] + data.draw(st.binary(max_size=8)) + part[at + data.draw(st.integers(1, 8)) :]
+    assume(nonsense != part)
+    digest = hashlib.sha256(nonsense).hexdigest()
+    replaced = repacked(steel_bundle, {f"{folder}/{listed[role]}": None, f"{folder}/{digest}": nonsense})
+    refusal(resigned(replaced, lambda each: each["predicate"][folder].update({role: digest})))
 
 
 def test_a_result_that_the_signer_made_up_is_refused(default_bundle: bytes) -> None:

@@ -112,7 +112,7 @@ def check(steps: list[Values]) -> None:
     with localcontext(Context(prec=60)):
         for step in steps:
             again, stated = ORACLE[step["formula"]](step), Decimal(step["output"]["value"])
-            assert abs(again - stated) <= LAST_DIGITS * max(1, abs(stated)), step
+            assert abs(again - stated) <= LAST_DIGITS * (1 + abs(stated)), step
 
 
 @pytest.mark.parametrize(("disclosure", "cn_code"), GOODS, ids=lambda each: each if isinstance(each, str) else "")
@@ -134,7 +134,7 @@ def test_default_and_zero_rated_steps_follow_from_their_inputs(country: str) -> 
     check(steps_of(by_default(country=country)))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(disclosure=trade_disclosures(), cn_code=st.sampled_from(["72189911", "73041100", "25232900"]))
 def test_every_operand_is_where_it_says(disclosure: Disclosure, cn_code: str) -> None:
     evidence = disclosed(disclosure, cn_code=cn_code)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote_plus
 
 import httpx
 import pytest
@@ -21,7 +22,7 @@ from apps.trade.rule_packs import all_packs, defaults_of
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 TOKEN_KEY = "k" * 64
-SECRET = "s3cret/with:signs"
+SECRET = "s3cret/with:signs+%41"
 STEEL = Disclosed(
     installation_id="MILL-1",
     country="KR",
@@ -148,9 +149,9 @@ def client(callbacks: Callbacks, clock: Clock) -> Iterator[TestClient]:
 
 
 def basic(client_id: str, secret: str = SECRET) -> dict[str, str]:
-    credentials = httpx.QueryParams({"x": secret})["x"]
-    quoted = credentials.replace("%", "%25").replace("/", "%2F").replace(":", "%3A")
-    return {"Authorization": f"Basic {base64.b64encode(f'{client_id}:{quoted}'.encode()).decode()}"}
+    """HTTP Basic as RFC 6749 wants it, form-encoded."""
+    pair = f"{quote_plus(client_id)}:{quote_plus(secret)}"
+    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 def bearer(client: TestClient, client_id: str = "full") -> dict[str, str]:

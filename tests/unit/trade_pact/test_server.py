@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from apps.trade.pact import tokens
 from apps.trade.pact.callbacks import Callbacks
 
-from .conftest import NOW, TOKEN_KEY, Clock, Partner, basic, bearer
+from .conftest import NOW, SECRET, TOKEN_KEY, Clock, Partner, basic, bearer
 from .test_footprints import WHOLE
 
 STEEL_ID = "urn:gtin:1234567890123"
@@ -48,6 +48,10 @@ def test_a_token_is_granted_for_an_hour_and_never_cached(client: TestClient) -> 
     answer = client.post("/auth/token", data=GRANT, headers=basic("full"))
     assert (answer.status_code, answer.json()["token_type"], answer.json()["expires_in"]) == (200, "Bearer", 3600)
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_credentials_that_were_not_form_encoded_are_taken_too(client: TestClient) -> None:
+    assert client.post("/auth/token", data=GRANT, auth=("full", SECRET)).status_code == 200
 
 
 @pytest.mark.parametrize(
