@@ -28,7 +28,8 @@ class Facts:
     """What the rules know beside the manifest: the member's pledge, and what the charter says of sites.
 
     Empty `countries` and `grid_zones` allow all. What is None is not known, and not judged: `pledge` before the site
-    has said it, `image_sources` and `overhead` where no charter was named.
+    has said it, `image_sources` and `overhead` where no charter was named. `energy_by_pod` lets the exporter alone see
+    the processes of its node.
     """
 
     pledge: Resources | None = None
@@ -36,6 +37,7 @@ class Facts:
     grid_zones: tuple[str, ...] = ()
     image_sources: tuple[str, ...] | None = None
     overhead: Resources | None = None
+    energy_by_pod: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

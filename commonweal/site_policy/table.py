@@ -25,6 +25,7 @@ from commonweal.site_policy.rule import (
 from commonweal.site_policy.targets import (
     BINDINGS,
     COUNTRY_LABEL,
+    EXPORTER_CEL,
     PLACES,
     PODS,
     QUOTAS,
@@ -33,6 +34,7 @@ from commonweal.site_policy.targets import (
     STORAGE,
     ZONE_LABEL,
     containers_of,
+    is_exporter,
     pod_of,
 )
 
@@ -50,7 +52,7 @@ def rules(facts: Facts) -> tuple[Rule, ...]:
     always: tuple[Rule, ...] = (
         _no_wildcard_rights(),
         _no_cluster_admin(),
-        _no_host_namespaces(),
+        _no_host_namespaces(energy_by_pod=facts.energy_by_pod),
         _no_privilege(),
         _https_only(),
         _encrypted_storage(),
@@ -108,17 +110,26 @@ def _no_cluster_admin() -> ObjectRule:
     )
 
 
-def _no_host_namespaces() -> ObjectRule:
-    each = (f"(has(variables.pod.{name}) && variables.pod.{name} ? ['{name}'] : [])" for name in HOST_NAMESPACES)
+def _no_host_namespaces(*, energy_by_pod: bool) -> ObjectRule:
+    allowed = {"hostPID": f" && !({EXPORTER_CEL})"} if energy_by_pod else {}
+    each = (
+        f"(has(variables.pod.{name}) && variables.pod.{name}{allowed.get(name, '')} ? ['{name}'] : [])"
+        for name in HOST_NAMESPACES
+    )
+
+    def shared(manifest: Manifest) -> tuple[str, ...]:
+        exempt = allowed.keys() if is_exporter(manifest) else ()
+        return tuple(name for name in HOST_NAMESPACES if pod_of(manifest).get(name) and name not in exempt)
+
     return ObjectRule(
         id="no-host-namespaces",
         title="Pods stay out of the node's network, processes and memory",
         clause="confinement",
         wrong="would share the node with the pod",
-        fix="leave it out",
+        fix="leave it out; only the exporter may have hostPID, where the charter allows energyByPod",
         severity=Severity.CRITICAL,
         target=PODS,
-        offenders=lambda manifest: tuple(name for name in HOST_NAMESPACES if pod_of(manifest).get(name)),
+        offenders=shared,
         cel=" + ".join(each),
     )
 

@@ -202,7 +202,8 @@ def test_the_hubs_own_books_replay_to_its_own_statements(tmp_path: Path) -> None
     books, bodies = Books.open(tmp_path / "state"), list[Json]()
     for minute in range(3):
         now = hub.reading("ca", start=NOON + minute * hub.MINUTE).model_copy(update={"sequence": minute + 1})
-        late = hub.reading("kr", start=NOON, seconds=30 + minute).model_copy(update={"sequence": minute + 1})
+        before = NOON + (minute - 1) * hub.MINUTE
+        late = hub.reading("kr", start=before, seconds=30 + minute).model_copy(update={"sequence": minute + 1})
         for each in (now, late):
             books.accept(each, b"signature")
         seen = hub.observed(*books.unsettled(), last=books.last_statement())

@@ -16,4 +16,5 @@ FACTS = Facts(
     grid_zones=("CA-QC", "KE", "KR"),
     image_sources=("localhost/commonweal",),
     overhead=Resources(cpu_millis=500, memory_mib=2048),
+    energy_by_pod=True,
 )
