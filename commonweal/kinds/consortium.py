@@ -15,7 +15,6 @@ from commonweal.kinds.meta import (
     Model,
     Name,
     Resource,
-    Resources,
     Scope,
     Status,
     Text,
@@ -133,6 +132,15 @@ AllowedZones = Annotated[tuple[GridZone, ...], Field(default=(), max_length=256)
 ImageSources = Annotated[tuple[ImageSource, ...], Field(default=(), max_length=64)]
 
 
+class Overhead(Model):
+    """What the pods of a site itself may request in sum; they have no GPUs."""
+
+    cpu_millis: Count
+    """Thousandths of a core."""
+    memory_mib: Count
+    """MiB of memory."""
+
+
 class SiteRules(Model):
     """What the charter asks of every member's site; commonweal/site_policy.py holds sites to it."""
 
@@ -142,7 +150,7 @@ class SiteRules(Model):
     """Zones of the electricity grid in which a site may stand, as CA-QC; an empty list allows every zone."""
     image_sources: ImageSources
     """Registries, with path, whose images may be run by tag; all others are named by digest."""
-    overhead: Resources | None = None
+    overhead: Overhead | None = None
     """The most that a site's own pods may request beside the pledge; unset, it is not bounded."""
     energy_by_pod: bool = False
     """Whether a site's exporter may see the processes of its node, which is how it tells energy by pod."""

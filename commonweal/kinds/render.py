@@ -34,6 +34,8 @@ def structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     node = {k: v for k, v in schema.items() if k not in _DROPPED}
     if node.get("default", ...) is None:
         del node["default"]
+    if isinstance(node.get("default"), dict):
+        node["default"] = {name: value for name, value in node["default"].items() if value is not None}
     if "const" in node:
         node["enum"] = [node.pop("const")]
     if node.get("type") == "integer":

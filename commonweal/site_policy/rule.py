@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from commonweal.kinds.consortium import Overhead
 from commonweal.kinds.meta import Resources
 
 Manifest = Mapping[str, Any]
@@ -36,7 +37,7 @@ class Facts:
     countries: tuple[str, ...] = ()
     grid_zones: tuple[str, ...] = ()
     image_sources: tuple[str, ...] | None = None
-    overhead: Resources | None = None
+    overhead: Overhead | None = None
     energy_by_pod: bool = False
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
+from commonweal.kinds.consortium import Overhead
 from commonweal.kinds.meta import Resources
 from commonweal.quantity import exact
 from commonweal.site_policy.rule import (
@@ -310,7 +311,7 @@ def _images_by_digest(sources: Sequence[str]) -> ObjectRule:
     )
 
 
-def _within_overhead(overhead: Resources) -> SiteRule:
+def _within_overhead(overhead: Overhead) -> SiteRule:
     limits = {"cpu": f"{overhead.cpu_millis}m", "memory": f"{overhead.memory_mib}Mi"}
 
     def above(manifests: Sequence[Manifest]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ Nothing here knows Pulumi: the same objects are registered by `member.py`, print
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from commonweal.kinds.consortium import Overhead
 from commonweal.kinds.meta import Resources
 from commonweal.site_policy import Facts
 from commonweal.site_policy.admission import policies
@@ -45,7 +46,7 @@ def facts_of(args: MemberSiteArgs) -> Facts:
     """What the consortium's rules know of this site and its charter."""
     overhead = None
     if args.overhead_cpu_millis is not None and args.overhead_memory_mib is not None:
-        overhead = Resources(cpu_millis=args.overhead_cpu_millis, memory_mib=args.overhead_memory_mib)
+        overhead = Overhead(cpu_millis=args.overhead_cpu_millis, memory_mib=args.overhead_memory_mib)
     return Facts(
         pledge=Resources(cpu_millis=args.pledge_cpu_millis, memory_mib=args.pledge_memory_mib, gpus=args.pledge_gpus),
         countries=args.allowed_countries,

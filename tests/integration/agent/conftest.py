@@ -37,7 +37,16 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 MEMBERS = custom(Member)
 MEMBER = "ke"
 T = TypeVar("T")
-SITE_KINDS = ("Namespace", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+SITE_KINDS = (
+    "Namespace",
+    "ServiceAccount",
+    "Role",
+    "RoleBinding",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+)
 
 
 def certificate(answer: HubCredentials | str) -> HubCredentials:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from commonweal.kinds.assignment import Assignment
+from commonweal.site_policy import Facts, violations
 from operators.kube import CONFIG_MAPS, DEPLOYMENTS, SERVICES, ApiResource, Json, NotFound, custom
 from tests.integration.agent.conftest import MEMBER, World
 
@@ -88,6 +89,19 @@ async def running(world: World) -> AsyncIterator[World]:
         world.start_agent()
         await world.eventually(world.agent_leads)
         yield world
+
+
+async def test_what_breaks_a_rule_of_the_charter_is_refused_and_the_hub_reads_the_rules_own_sentence(
+    running: World,
+) -> None:
+    body = deployment("intruder")
+    [container] = body["spec"]["template"]["spec"]["containers"]
+    container["securityContext"] = {"privileged": True}
+    [wanted] = violations([body], Facts())
+    await assign(running, "intruder", body)
+    await running.eventually(says(running, "intruder", "Ready", "ObjectRefused", wanted.sentence))
+    assert await absent(running, DEPLOYMENTS, "intruder")()
+    await unassign(running, "intruder")
 
 
 async def test_objects_are_applied_reported_repaired_and_removed(running: World) -> None:

@@ -55,6 +55,11 @@ class TestEveryKind:
         columns = crd(kind)["spec"]["versions"][0]["additionalPrinterColumns"]
         assert {"Ready", "Reason", "Age"} <= {column["name"] for column in columns}
 
+    def test_no_default_is_null(self, kind: type[Resource]) -> None:
+        defaults = [(path, node["default"]) for path, node in nodes(root_schema(kind)) if "default" in node]
+        nulls = [path for path, value in defaults if None in (value.values() if isinstance(value, dict) else [value])]
+        assert nulls == [], "the API server refuses a default that its own schema does not allow"
+
     def test_is_structural(self, kind: type[Resource]) -> None:
         forbidden = {"$ref", "$defs", "anyOf", "allOf", "additionalProperties", "title", "const", "uniqueItems"}
         assert [path for path, node in nodes(root_schema(kind)) if forbidden & node.keys()] == []

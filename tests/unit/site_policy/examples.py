@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from commonweal.kinds.consortium import Overhead
 from commonweal.kinds.meta import Resources
 from commonweal.site_policy import Facts
 
@@ -15,6 +16,6 @@ FACTS = Facts(
     countries=("CA", "KE", "KR"),
     grid_zones=("CA-QC", "KE", "KR"),
     image_sources=("localhost/commonweal",),
-    overhead=Resources(cpu_millis=500, memory_mib=2048),
+    overhead=Overhead(cpu_millis=500, memory_mib=2048),
     energy_by_pod=True,
 )
