@@ -34,7 +34,7 @@ ON_HOST = "--data-host-path=/srv/data"
 ON_CLAIM = "--data-claim-mib=64"
 # What Kubernetes writes by itself at any time and names at random.
 PASSING = {"events", "events.events.k8s.io", "leases.coordination.k8s.io", "componentstatuses"}
-GENERATED = {"Pod", "ReplicaSet", "ControllerRevision", "EndpointSlice"}
+GENERATED = {"Pod", "ReplicaSet", "ControllerRevision", "EndpointSlice", "IPAddress"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import subprocess
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -15,7 +16,9 @@ NEEDS_DEMO = False
 MEMBER = "zz"
 ROUNDS = 10  # each kills one `up` and one `destroy`
 SEED = 20261125
-LATEST = 0.95  # of an undisturbed run's length, so that nearly every kill hits a living one
+STARTS = 0.25
+BEFORE_S = 3.0  # the start of a run takes longer than this, also on a quiet machine
+BETWEEN_S = 0.5
 
 
 @dataclass
@@ -38,12 +41,12 @@ def measure() -> list[Measurement]:
         destroy = site.do("destroy")
         for number in range(1, ROUNDS + 1):
             flags = site.up_flags(site.invitation)
-            tally.hits += _kill(site, "up", flags, moments, up.seconds)
+            tally.hits += _kill(site, "up", flags, moments, up.changed)
             if _completes(site, "up", flags, tally, number):
                 different = settled(inventory(site.kubectl)) ^ whole
                 tally.differing += [f"{number}: {name}" for name in sorted(different)]
                 tally.differing += [f"{number}: {what}" for what in _doubled(site, resources)]
-            tally.hits += _kill(site, "destroy", [], moments, destroy.seconds)
+            tally.hits += _kill(site, "destroy", [], moments, destroy.changed)
             if _completes(site, "destroy", [], tally, number):
                 tally.differing += [f"{number}: {name}" for name in sorted(inventory(site.kubectl) - before)]
                 tally.differing += [f"{number}: {path}" for path in [site.stack] if path.exists()]
@@ -60,19 +63,25 @@ def measure() -> list[Measurement]:
     ]  # fmt: skip
 
 
-def _kill(site: DrillSite, verb: str, flags: list[str], moments: random.Random, length_s: float) -> bool:
-    """Kill the run's first process, or all of its group, somewhere in its length; False if it had ended by then."""
-    after_s, alone = moments.uniform(0, LATEST) * length_s, moments.random() < 0.5
+def _kill(site: DrillSite, verb: str, flags: list[str], moments: random.Random, steps: int) -> bool:
+    """Kill the run's first process, or all of its group, at a moment by chance; False if it had ended by then.
+
+    A quarter of the kills hit the start, before the first change; the others fall after any of the changes.
+    """
+    told = 0 if moments.random() < STARTS else moments.randint(1, steps)
+    delay_s, alone = moments.uniform(0, BEFORE_S if told == 0 else BETWEEN_S), moments.random() < 0.5
     command = site.command(verb, *flags)
     with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
-        try:
-            process.wait(after_s)
-        except subprocess.TimeoutExpired:
+        lines = process.stderr or ()
+        for _ in zip(range(told), lines, strict=False):
+            pass
+        time.sleep(delay_s)
+        lives = process.poll() is None
+        if lives:
             (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
-            return True
-    return False
+    return lives
 
 
 def _completes(site: DrillSite, verb: str, flags: list[str], tally: Tally, number: int) -> bool:
