@@ -285,6 +285,24 @@ def test_names_and_labels_of_pods_are_frozen(machine: Callable[[str], Machine], 
     assert {name: labels for name, labels in found.items() if name not in plain | {"hw_energy_joules_total"}} == NAMES
 
 
+def test_series_grow_by_one_a_pod_and_never_with_processes(machine: Callable[[str], Machine], kubelet: Kubelet) -> None:
+    def count(pods: int, processes: int) -> int:
+        kubelet.held = {f"lab/pod-{number}": [f"{UUID}::{number}"] for number in range(pods)}
+        lines = [f"process {pid} 0 99000 1" for pid in range(1, 1 + processes)]
+        it = machine("\n".join(["gpu\npower 1000 300000 300000", *lines]))
+        it.sampler = Sampler(
+            driver=it.driver, store=Store(kubelet.folder / f"{pods}-{processes}"), rule=RULE, pods=it.pods
+        )
+        it.run(0, 2)
+        return len(it.series())
+
+    for pid in range(1, 101):
+        kubelet.process(pid, "lab/pod-0")
+    few = count(pods=2, processes=1)
+    assert count(pods=2, processes=100) == few
+    assert count(pods=50, processes=1) == few + 48
+
+
 def test_a_folder_that_is_not_there_is_named_by_its_setting(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=f"COMMONWEAL_POD_RESOURCES: {tmp_path / 'none'}: no such folder"):
         Pods(tmp_path / "none", proc=tmp_path, pod_logs=tmp_path)
