@@ -5,21 +5,24 @@
     energy    = min(green energy, energy metered, energy cap x compute)
     talent    = approved seconds of work
     stock     = last period's stock decayed by the half-life + this period's credit       (each category)
-    raw share = basic share / members + sum over categories of weight x stock / all stocks
-    share     = raw shares capped, the excess going pro rata to members below the cap, in basis points
+    unvested  = last period's unvested part, decayed and vested by their half-lives + this period's credit
+    vested    = stock - unvested
+    raw share = basic share / members + sum over categories of weight x vested / all vested
+    share     = raw shares capped, the excess going pro rata to members below the cap; then smoothed: one part in so
+                many of the way from the last statement's share; in basis points
 
 Energy is a cost, not work: it counts only where it is green, metered and within what credited compute may draw. Use of
 others' machines is shown beside the share and never subtracted from it; use of one's own earns nothing.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 
 from commonweal.apportion import WHOLE_BP, WHOLE_PPB, decayed, kept_ppb, largest_remainder, part_bp
 from commonweal.ledger import Balance, Unit, delivered, used
-from commonweal.transparency import canonical_json
+from commonweal.transparency import Json, canonical_json
 
 
 class Category(StrEnum):
@@ -42,7 +45,8 @@ class FormulaError(ValueError):
 class Charter:
     """The formula's parameters, as the Consortium states them.
 
-    A cap that the members are too few to fill (10000 / members above it) gives way to an equal split.
+    A cap that the members are too few to fill (10000 / members above it) gives way to an equal split. Without a
+    vesting half-life credit counts at once; without smoothing a share is what the period gives.
     """
 
     weights_bp: Mapping[Category, int]
@@ -51,6 +55,8 @@ class Charter:
     beyond_pledge_bp: int
     energy_cap_mw: int
     decay_half_life_periods: int | None = None
+    vesting_half_life_periods: int | None = None
+    smoothing_periods: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse a formula that does not sum.
@@ -67,8 +73,33 @@ class Charter:
                 raise FormulaError(f"{name}: {value} is not between {least} and {WHOLE_BP}")
         if self.energy_cap_mw < 0:
             raise FormulaError(f"energy_cap_mw: {self.energy_cap_mw} is below 0; state milliwatts per GPU")
-        if self.decay_half_life_periods is not None:
-            kept_ppb(self.decay_half_life_periods)
+        for half_life in (self.decay_half_life_periods, self.vesting_half_life_periods):
+            if half_life is not None:
+                kept_ppb(half_life)
+        if self.smoothing_periods is not None and self.smoothing_periods < 1:
+            raise FormulaError(
+                f"smoothing_periods: {self.smoothing_periods} is below 1; leave it out to smooth nothing"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What a member holds after a statement: all that the next one takes from this one.
+
+    `unvested` is the part of `stock` that does not count yet; `share_ppb` is kept where the charter smooths shares.
+    """
+
+    stock: Amounts
+    unvested: Amounts = field(default_factory=lambda: NOTHING)
+    share_ppb: int | None = None
+
+    @property
+    def vested(self) -> Amounts:
+        """The part of the stock that counts."""
+        return {category: self.stock[category] - self.unvested[category] for category in Category}
+
+
+NEWCOMER = Held(stock=NOTHING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +122,7 @@ class Contribution:
         Raises:
             FormulaError: an amount below 0, or more self-use than use.
         """
-        for name, value in asdict(self).items():
+        for name, value in vars(self).items():
             if name != "member" and value < 0:
                 raise FormulaError(f"{self.member}.{name}: {value} is below 0; contributions are 0 or more")
         if self.self_used_gpu_seconds > self.used_gpu_seconds:
@@ -106,7 +137,7 @@ class Standing:
 
     contribution: Contribution
     credit: Amounts
-    stock: Amounts
+    held: Held
     exact_share: Fraction
     share_bp: int
 
@@ -134,9 +165,9 @@ class Statement:
     standings: tuple[Standing, ...]
 
     @property
-    def stocks(self) -> dict[str, Amounts]:
+    def held(self) -> dict[str, Held]:
         """What the next period's computation starts from."""
-        return {standing.member: standing.stock for standing in self.standings}
+        return {standing.member: standing.held for standing in self.standings}
 
     def of(self, member: str) -> Standing:
         """Return one member's standing.
@@ -152,56 +183,57 @@ class Statement:
 
     def record(self) -> bytes:
         """Return the canonical bytes that the transparency log holds."""
-        return canonical_json(
-            {
-                "charter": asdict(self.charter),
-                "standings": [
-                    asdict(standing) | {"exact_share": str(standing.exact_share)} for standing in self.standings
-                ],
-            }
-        )
+        return canonical_json({"charter": vars(self.charter), "standings": list(map(_plain, self.standings))})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One line of the calculation: what went in, by which formula, and what came out."""
-
-    name: str
-    formula: str
-    inputs: Mapping[str, int | Fraction | str]
-    result: int | Fraction
+def _plain(standing: Standing) -> dict[str, Json]:
+    return vars(standing) | {
+        "contribution": vars(standing.contribution),
+        "exact_share": str(standing.exact_share),
+        "held": vars(standing.held),
+    }
 
 
 def compute(
-    charter: Charter, contributions: Iterable[Contribution], previous: Mapping[str, Amounts] | None = None
+    charter: Charter, contributions: Iterable[Contribution], previous: Mapping[str, Held] | None = None
 ) -> Statement:
-    """Compute the statement that follows the one whose `stocks` are `previous`.
+    """Compute the statement that follows the one whose `held` is `previous`.
 
-    Every member has one contribution, of zeros where it did nothing; one that is left out has left, and its stock
+    Every member has one contribution, of zeros where it did nothing; one that is left out has left, and what it held
     goes. A contribution given twice counts once.
 
     Raises:
         FormulaError: no member, or two different contributions of one member.
     """
     rows = _one_a_member(contributions)
-    earned = {member: credit(charter, row) for member, row in rows.items()}
     before = previous or {}
-    stocks = {member: _stock(charter, before.get(member, NOTHING), earned[member]) for member in rows}
-    exact = capped(raw_shares(charter, stocks), charter.cap_bp)
+    earned = {member: credit(charter, row) for member, row in rows.items()}
+    held = {member: _held(charter, before.get(member, NEWCOMER), earned[member]) for member in rows}
+    exact = exact_shares(charter, held, before)
     shares_bp = largest_remainder(WHOLE_BP, exact)
+    shares_ppb = largest_remainder(WHOLE_PPB, exact) if charter.smoothing_periods else {}
     return Statement(
         charter=charter,
         standings=tuple(
             Standing(
                 contribution=rows[member],
                 credit=earned[member],
-                stock=stocks[member],
+                held=replace(held[member], share_ppb=shares_ppb.get(member)),
                 exact_share=exact[member],
                 share_bp=shares_bp[member],
             )
             for member in sorted(rows)
         ),
     )
+
+
+def exact_shares(charter: Charter, held: Mapping[str, Held], before: Mapping[str, Held]) -> dict[str, Fraction]:
+    """Return shares after cap and smoothing; they sum to 1."""
+    shares = capped(raw_shares(charter, vested(held)), charter.cap_bp)
+    if charter.smoothing_periods is None:
+        return shares
+    # Capped again: the cap, or the number of members that it depends on, may have changed since the last statement.
+    return capped(smoothed(shares, before, charter.smoothing_periods), charter.cap_bp)
 
 
 def credit(charter: Charter, row: Contribution) -> Amounts:
@@ -216,12 +248,27 @@ def credit(charter: Charter, row: Contribution) -> Amounts:
     }
 
 
-def _stock(charter: Charter, before: Amounts, earned: Amounts) -> Amounts:
-    return {category: _kept(charter, before[category]) + earned[category] for category in Category}
+def _held(charter: Charter, before: Held, earned: Amounts) -> Held:
+    stock, unvested = dict[Category, int](), dict[Category, int]()
+    for category in Category:
+        stock[category] = _kept(charter, before.stock[category]) + earned[category]
+        unvested[category] = _unvested(charter, before.unvested[category], earned[category])
+    return Held(stock=stock, unvested=unvested)
 
 
 def _kept(charter: Charter, amount: int) -> int:
     return amount if charter.decay_half_life_periods is None else decayed(amount, charter.decay_half_life_periods)
+
+
+def _unvested(charter: Charter, before: int, earned: int) -> int:
+    if charter.vesting_half_life_periods is None:
+        return 0
+    return decayed(_kept(charter, before), charter.vesting_half_life_periods) + earned
+
+
+def vested(held: Mapping[str, Held]) -> dict[str, Amounts]:
+    """Return what counts of what each member holds."""
+    return {member: each.vested for member, each in held.items()}
 
 
 def equal_part(charter: Charter, totals: Amounts) -> Fraction:
@@ -233,7 +280,7 @@ def equal_part(charter: Charter, totals: Amounts) -> Fraction:
 
 def raw_shares(charter: Charter, stocks: Mapping[str, Amounts]) -> dict[str, Fraction]:
     """Return shares before the cap; they sum to 1."""
-    totals = _totals(stocks)
+    totals = summed(stocks)
     rest = 1 - Fraction(charter.basic_share_bp, WHOLE_BP)
     return {
         member: equal_part(charter, totals) / len(stocks)
@@ -246,7 +293,8 @@ def raw_shares(charter: Charter, stocks: Mapping[str, Amounts]) -> dict[str, Fra
     }
 
 
-def _totals(stocks: Mapping[str, Amounts]) -> Amounts:
+def summed(stocks: Mapping[str, Amounts]) -> Amounts:
+    """Return what all members have of each category."""
     return {category: sum(stock[category] for stock in stocks.values()) for category in Category}
 
 
@@ -271,112 +319,20 @@ def capped(shares: Mapping[str, Fraction], cap_bp: int) -> dict[str, Fraction]:
     return result
 
 
-def explain(
-    charter: Charter,
-    contributions: Iterable[Contribution],
-    previous: Mapping[str, Amounts] | None,
-    member: str,
-) -> list[Step]:
-    """Return every step of one member's share, in an order in which each uses only the lines above it.
+def smoothed(shares: Mapping[str, Fraction], before: Mapping[str, Held], periods: int) -> dict[str, Fraction]:
+    """Move one part in `periods` of the way from the last statement's shares to these; both sum to 1.
 
-    A counterfactual is the same call with changed contributions (see `changed`).
-
-    Raises:
-        FormulaError: as `compute`, or the member is unknown.
+    Whoever has left takes nothing along: the others' last shares are scaled up. Whoever has come starts from nothing.
+    Where no member has a last share there is nothing to smooth.
     """
-    statement = compute(charter, contributions, previous)
-    standing = statement.of(member)
-    before = (previous or {}).get(member, NOTHING)
-    return [
-        *_credit_steps(charter, standing),
-        *(_stock_step(charter, category, standing, before) for category in Category),
-        *_share_steps(statement, standing),
-    ]
-
-
-def _credit_steps(charter: Charter, standing: Standing) -> list[Step]:
-    row, earned = standing.contribution, standing.credit
-    counted = min(row.delivered_gpu_seconds, row.pledged_gpu_seconds) + part_bp(
-        standing.beyond_gpu_seconds, charter.beyond_pledge_bp
-    )
-    return [
-        Step(
-            name="counted, GPU-seconds",
-            formula="min(delivered, pledged) + floor(max(0, delivered - pledged) x beyond_pledge_bp / 10000)",
-            inputs={
-                "delivered": row.delivered_gpu_seconds,
-                "pledged": row.pledged_gpu_seconds,
-                "beyond_pledge_bp": charter.beyond_pledge_bp,
-            },
-            result=counted,
-        ),
-        Step(
-            name="compute credit, GPU-seconds",
-            formula="max(0, counted - self_used)",
-            inputs={"counted": counted, "self_used": row.self_used_gpu_seconds},
-            result=earned[Category.COMPUTE],
-        ),
-        Step(
-            name="energy credit, mJ",
-            formula="min(green, metered, energy_cap_mw x compute credit)",
-            inputs={"green": row.green_energy_mj, "metered": row.energy_mj, "energy_cap_mw": charter.energy_cap_mw},
-            result=earned[Category.ENERGY],
-        ),
-        Step(
-            name="talent credit, seconds",
-            formula="approved seconds",
-            inputs={"approved seconds": row.talent_seconds},
-            result=earned[Category.TALENT],
-        ),
-    ]
-
-
-def _stock_step(charter: Charter, category: Category, standing: Standing, before: Amounts) -> Step:
-    kept = WHOLE_PPB if charter.decay_half_life_periods is None else kept_ppb(charter.decay_half_life_periods)
-    return Step(
-        name=f"{category} stock",
-        formula="floor(stock before x kept_ppb / 10^9) + credit",
-        inputs={"stock before": before[category], "kept_ppb": kept, "credit": standing.credit[category]},
-        result=standing.stock[category],
-    )
-
-
-def _share_steps(statement: Statement, standing: Standing) -> list[Step]:
-    charter, stocks = statement.charter, statement.stocks
-    totals, raw = _totals(stocks), raw_shares(charter, stocks)
-    equal = equal_part(charter, totals)
-    parts: dict[str, int | Fraction | str] = {"equal part": equal, "members": len(stocks)}
-    for category in Category:
-        parts[f"{category} weight_bp"] = charter.weights_bp[category]
-        parts[f"{category} stock"] = standing.stock[category]
-        parts[f"all {category} stocks"] = totals[category]
-    return [
-        Step(
-            name="equal part",
-            formula="basic + (1 - basic) x weights of categories that nobody has filled",
-            inputs={"basic_share_bp": charter.basic_share_bp}
-            | {f"{category} weight_bp": charter.weights_bp[category] for category in Category if not totals[category]},
-            result=equal,
-        ),
-        Step(
-            name="raw share",
-            formula="equal part / members + (1 - basic) x sum(weight x stock / all stocks)",
-            inputs=parts,
-            result=raw[standing.member],
-        ),
-        Step(
-            name="capped share",
-            formula="min(cap, pro-rata share of what members at the cap leave)",
-            inputs={"cap": effective_cap(charter.cap_bp, len(stocks))} | {f"raw {m}": raw[m] for m in sorted(raw)},
-            result=standing.exact_share,
-        ),
-        Step(
-            name="share, basis points",
-            formula="largest remainder of 10000 over all capped shares; equal remainders by name",
-            inputs={f"capped {s.member}": s.exact_share for s in statement.standings},
-            result=standing.share_bp,
-        ),
-    ]
+    last = {member: (before.get(member, NEWCOMER).share_ppb or 0) for member in shares}
+    whole = sum(last.values())
+    if not whole:
+        return dict(shares)
+    return {
+        member: share + (Fraction(last[member], whole) - share) * (1 - Fraction(1, periods))
+        for member, share in shares.items()
+    }
 
 
 def changed(contributions: Iterable[Contribution], member: str, fields: Mapping[str, int]) -> tuple[Contribution, ...]:

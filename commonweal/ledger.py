@@ -4,10 +4,11 @@ Nothing is ever updated. A transfer is pending until the audit window ends; then
 event is named by the hash of its own content, so recording it twice is recording it once.
 """
 
-from collections import defaultdict
+import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 
@@ -15,6 +16,7 @@ from commonweal.metering import Reading, payload_sha256
 from commonweal.transparency import Json, canonical_json
 
 POOL = "pool"
+INSTANT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class Unit(StrEnum):
@@ -30,15 +32,13 @@ class LedgerError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transfer:
-    """An amount from one account to another, in one unit, for one period, because of one piece of evidence."""
+class Flow:
+    """An amount from one account to another, in one unit: of one transfer, or the sum of many."""
 
     debit: str
     credit: str
     unit: Unit
     amount: int
-    period_start: datetime
-    evidence_sha256: str
 
     def __post_init__(self) -> None:
         """Refuse what no book can hold.
@@ -51,6 +51,14 @@ class Transfer:
         if self.debit == self.credit:
             raise LedgerError(f"credit: {self.credit} is also the debit; a transfer needs two accounts")
 
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer(Flow):
+    """A flow for one period, because of one piece of evidence."""
+
+    period_start: datetime
+    evidence_sha256: str
+
     def record(self) -> bytes:
         """Return the canonical bytes of the pending event."""
         return canonical_json(
@@ -60,7 +68,7 @@ class Transfer:
                 "debit": self.debit,
                 "event": "pending",
                 "evidence_sha256": self.evidence_sha256,
-                "period_start": f"{self.period_start:%Y-%m-%dT%H:%M:%SZ}",
+                "period_start": f"{self.period_start:{INSTANT}}",
                 "unit": self.unit,
             }
         )
@@ -95,6 +103,43 @@ class Void:
 
 
 Event = Transfer | Post | Void
+
+
+def event_of(record: bytes) -> Event:
+    """Read an event from its canonical bytes: what `record` returned, and nothing else.
+
+    Raises:
+        LedgerError: not an event, or not its canonical bytes.
+    """
+    try:
+        fields = dict(json.loads(record))
+        event = _event(fields.pop("event"), fields)
+    except LedgerError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise LedgerError(
+            f"event: cannot be read ({error!r}); give a pending, post or void as the log has it"
+        ) from None
+    if event.record() != record:
+        raise LedgerError("event: not its canonical bytes; give the log's own, unchanged")
+    return event
+
+
+def _event(kind: str, fields: dict[str, str]) -> Event:
+    if kind == "pending":
+        return Transfer(
+            debit=fields["debit"],
+            credit=fields["credit"],
+            unit=Unit(fields["unit"]),
+            amount=int(fields["amount"]),
+            period_start=datetime.strptime(fields["period_start"], INSTANT).replace(tzinfo=UTC),
+            evidence_sha256=fields["evidence_sha256"],
+        )
+    if kind == "post":
+        return Post(**fields)
+    if kind == "void":
+        return Void(**fields)
+    raise LedgerError(f"event: {kind} is not one of pending, post, void")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,19 +198,41 @@ class Ledger:
 
     def balances(self, period_start: datetime | None = None) -> dict[tuple[str, Unit], Balance]:
         """Return every account's sums by unit, over all periods or over one."""
-        totals: defaultdict[tuple[str, Unit], Balance] = defaultdict(Balance)
+        posted, pending = [], []
         for id_, transfer in self._transfers.items():
-            resolution = self._resolved.get(id_)
-            if isinstance(resolution, Void) or period_start not in (None, transfer.period_start):
-                continue
-            amount, debit, credit = transfer.amount, (transfer.debit, transfer.unit), (transfer.credit, transfer.unit)
-            if isinstance(resolution, Post):
-                totals[debit] = replace(totals[debit], debits_posted=totals[debit].debits_posted + amount)
-                totals[credit] = replace(totals[credit], credits_posted=totals[credit].credits_posted + amount)
-            else:
-                totals[debit] = replace(totals[debit], debits_pending=totals[debit].debits_pending + amount)
-                totals[credit] = replace(totals[credit], credits_pending=totals[credit].credits_pending + amount)
-        return dict(totals)
+            if period_start in (None, transfer.period_start):
+                resolution = self._resolved.get(id_)
+                if isinstance(resolution, Post):
+                    posted.append(transfer)
+                elif resolution is None:
+                    pending.append(transfer)
+        return balances_of(posted, pending)
+
+
+def balances_of(posted: Iterable[Flow], pending: Iterable[Flow] = ()) -> dict[tuple[str, Unit], Balance]:
+    """Sum flows into accounts, by unit.
+
+    Only sums are taken, so flows between the same accounts in the same unit may be summed before, by anyone.
+    """
+    debits_posted, credits_posted = _sides(posted)
+    debits_pending, credits_pending = _sides(pending)
+    return {
+        key: Balance(
+            debits_pending=debits_pending[key],
+            credits_pending=credits_pending[key],
+            debits_posted=debits_posted[key],
+            credits_posted=credits_posted[key],
+        )
+        for key in debits_posted | credits_posted | debits_pending | credits_pending
+    }
+
+
+def _sides(flows: Iterable[Flow]) -> tuple[Counter[tuple[str, Unit]], Counter[tuple[str, Unit]]]:
+    taken, given = Counter[tuple[str, Unit]](), Counter[tuple[str, Unit]]()
+    for flow in flows:
+        taken[flow.debit, flow.unit] += flow.amount
+        given[flow.credit, flow.unit] += flow.amount
+    return taken, given
 
 
 def delivered(member: str) -> str:

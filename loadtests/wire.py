@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,6 +70,19 @@ def demo_cluster(name: str) -> Kubectl:
     if not kubeconfig.exists():
         raise WireError(f"{kubeconfig} does not exist; run `make demo` first")
     return Kubectl(binary=STATE / "bin" / "kubectl", kubeconfig=kubeconfig)
+
+
+def commonweal(hub: Kubectl, *arguments: str) -> None:
+    """Run our own command line against a hub.
+
+    Raises:
+        WireError: it failed.
+    """
+    command = [str(Path(sys.executable).with_name("commonweal")), *arguments]
+    environment = {**os.environ, "KUBECONFIG": str(hub.kubeconfig)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise WireError(f"commonweal {' '.join(arguments)}: {done.stderr.strip()}")
 
 
 def condition(body: dict[str, Any], kind: str = "Ready") -> dict[str, Any] | None:

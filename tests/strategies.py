@@ -1,12 +1,20 @@
 """What tests of more than one behaviour start from."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from hypothesis import strategies as st
 
+from apps.trade.disclosures import Disclosure
 from commonweal.attribution import UNATTRIBUTED, Interval, Look
+from commonweal.equity import Category, Charter
+from commonweal.ledger import POOL, Event, Post, Transfer, Unit, Void, delivered, used
 from commonweal.metering import Measurement, Scope
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+ACCOUNTS = (POOL, delivered("ca"), delivered("kr"), used("ca", "kr"))
 
 
 def measurement(
@@ -35,6 +43,112 @@ def measurement(
     )
 
 
+def kubernetes_names() -> st.SearchStrategy[str]:
+    """Names that objects, containers and rights may have; none holds a star."""
+    return st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
+
+
+def images() -> st.SearchStrategy[str]:
+    """Images by tag, by digest, and by both, from two registries of which one is often allowed."""
+    path = st.sampled_from(["localhost/commonweal/site", "localhost/commonweal-evil/site", "ghcr.io/example/web"])
+    tag = st.sampled_from(["", ":1.2", ":latest"])
+    digest = st.one_of(st.just(""), st.integers(0, 2**256 - 1).map(lambda value: f"@sha256:{value:064x}"))
+    return st.builds("{}{}{}".format, path, tag, digest)
+
+
+def pod_specs() -> st.SearchStrategy[dict[str, Any]]:
+    """Pods of one to three containers, confined and not."""
+    security = st.one_of(st.none(), st.fixed_dictionaries({}, optional={"privileged": st.booleans()}))
+    container = st.builds(
+        lambda name, image, context: {"name": name, "image": image} | ({"securityContext": context} if context else {}),
+        kubernetes_names(),
+        images(),
+        security,
+    )
+    containers = st.lists(container, min_size=1, max_size=3, unique_by=lambda each: each["name"])
+    shared = {key: st.booleans() for key in ("hostNetwork", "hostPID", "hostIPC")}
+    return st.fixed_dictionaries({"containers": containers}, optional=shared)
+
+
+def workloads() -> st.SearchStrategy[dict[str, Any]]:
+    """Deployments in and outside a site's namespaces."""
+    spaces = st.sampled_from(["commonweal-system", "commonweal-data", "commonweal-apps", "default"])
+
+    def workload(name: str, space: str, pod: dict[str, Any]) -> dict[str, Any]:
+        labels = {"app": name}
+        template = {"metadata": {"labels": labels}, "spec": pod}
+        return {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": name, "namespace": space},
+            "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
+        }
+
+    return st.builds(workload, kubernetes_names(), spaces, pod_specs())
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Event]:
+    """Transfers of three hours, each pending, posted or voided."""
+    events: list[Event] = []
+    for number in range(draw(st.integers(0, 12))):
+        debit, credit = draw(st.permutations(ACCOUNTS))[:2]
+        made = Transfer(
+            debit=debit,
+            credit=credit,
+            unit=draw(st.sampled_from(Unit)),
+            amount=draw(st.integers(1, 10**15)),
+            period_start=NOON + timedelta(hours=draw(st.integers(0, 2))),
+            evidence_sha256=f"{number:064x}",
+        )
+        events.append(made)
+        events += draw(st.sampled_from([[], [Post(made.id)], [Void(made.id, "disputed")]]))
+    return events
+
+
+def transfers(members: tuple[str, ...], *, size: int = 12) -> st.SearchStrategy[list[Transfer]]:
+    """Different deliveries and uses that a hub could have posted for one of three hours."""
+
+    def made(number: int, drawn: tuple[str, str, Unit, int, int]) -> Transfer:
+        member, other, unit, amount, hour = drawn
+        given = unit is not Unit.CORE_SECONDS and number % 3
+        return Transfer(
+            debit=POOL if given else used(member, other),
+            credit=delivered(member) if given else POOL,
+            unit=unit,
+            amount=amount,
+            period_start=NOON + timedelta(hours=hour),
+            evidence_sha256=f"{number:064x}",
+        )
+
+    one = st.tuples(
+        st.sampled_from(members),
+        st.sampled_from(members),
+        st.sampled_from(Unit),
+        st.integers(1, 10**9),
+        st.integers(0, 2),
+    )
+    return st.lists(one, max_size=size).map(lambda drawn: [made(*each) for each in enumerate(drawn)])
+
+
+charters = st.builds(
+    Charter,
+    weights_bp=st.sampled_from(
+        [
+            {Category.COMPUTE: 6000, Category.ENERGY: 2000, Category.TALENT: 2000},
+            {Category.COMPUTE: 10_000, Category.ENERGY: 0, Category.TALENT: 0},
+        ]
+    ),
+    basic_share_bp=st.sampled_from([0, 500, 2000]),
+    cap_bp=st.sampled_from([2500, 3400, 10_000]),
+    beyond_pledge_bp=st.just(5000),
+    energy_cap_mw=st.just(700_000),
+    decay_half_life_periods=st.sampled_from([None, 1, 720]),
+    vesting_half_life_periods=st.sampled_from([None, 1, 24]),
+    smoothing_periods=st.sampled_from([None, 1, 12]),
+)
+
+
 @st.composite
 def looks(draw: st.DrawFn) -> Look:
     """What may be seen of a board: reservations up to the whole of it, any use, measured or not."""
@@ -59,4 +173,95 @@ def intervals(draw: st.DrawFn) -> Interval:
         length_ms=draw(st.integers(1, 100_000)),
         reset=reset,
         seen=seen,
+    )
+
+
+def _amounts(most: int = 10**6) -> st.SearchStrategy[str]:
+    return st.decimals(0, most, places=3).map(str)
+
+
+def _shares(least: str = "0") -> st.SearchStrategy[str]:
+    return st.decimals(Decimal(least), 1, places=3).map(str)
+
+
+def _sources() -> st.SearchStrategy[dict[str, Any]]:
+    def kind(name: str, **fields: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
+        return st.fixed_dictionaries({"kind": st.just(name), "name": st.just(name), **fields})
+
+    signed = st.decimals(-(10**6), 10**6, places=3).map(str)
+    return st.one_of(
+        kind("mass_balance", amount_t=signed, carbon_t_per_t=_shares(), biomass_share=_shares()),
+        kind("combustion", amount_t=_amounts(), ncv_gj_per_t=_amounts(60), factor_t_per_tj=_amounts(120)),
+        kind("process", amount_t=_amounts(), factor_t_per_t=_amounts(2), conversion=_shares()),
+        kind(
+            "perfluorocarbons",
+            aluminium_t=_amounts(),
+            anode_effect_minutes=_amounts(5),
+            slope_kg_per_t_minute=_amounts(1),
+            c2f6_per_cf4=_shares(),
+            collection_efficiency=_shares("0.5"),
+        ),
+        kind("measured", co2e_t=_amounts()),
+    )
+
+
+def _bought() -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {
+            "kind": st.just("bought"),
+            "name": st.just("alloy"),
+            "cn_code": st.sampled_from(["72021180", "72022100", "28041000", "25231000"]),
+            "amount_t": _amounts(),
+            "direct_t_per_t": _amounts(20),
+            "electricity_mwh_per_t": _amounts(20),
+            "factor_t_per_mwh": _shares(),
+            "origin": st.sampled_from([None, "DE", "CN"]),
+            "is_default": st.booleans(),
+        }
+    )
+
+
+def _made_precursors(product: str) -> st.SearchStrategy[list[dict[str, Any]]]:
+    into = {"kind": st.just("made"), "product": st.just(product), "amount_t": _amounts()}
+    return st.lists(st.fixed_dictionaries(into), min_size=1, max_size=1)
+
+
+def _products(name: str, code: str, made: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
+    energy = {"imported_tj": _amounts(), "exported_tj": _amounts()}
+    heat = st.fixed_dictionaries({"factor_t_per_tj": _amounts(120), "efficiency": _shares("0.5"), **energy})
+    return st.fixed_dictionaries(
+        {
+            "name": st.just(name),
+            "cn_codes": st.just([code]),
+            "activity_t": st.decimals(1, 10**6, places=3).map(str),
+            "clinker_t_per_t": _shares("0.05"),
+            "sources": st.lists(_sources(), min_size=1, max_size=3),
+            "electricity": st.fixed_dictionaries(
+                {
+                    "factor_t_per_mwh": _shares(),
+                    "consumed_mwh": _amounts(),
+                    "exported_mwh": _amounts(),
+                    "exported_factor_t_per_mwh": _shares(),
+                }
+            ),
+            "waste_gas": st.fixed_dictionaries(energy),
+            "heat": st.none() | heat,
+            "precursors": st.tuples(st.lists(_bought(), max_size=2), *(_made_precursors(each) for each in made)).map(
+                lambda parts: [each for part in parts for each in part]
+            ),
+        }
+    )
+
+
+def trade_disclosures() -> st.SearchStrategy[Disclosure]:
+    """Installations that make a slab, a pipe from it, and cement: inside and outside Annex II, and by clinker."""
+    products = st.tuples(
+        _products("slab", "72189911", ()),
+        _products("pipe", "73041100", ("slab",)),
+        _products("cement", "25232900", ()),
+    )
+    return products.map(
+        lambda made: Disclosure.model_validate(
+            {"installation_id": "MILL-1", "country": "KR", "period": 2026, "provenance": "drawn", "products": made}
+        )
     )

@@ -3,10 +3,11 @@
 Pure. It never invents: a good without disclosure and without default value is refused with the remedy.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from enum import StrEnum
+from itertools import chain
 from typing import Annotated
 
 from pydantic import Field
@@ -136,6 +137,10 @@ class Book:
         self._by_installation: dict[str, list[Disclosed]] = {}
         for row in disclosed:
             self._by_installation.setdefault(row.installation_id, []).append(row)
+
+    def rows(self) -> Iterator[Disclosed]:
+        """Everything disclosed."""
+        return chain.from_iterable(self._by_installation.values())
 
     def of_installation(self, installation_id: str) -> Sequence[Disclosed]:
         """All that an installation disclosed."""

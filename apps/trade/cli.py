@@ -3,15 +3,38 @@
 import json
 import logging
 from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from apps.trade.asking import (
+    ADDRESS_HELP,
+    Clinker,
+    Cn,
+    ImportYear,
+    Installation,
+    MassKg,
+    Origin,
+    fields,
+    post,
+    said,
+)
+from apps.trade.audit.commands import bundle, verify
+from apps.trade.audit.keys import KeyFileError, read_private
+from apps.trade.default_tables import read_table
+from apps.trade.pact.commands import check_footprints, pact
+from apps.trade.rule_packs import FOLDER
 from apps.trade.views import AssessmentView, plain
 
 app = typer.Typer(help="Embedded emissions of traded goods.", no_args_is_help=False, pretty_exceptions_enable=False)
+app.command()(bundle)
+app.command()(verify)
+app.command()(pact)
+app.command()(check_footprints)
 GRACE_S = 10  # requests in flight may finish while the pod drains
 
 
@@ -31,12 +54,20 @@ def serve(host: str, port: int) -> None:
     import uvicorn  # noqa: PLC0415
 
     from apps.trade.gateways import MountedDirectory  # noqa: PLC0415
+    from apps.trade.pact.register import RegisterError, read_register  # noqa: PLC0415
     from apps.trade.service import create_app  # noqa: PLC0415
     from apps.trade.settings import from_environment  # noqa: PLC0415
 
+    settings = from_environment()
+    try:
+        signer = read_private(settings.signing_key) if settings.signing_key is not None else None
+        register = read_register(settings.pact) if settings.pact is not None else None
+    except (KeyFileError, RegisterError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     uvicorn.run(
-        create_app(MountedDirectory(from_environment())),
+        create_app(MountedDirectory(settings), signer=signer, register=register),
         host=host,
         port=port,
         access_log=False,
@@ -47,31 +78,25 @@ def serve(host: str, port: int) -> None:
 @app.command()
 def assess(
     *,
-    cn: Annotated[str, typer.Option(help="8 digits of the CN code")],
-    country: Annotated[str, typer.Option(help="country of origin, two capital letters")],
-    mass_kg: Annotated[str, typer.Option(help="net mass in kilograms")],
-    year: Annotated[int, typer.Option(help="calendar year of import")],
-    address: Annotated[str, typer.Option(envvar="COMMONWEAL_TRADE", help="address of the API, http://...")],
-    installation: Annotated[str | None, typer.Option(help="the producer's identifier")] = None,
-    clinker: Annotated[str | None, typer.Option(help="for cement: tonnes of clinker in a tonne")] = None,
+    cn: Cn,
+    country: Origin,
+    mass_kg: MassKg,
+    year: ImportYear,
+    address: Annotated[str, typer.Option(envvar="COMMONWEAL_TRADE", help=ADDRESS_HELP)],
+    installation: Installation = None,
+    clinker: Clinker = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the API's answer")] = False,
 ) -> None:
     """Ask what one consignment embeds."""
-    asked = {
-        "cn_code": cn,
-        "country": country,
-        "installation_id": installation,
-        "net_mass_kg": mass_kg,
-        "import_year": year,
-        "clinker_t_per_t": clinker,
-    }
-    status, body = _post(f"{address.rstrip('/')}/v1/assessments", {k: v for k, v in asked.items() if v is not None})
+    asked = fields(cn=cn, country=country, mass_kg=mass_kg, year=year, installation=installation, clinker=clinker)
+    status, answer = post(address, "/v1/assessments", asked)
+    body = answer.decode(errors="replace")
     if as_json:
         typer.echo(body)
     elif status == 200:
         Console().print(_table(AssessmentView.model_validate_json(body)))
     else:
-        typer.echo(_said(body, status), err=True)
+        typer.echo(said(body, status), err=True)
     raise typer.Exit(0 if status == 200 else 1)
 
 
@@ -93,22 +118,75 @@ def examples(as_json: Annotated[bool, typer.Option("--json", help="print JSON")]
     Console().print(table)
 
 
-def _post(url: str, asked: dict[str, object]) -> tuple[int, str]:
-    import httpx  # noqa: PLC0415 - a second of start-up that only this command needs
+@app.command()
+def fuse(
+    *,
+    estimates: Annotated[Path, typer.Option(help="CSV or Parquet; the columns are in docs/trade.md")],
+    false_discovery: Annotated[float, typer.Option(help="largest share of needless review requests")] = 0.1,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Fuse several sources a plant into one value with its 90 % interval, and say whom to ask again."""
+    from apps.trade.estimates import EstimatesError, answers, read_lines  # noqa: PLC0415 - only this command needs it
 
     try:
-        answer = httpx.post(url, json=asked, timeout=30)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        typer.echo(f"--address: {url} gives no answer ({error}); is the service running there?", err=True)
+        found = answers(read_lines(estimates), false_discovery)
+    except EstimatesError as error:
+        typer.echo(f"--estimates: {error}", err=True)
         raise typer.Exit(2) from error
-    return answer.status_code, answer.text
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found]))
+        return
+    table = Table(title="t CO2e per t, central 90 %", title_justify="left")
+    for name in ("installation", "period", "value", "from", "to", "sources", "review"):
+        table.add_column(name)
+    for each in found:
+        numbers = (each.fused.value_t_per_t, each.fused.low_t_per_t, each.fused.high_t_per_t)
+        shown = (f"{number:.4g}" for number in numbers)
+        asked = "requested" if each.review else ""
+        table.add_row(each.installation_id, each.period, *shown, ", ".join(each.fused.sources), asked)
+    Console().print(table)
 
 
-def _said(body: str, status: int) -> str:
+@app.command()
+def power(
+    *,
+    gap_sd: Annotated[float, typer.Option(min=0.001, max=2, help="sd of ln(disclosed / seen by the others)")],
+    svg: Annotated[Path | None, typer.Option(help="also draw the curve into this file")] = None,
+) -> None:
+    """Say which understatements a review would find, and which it would not."""
+    from apps.trade.power import curve, drawn  # noqa: PLC0415 - only this command needs it
+
+    table = Table(title=f"Probability that a review finds it, gap sd {gap_sd}", title_justify="left")
+    for name in ("understated by", "at 5 %", "at 1 %"):
+        table.add_column(name)
+    for share, powers in curve(gap_sd, (0.10, 0.20, 0.30, 0.40, 0.50)):
+        table.add_row(f"{share:.0%}", *(f"{each:.2f}" for each in powers))
+    Console().print(table)
+    if svg is not None:
+        svg.write_text(drawn(gap_sd), "utf-8")
+
+
+@app.command()
+def defaults(
+    table: Annotated[Path, typer.Argument(help="table of default values, CSV")] = FOLDER / "defaults_2621.csv",
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Classify every cell of a table of default values before a pack names it; the shipped one without argument."""
     try:
-        return str(json.loads(body)["detail"])
-    except (ValueError, KeyError, TypeError):
-        return f"HTTP {status}; --address does not lead to the trade API"
+        content = table.read_bytes()
+    except OSError as error:
+        typer.echo(f"{table}: {error.strerror}; give a CSV file", err=True)
+        raise typer.Exit(2) from error
+    reading, digest = read_table(content), sha256(content).hexdigest()
+    if as_json:
+        bad = [asdict(each) for each in reading.bad]
+        typer.echo(json.dumps({"sha256": digest, "rows": len(reading.rows), "cells": reading.counts, "bad": bad}))
+    else:
+        for each in reading.bad:
+            typer.echo(f"{table}: {each}", err=True)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(reading.counts.items()))
+        typer.echo(f"{table}: {len(reading.rows)} rows; cells: {kinds}; {len(reading.bad)} bad; sha256 {digest}")
+    raise typer.Exit(1 if reading.bad else 0)
 
 
 def _table(view: AssessmentView) -> Table:

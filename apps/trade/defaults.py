@@ -4,17 +4,19 @@ The table says per good and country a number, a dash (no value of its own) or a 
 cannot say is an error: an unreadable cell that counted as a dash would silently price the fallback row.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 
 DASHES = frozenset({"-", "\N{EN DASH}", "\N{EM DASH}"})
 BASIS_POINTS = 10_000
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")  # Decimal alone would also take 1_000, 1e3, NaN and other alphabets' digits
 
 
 class Cell(StrEnum):
-    """What a cell says when it says no number."""
+    """What a cell says when it says no number; `NOT_LISTED` is of a column that the release leaves out."""
 
     DASH = "dash"
     SEE_BELOW = "see below"
@@ -73,7 +75,7 @@ def read_cell(text: str) -> Decimal | Cell:
     """Classify one cell of the annex.
 
     Raises:
-        ValueError: the cell is neither a number, a dash, `see below` nor empty.
+        ValueError: the cell is neither a number, a dash nor `see below`; an empty one is an error too.
 
     """
     stripped = text.strip()
@@ -81,15 +83,9 @@ def read_cell(text: str) -> Decimal | Cell:
         return Cell.DASH
     if stripped.casefold() == "see below":
         return Cell.SEE_BELOW
-    if not stripped:
-        return Cell.NOT_LISTED
-    try:
-        number = Decimal(stripped)
-    except InvalidOperation as error:
-        raise ValueError(f"{stripped!r} is neither a number, a dash nor 'see below'; correct the cell") from error
-    if not number.is_finite() or number < 0:
-        raise ValueError(f"{stripped!r} is not a number from 0 up; correct the cell")
-    return number
+    if not _NUMBER.fullmatch(stripped):
+        raise ValueError(f"{stripped!r} is neither a number from 0 up, a dash nor 'see below'; correct the cell")
+    return Decimal(stripped)
 
 
 def markup_bp(table: Table, import_year: int) -> int:
@@ -136,8 +132,12 @@ def _rows(table: Table, cn_code: str, country: str) -> tuple[Row | None, Row | N
     headings = [row.cn_prefix for row in table.rows if cn_code.startswith(row.cn_prefix)]
     if not headings:
         raise NoDefaultError(f"{cn_code} is not in the table of default values")
-    of_heading = {row.country: row for row in table.rows if row.cn_prefix == max(headings, key=len)}
-    return of_heading.get(country), of_heading.get(table.fallback)
+    of_heading = [row for row in table.rows if row.cn_prefix == max(headings, key=len)]
+    goods = sorted({row.good for row in of_heading})
+    if len(goods) > 1:
+        raise NoDefaultError(f"{cn_code} stands for several goods in the table ({', '.join(goods)})")
+    by_country = {row.country: row for row in of_heading}
+    return by_country.get(country), by_country.get(table.fallback)
 
 
 def _marked_up(cell: Decimal | Cell, factor: Decimal) -> Decimal | None:

@@ -1,8 +1,9 @@
 """The two things this pilot does, over answers of members: assess one consignment, and add up a heading's year."""
 
 from apps.trade.assessment import Book, Consignment, assess
+from apps.trade.audit.evidence import Evidence, Release
 from apps.trade.questions import CUSTOMS, DISCLOSURES, customs, disclosures, read_customs, read_disclosures
-from apps.trade.rule_packs import all_packs, defaults_of, pack_for
+from apps.trade.rule_packs import all_packs, defaults_of, pack_files, pack_for
 from apps.trade.sources import Answers, Kept
 from apps.trade.totals import add_up
 from apps.trade.views import AssessmentView, MemberView, TotalsView, assessment_view, totals_view
@@ -26,6 +27,20 @@ class Desk:
             grant=kept[0].grant,
             age_s=max(self._answers.age_s(each) for each in kept),
         )
+
+    async def evidence(self, consignment: Consignment) -> Evidence:
+        """All that the assessment of one consignment rests on, for its audit bundle."""
+        kept, book = await self._current_book()
+        return Evidence(
+            consignment=consignment,
+            files=pack_files(),
+            release=Release(grant=kept[0].grant, members_asked=tuple(each.answer.member for each in kept)),
+            rows=tuple(book.of_installation(consignment.installation_id or "")),
+        )
+
+    async def book(self) -> Book:
+        """What is disclosed now; the same object while it is the same."""
+        return (await self._current_book())[1]
 
     async def totals(self, cn_prefix: str, year: int) -> TotalsView:
         """All customs rows whose code begins with `cn_prefix`, in one calendar year."""

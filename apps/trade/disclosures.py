@@ -6,7 +6,6 @@ its table facility_disclosures. `evidence_sha256` commits to the inputs, so that
 
 import argparse
 import hashlib
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from apps.trade.emissions import LEGAL, ONE, ZERO
 from apps.trade.goods import CnCode, Country, InstallationId, NotNegative, Positive, Share, Signed, Strict, Year
 from apps.trade.precursors import Bought, Embedded, Made, Process, Scope, embedded
 from apps.trade.rule_packs import RulePack, all_packs, load_exact
+from commonweal.transparency import canonical_json
 
 EXAMPLES = Path(__file__).parent / "facilities" / "cbam_examples.yaml"
 STORED = Decimal("1e-18")  # the scale of the table's DECIMAL(38, 18) columns
@@ -249,17 +249,21 @@ class Disclosure(Strict):
             repeated = sorted({value for value in values if values.count(value) > 1})
             if repeated:
                 raise ValueError(f"products: {kind} {repeated[0]} occurs twice; join the two or rename one")
-        embedded(self._processes(), Scope(indirect_counts=lambda _: True, zero_rated=lambda _: False))
+        embedded(self.processes(), Scope(indirect_counts=lambda _: True, zero_rated=lambda _: False))
         return self
 
-    def _processes(self) -> dict[str, Process]:
+    def processes(self) -> dict[str, Process]:
+        """Every product as the precursor rules take it, by name."""
         with localcontext(LEGAL):
             return {product.name: product.rule_input() for product in self.products}
 
+    def canonical(self) -> bytes:
+        """Every input in the one form that is hashed; `parse_canonical` reads it back."""
+        return canonical_json(self.model_dump(mode="json"))
+
     def evidence_sha256(self) -> str:
         """SHA-256 of the canonical form of every input."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return hashlib.sha256(self.canonical()).hexdigest()
 
     def to_rows(self, packs: Sequence[RulePack]) -> list[DisclosureRow]:
         """One row per good and rule pack; process data does not appear in them.
@@ -269,7 +273,7 @@ class Disclosure(Strict):
 
         """
         evidence = self.evidence_sha256()
-        processes = self._processes()
+        processes = self.processes()
         return [
             self._row(product, code, pack, _of_good(processes, product, code, pack), evidence)
             for pack in packs
@@ -292,10 +296,29 @@ class Disclosure(Strict):
         )
 
 
-def _of_good(processes: Mapping[str, Process], product: Product, cn_code: str, pack: RulePack) -> Embedded:
-    """What one good of a product embeds: Annex II may split the goods of one process, so its own code decides."""
+def embedded_as(
+    processes: Mapping[str, Process], product: Product, cn_code: str, pack: RulePack
+) -> dict[str, Embedded]:
+    """What every process embeds per tonne, with `product` counted as one of its goods.
+
+    Annex II may split the goods of one process, so the good's own code decides.
+    """
     own = {**processes, product.name: replace(processes[product.name], cn_code=cn_code)}
-    see = embedded(own, pack.scope())[product.name]
+    return embedded(own, pack.scope())
+
+
+def _of_good(processes: Mapping[str, Process], product: Product, cn_code: str, pack: RulePack) -> Embedded:
+    """What one good of a product embeds, per functional unit of the pack."""
+    return per_unit(embedded_as(processes, product, cn_code, pack)[product.name], product, cn_code, pack)
+
+
+def per_unit(see: Embedded, product: Product, cn_code: str, pack: RulePack) -> Embedded:
+    """What a good embeds per functional unit of the pack: of cement, per tonne of the clinker in it (Article 4).
+
+    Raises:
+        ValueError: the pack counts per tonne of clinker and the product does not say how much it contains.
+
+    """
     if not pack.is_per_tonne_of_clinker(cn_code):
         return see
     if product.clinker_t_per_t is None:
@@ -306,6 +329,16 @@ def _of_good(processes: Mapping[str, Process], product: Product, cn_code: str, p
             indirect_t_per_t=see.indirect_t_per_t / product.clinker_t_per_t,
             default_direct_t_per_t=see.default_direct_t_per_t / product.clinker_t_per_t,
         )
+
+
+def parse_canonical(content: bytes) -> Disclosure:
+    """Read the canonical form back.
+
+    Raises:
+        ValidationError: a field is wrong.
+
+    """
+    return Disclosure.model_validate_json(content, by_alias=True, by_name=True)
 
 
 def _stored(value: Decimal) -> Decimal:

@@ -52,6 +52,18 @@ def _paths() -> dict[str, Any]:
                 "responses": _responses("AssessmentView"),
             }
         },
+        "/v1/assessments/bundle": {
+            "post": {
+                "operationId": "bundle",
+                "summary": "The same answer as a signed file from which anyone recomputes it offline",
+                "requestBody": body,
+                "responses": {
+                    **_responses("AssessmentView"),
+                    "200": {"description": "The bundle", "content": {"application/zip": {}}},
+                    "501": {"description": "The service was given no signing key", "content": _refused()},
+                },
+            }
+        },
         "/v1/totals": {
             "get": {
                 "operationId": "totals",
@@ -66,13 +78,17 @@ def _paths() -> dict[str, Any]:
 
 
 def _responses(model: str) -> dict[str, Any]:
-    refused = {"application/problem+json": {"schema": _schema("Problem")}}
+    refused = _refused()
     return {
         "200": {"description": "The answer", "content": {"application/json": {"schema": _schema(model)}}},
         "403": {"description": "A member refused; the problem names its rule", "content": refused},
         "422": {"description": "A field is wrong, or no number can be given", "content": refused},
         "503": {"description": "A member cannot be asked now", "content": refused},
     }
+
+
+def _refused() -> dict[str, Any]:
+    return {"application/problem+json": {"schema": _schema("Problem")}}
 
 
 def _schema(model: str) -> dict[str, str]:

@@ -109,7 +109,7 @@ def _one(process: Process, found: Mapping[str, Embedded], scope: Scope) -> Embed
     indirect_t = process.indirect_t if scope.indirect_counts(process.cn_code) else ZERO
     default_t = ZERO
     for bought in process.bought:
-        see = _of_bought(bought, scope)
+        see = of_bought(bought, scope)
         direct_t += bought.mass_t * see.direct_t_per_t
         indirect_t += bought.mass_t * see.indirect_t_per_t
         default_t += bought.mass_t * see.default_direct_t_per_t
@@ -125,7 +125,8 @@ def _one(process: Process, found: Mapping[str, Embedded], scope: Scope) -> Embed
     )
 
 
-def _of_bought(bought: Bought, scope: Scope) -> Embedded:
+def of_bought(bought: Bought, scope: Scope) -> Embedded:
+    """What a tonne of a bought precursor adds: nothing from zero-rated origins, and only what its own code counts."""
     if bought.origin is not None and scope.zero_rated(bought.origin):
         return Embedded(direct_t_per_t=ZERO, indirect_t_per_t=ZERO)
     return Embedded(

@@ -3,19 +3,19 @@
 A pack is data under packs/; its table is named with its SHA-256, so that a changed cell is found before it is used.
 """
 
-import csv
 import hashlib
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from apps.trade.defaults import Row, Table, read_cell
+from apps.trade.default_tables import read_table
+from apps.trade.defaults import Row, Table
 from apps.trade.precursors import Scope
 
 FOLDER = Path(__file__).parent / "packs"
@@ -93,9 +93,30 @@ class RulePack(_Data):
 
 
 @cache
+def pack_files() -> Mapping[str, bytes]:
+    """Every file of the folder by its name, byte for byte."""
+    return MappingProxyType({path.name: path.read_bytes() for path in sorted(FOLDER.iterdir())})
+
+
+@cache
 def all_packs() -> tuple[RulePack, ...]:
     """Every pack of the folder, oldest first."""
-    packs = [RulePack.model_validate(load_exact(path.read_text("utf-8"))) for path in FOLDER.glob("*.yaml")]
+    return packs_of(pack_files())
+
+
+def packs_of(files: Mapping[str, bytes]) -> tuple[RulePack, ...]:
+    """Every pack among these files, oldest first.
+
+    Raises:
+        ValueError: a pack is not UTF-8 or a field of it is wrong (pydantic's ValidationError names it).
+        yaml.YAMLError: a pack is not YAML.
+
+    """
+    packs = [
+        RulePack.model_validate(load_exact(content.decode("utf-8")))
+        for name, content in files.items()
+        if name.endswith(".yaml")
+    ]
     return tuple(sorted(packs, key=lambda pack: pack.effective_from))
 
 
@@ -117,11 +138,23 @@ def defaults_of(pack_id: str) -> Table | None:
         PackError: the file is not the one that the pack names, or a cell cannot be read.
 
     """
-    source = next(pack for pack in all_packs() if pack.id == pack_id).defaults
+    return table_of(next(pack for pack in all_packs() if pack.id == pack_id), pack_files())
+
+
+def table_of(pack: RulePack, files: Mapping[str, bytes]) -> Table | None:
+    """The default values that a pack names, out of these files, or None where it names none.
+
+    Raises:
+        PackError: the file is missing, is not the one that the pack names, or a cell cannot be read.
+
+    """
+    source = pack.defaults
     if source is None:
         return None
+    if source.file not in files:
+        raise PackError(f"{source.file}: missing, and {pack.id} names it; restore the file")
     return Table(
-        rows=read_rows((FOLDER / source.file).read_bytes(), source.sha256, source.file),
+        rows=read_rows(files[source.file], source.sha256, source.file),
         fallback=source.fallback,
         fallback_name=source.fallback_name,
         markup_bp=source.markup_bp,
@@ -137,22 +170,8 @@ def read_rows(content: bytes, sha256: str, name: str) -> tuple[Row, ...]:
     """
     if (found := hashlib.sha256(content).hexdigest()) != sha256:
         raise PackError(f"{name}: sha256 is {found}, the pack names {sha256}; restore the file or release a new pack")
-    rows = []
-    for line, cells in enumerate(csv.DictReader(io.StringIO(content.decode("utf-8"))), start=2):
-        try:
-            rows.append(_row(cells))
-        except ValueError as error:
-            raise PackError(f"{name}: line {line}: {error}") from error
-    return tuple(rows)
-
-
-def _row(cells: dict[str, str]) -> Row:
-    return Row(
-        cn_prefix=cells["cn_prefix"],
-        good=cells["good"],
-        country=cells["country"],
-        direct_t_per_t=read_cell(cells["direct_t_per_t"]),
-        indirect_t_per_t=read_cell(cells["indirect_t_per_t"]),
-        total_t_per_t=read_cell(cells["total_t_per_t"]),
-        route=cells["route"],
-    )
+    reading = read_table(content)
+    if reading.bad:
+        more = f" (and {len(reading.bad) - 1} more)" if len(reading.bad) > 1 else ""
+        raise PackError(f"{name}: {reading.bad[0]}{more}")
+    return reading.rows

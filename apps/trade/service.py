@@ -3,8 +3,11 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TypeVar
 
+import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,13 +17,17 @@ from starlette.routing import Route
 
 from apps.trade import openapi, page, problems
 from apps.trade.assessment import Consignment
+from apps.trade.audit.bundle import make
+from apps.trade.bodies import MAX_BODY_BYTES, bounded_body
 from apps.trade.desk import Desk
 from apps.trade.goods import CnPrefix, Strict, Year
+from apps.trade.pact.callbacks import Callbacks
+from apps.trade.pact.register import Register
+from apps.trade.pact.server import PactServer
 from apps.trade.sources import Ages, Answers, Directory, RefusedError
 from apps.trade.views import AssessmentView, Problem, TotalsView
 
 View = TypeVar("View", AssessmentView, TotalsView)
-MAX_BODY_BYTES = 64 * 1024
 
 
 class TotalsQuestion(Strict):
@@ -33,21 +40,33 @@ class TotalsQuestion(Strict):
 class Service:
     """Handlers over one desk."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, signer: Ed25519PrivateKey | None) -> None:
         self._desk = desk
+        self._signer = signer
         self._has_answered = False
 
     async def assess(self, request: Request) -> Response:
         """POST /v1/assessments."""
-        body = await _bounded_body(request)
-        if body is None:
-            said = f"The body is longer than {MAX_BODY_BYTES} bytes; send one consignment"
-            return problems.response(problems.problem("too-large", "The request is too large", 413, said))
-        try:
-            consignment = Consignment.model_validate_json(body)
-        except ValidationError as error:
-            return problems.response(problems.problem_of(error, Consignment))
+        consignment = await _consignment(request)
+        if isinstance(consignment, Problem):
+            return problems.response(consignment)
         return _json(await _or_problem(self._desk.assess(consignment)))
+
+    async def bundle(self, request: Request) -> Response:
+        """POST /v1/assessments/bundle."""
+        if self._signer is None:
+            said = "This service has no signing key; set COMMONWEAL_SIGNING_KEY, or make the bundle with --key"
+            return problems.response(problems.problem("unsigned", "No bundle can be signed here", 501, said))
+        consignment = await _consignment(request)
+        if isinstance(consignment, Problem):
+            return problems.response(consignment)
+        try:
+            content = make(await self._desk.evidence(consignment), self._signer)
+        except problems.EXPECTED as error:
+            return problems.response(problems.problem_of(error))
+        name = f"assessment-{consignment.cn_code}-{consignment.import_year}.zip"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(content, media_type="application/zip", headers=headers)
 
     async def totals(self, request: Request) -> Response:
         """GET /v1/totals."""
@@ -99,6 +118,17 @@ class Service:
         return JSONResponse(openapi.document())
 
 
+async def _consignment(request: Request) -> Consignment | Problem:
+    body = await bounded_body(request)
+    if body is None:
+        said = f"The body is longer than {MAX_BODY_BYTES} bytes; send one consignment"
+        return problems.problem("too-large", "The request is too large", 413, said)
+    try:
+        return Consignment.model_validate_json(body)
+    except ValidationError as error:
+        return problems.problem_of(error, Consignment)
+
+
 async def _or_problem(answer: Awaitable[View]) -> View | Problem:
     try:
         return await answer
@@ -118,27 +148,29 @@ async def _no_such_thing(request: Request, error: Exception) -> Response:
     return problems.response(problems.problem("not-served", "Not served here", status, said))
 
 
-async def _bounded_body(request: Request) -> bytes | None:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            return None
-    return bytes(body)
-
-
 def create_app(
-    directory: Directory, clock_s: Callable[[], float] = time.monotonic, ages: Ages | None = None
+    directory: Directory,
+    clock_s: Callable[[], float] = time.monotonic,
+    ages: Ages | None = None,
+    signer: Ed25519PrivateKey | None = None,
+    register: Register | None = None,
 ) -> Starlette:
-    """The ASGI application over a directory of sources."""
+    """The ASGI application over a directory of sources.
+
+    Without a signer it makes no audit bundles and says so; without a register it serves no PACT endpoints.
+    """
     answers = Answers(directory, clock_s, ages)
-    service = Service(Desk(answers))
+    desk = Desk(answers)
+    service = Service(desk, signer)
+    callbacks = Callbacks(httpx.AsyncClient())
+    pact = PactServer(register, desk.book, callbacks, lambda: datetime.now(UTC)).routes() if register else []
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         try:
             yield
         finally:
+            await callbacks.close()
             await answers.close()
 
     return Starlette(
@@ -148,7 +180,9 @@ def create_app(
             Route("/readyz", service.ready),
             Route("/openapi.json", service.describe),
             Route("/v1/assessments", service.assess, methods=["POST"]),
+            Route("/v1/assessments/bundle", service.bundle, methods=["POST"]),
             Route("/v1/totals", service.totals),
+            *pact,
         ],
         exception_handlers={HTTPException: _no_such_thing},
         lifespan=lifespan,

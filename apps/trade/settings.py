@@ -63,6 +63,8 @@ class Settings:
 
     grants: Path
     token: Path
+    signing_key: Path | None = None
+    pact: Path | None = None
 
     def read_grants(self) -> Grants:
         """Read grants.json as it is now.
@@ -97,9 +99,16 @@ class Settings:
             raise SettingsError(f"{self.token}: cannot be read ({error}); set COMMONWEAL_TOKEN") from error
 
 
+def _path(environment: Mapping[str, str], name: str) -> Path | None:
+    """A path that has no default: a key or a secret that nobody chose is none."""
+    return Path(environment[name]) if environment.get(name) else None
+
+
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     """Settings of this process."""
     return Settings(
         grants=Path(environment.get("COMMONWEAL_GRANTS", DEFAULT_GRANTS)),
         token=Path(environment.get("COMMONWEAL_TOKEN", DEFAULT_TOKEN)),
+        signing_key=_path(environment, "COMMONWEAL_SIGNING_KEY"),
+        pact=_path(environment, "COMMONWEAL_PACT"),
     )

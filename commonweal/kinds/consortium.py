@@ -3,16 +3,19 @@
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StringConstraints
 
 from commonweal.kinds.meta import (
     BasisPoints,
     Column,
     Count,
+    Country,
     Definition,
+    GridZone,
     Model,
     Name,
     Resource,
+    Resources,
     Scope,
     Status,
     Text,
@@ -67,6 +70,10 @@ class EquityFormula(Model):
     """The most power that a credited GPU may have drawn, in milliwatts; energy above it earns nothing."""
     decay_half_life_periods: Annotated[int, Field(ge=1, le=1_000_000)]
     """After how many periods a past contribution counts half."""
+    vesting_half_life_periods: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """After how many periods half of a credit counts; without it a credit counts at once."""
+    smoothing_periods: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """A statement moves shares one part in so many of the way from the last one's; without it, all of the way."""
 
 
 class JoinRules(Model):
@@ -117,6 +124,28 @@ ServiceClasses = Annotated[
 ]
 
 
+# A registry and path without tag: what stands below it may be run by tag, because its makers derive tags from content.
+ImageSource = Annotated[
+    str, StringConstraints(min_length=1, max_length=255, pattern=r"^[a-z0-9]([a-z0-9._/:-]*[a-z0-9])?$")
+]
+AllowedCountries = Annotated[tuple[Country, ...], Field(default=(), max_length=64)]
+AllowedZones = Annotated[tuple[GridZone, ...], Field(default=(), max_length=256)]
+ImageSources = Annotated[tuple[ImageSource, ...], Field(default=(), max_length=64)]
+
+
+class SiteRules(Model):
+    """What the charter asks of every member's site; commonweal/site_policy.py holds sites to it."""
+
+    countries: AllowedCountries
+    """Countries in which a site may stand; an empty list allows every country."""
+    grid_zones: AllowedZones
+    """Zones of the electricity grid in which a site may stand, as CA-QC; an empty list allows every zone."""
+    image_sources: ImageSources
+    """Registries, with path, whose images may be run by tag; all others are named by digest."""
+    overhead: Resources | None = None
+    """The most that a site's own pods may request beside the pledge; unset, it is not bounded."""
+
+
 class ConsortiumSpec(Model):
     """The charter."""
 
@@ -132,6 +161,8 @@ class ConsortiumSpec(Model):
     """When silence counts."""
     service_classes: ServiceClasses
     """The promises that applications can make."""
+    sites: SiteRules = SiteRules()
+    """What a member's site must keep."""
 
 
 class ConsortiumStatus(Status):

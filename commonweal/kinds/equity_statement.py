@@ -64,6 +64,10 @@ class EquityEntry(Model):
     """What the period earned."""
     stock: CategoryAmounts
     """What earlier periods left after decay, plus the credit; the next period starts from it."""
+    unvested: CategoryAmounts | None = None
+    """The part of the stock that does not count yet; left out where all of it counts."""
+    share_ppb: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
+    """Share in parts per billion, from which the next statement is smoothed; left out without smoothing."""
     equity_bp: BasisPoints
     """Share of the whole after this period, in basis points."""
 

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from commonweal.kinds.meta import (
     Column,
+    Count,
     Country,
     Definition,
     Model,
@@ -19,6 +20,8 @@ from commonweal.kinds.meta import (
     Url,
     immutable,
 )
+
+DRIFT_NAMED = 20  # enough to find the cause; the count says how many there are
 
 
 class Scheduling(StrEnum):
@@ -45,6 +48,8 @@ class MemberCondition(StrEnum):
     REACHABLE = "Reachable"
     CORDONED = "Cordoned"
     DRAINED = "Drained"
+    LEFT = "Left"
+    SITE_AS_DECLARED = "SiteAsDeclared"
 
 
 class MemberReason(StrEnum):
@@ -65,6 +70,10 @@ class MemberReason(StrEnum):
     CLUSTER_UNREACHABLE = "ClusterUnreachable"
     SITE_UNKNOWN = "SiteUnknown"
     SITE_SIGNATURE_INVALID = "SiteSignatureInvalid"
+    LEFT = "Left"
+    SITE_NOT_COMPARED = "SiteNotCompared"
+    SITE_AS_DECLARED = "SiteAsDeclared"
+    SITE_DRIFTED = "SiteDrifted"
 
 
 class MemberSpec(Model):
@@ -84,6 +93,17 @@ class MemberSpec(Model):
     """Set by a hub administrator; unset, it withdraws the member's rights at once."""
     scheduling: Scheduling = Scheduling.ACTIVE
     """Active takes new work, Cordoned keeps what runs, Draining hands everything over."""
+
+
+class SiteDrift(Model):
+    """What the member's site differs in from what its Pulumi program declares, as the member compared it."""
+
+    checked_at: datetime
+    """When the member compared."""
+    objects: Count
+    """How many objects differ; 0 says that it was compared and nothing does."""
+    differing: Annotated[tuple[Text, ...], Field(max_length=DRIFT_NAMED)]
+    """The first of them, each as what would be done to it, as `update Deployment ca/commonweal-data/gateway`."""
 
 
 class Site(Model):
@@ -107,6 +127,8 @@ class Site(Model):
     """Version of the agent."""
     kubernetes_version: Annotated[str, StringConstraints(max_length=64)]
     """Version of the member's API server."""
+    drift: SiteDrift | None = None
+    """The last comparison of the site with its declaration; unset if the member never compared."""
 
 
 class MemberStatus(Status):

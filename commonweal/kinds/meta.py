@@ -21,6 +21,10 @@ MemberName = Annotated[str, StringConstraints(min_length=1, max_length=20, patte
 SqlName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z][a-z0-9_]*$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$", max_length=2)]
+# Also a label's value, hence the pattern.
+GridZone = Annotated[
+    str, StringConstraints(min_length=2, max_length=32, pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$")
+]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://", max_length=512)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$", max_length=64)]
 BasisPoints = Annotated[int, Field(ge=0, le=10_000)]

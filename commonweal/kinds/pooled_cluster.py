@@ -12,6 +12,7 @@ from commonweal.kinds.meta import (
     Count,
     Country,
     Definition,
+    GridZone,
     Model,
     Resource,
     Scope,
@@ -58,7 +59,7 @@ class Location(Model):
 
     country: Country
     """ISO 3166-1 alpha-2 code."""
-    grid_zone: Annotated[str, StringConstraints(min_length=2, max_length=32)]
+    grid_zone: GridZone
     """Zone of the electricity grid, as CA-QC."""
 
 

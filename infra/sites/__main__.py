@@ -11,12 +11,17 @@ from pathlib import Path
 
 import yaml
 
+from commonweal.site_policy import ObjectRule, rules, violations
 from infra.local.machine import LocalError
 from infra.sites import stack
-from infra.sites.args import SiteError
+from infra.sites.args import MemberSiteArgs, SiteError
 from infra.sites.flags import flag
+from infra.sites.folder import SiteFolder
+from infra.sites.manifests import facts_of
 from infra.sites.plan import planned
+from infra.sites.policy import NO_CHARTER, charter_config, lawful_manifests, read_charter, read_manifests
 from infra.sites.program import CLUSTER_UID, CONFIG_KEYS, INVITATION, KUBECONFIG, PROJECT, checked, member_site
+from infra.sites.release import BREAKS
 
 FILES = (KUBECONFIG, INVITATION)
 SWITCHES = ("waitForPods",)
@@ -24,12 +29,23 @@ VERBS = {
     "up": "bring the site to what its configuration says",
     "preview": "show what `up` would do",
     "plan": "print what the member would get, without engine or cluster",
+    "rules": "print the consortium's rules that hold for the site, as JSON",
+    "check": "judge the objects of a file by them, as the site's API server will",
     "refresh": "read the cluster's drift into the state",
-    "destroy": "take the site away, except data on a claim",
+    "drift": "say what of the site others changed, here and to the hub, and change nothing",
+    "destroy": "take the site away, except data on a claim, once the hub has let the member go",
+    "rotate-identity": "give the member a new identity, once the hub has let the old one go",
     "outputs": "print the outputs of the last `up` as JSON",
     "forget": "drop the state of a site whose cluster is gone for good",
 }
-CONFIGURING = ("up", "preview", "plan")
+CONFIGURING = ("up", "preview", "plan", "rules", "check")
+OPTIONS = {
+    "up": {
+        "--repair": "also put back what others changed or took away",
+        "--take-over": "make the site's what was installed by hand, also where its values differ; for a first `up`",
+    },
+    "destroy": {"--without-release": f"do not ask the hub; this breaks things: {BREAKS}"},
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,6 +56,12 @@ def parser() -> argparse.ArgumentParser:
         command = verbs.add_parser(verb, help=meaning, description=meaning)
         command.add_argument("--member", required=True, help="the member's name, as ca")
         command.add_argument("--state", type=Path, help="where stacks lie; by default $COMMONWEAL_STATE")
+        if verb in CONFIGURING:
+            command.add_argument("--charter", type=Path, help="the hub's charter; what it says of sites is remembered")
+        if verb == "check":
+            command.add_argument("--file", type=Path, required=True, help="a YAML file of Kubernetes objects")
+        for option, effect in OPTIONS.get(verb, {}).items():
+            command.add_argument(option, action="store_true", help=effect)
         for key in CONFIG_KEYS if verb in CONFIGURING else ():
             if key == CLUSTER_UID:
                 continue
@@ -63,6 +85,8 @@ def changes_of(arguments: argparse.Namespace) -> dict[str, str]:
             if not path.is_file():
                 raise SiteError(f"{flag(key)}: {path} is not a file; name one that exists")
             given[key] = str(path)
+    if charter := getattr(arguments, "charter", None):
+        return {**charter_config(read_charter(charter)), **given}
     return given
 
 
@@ -77,27 +101,91 @@ def run(arguments: argparse.Namespace) -> int:
     match arguments.verb:
         case "plan":
             print_plan(arguments.member, {**folder.config(), **changes})
+        case "rules":
+            print_rules(checked(arguments.member, {**folder.config(), **changes}))
+        case "check":
+            return check(checked(arguments.member, {**folder.config(), **changes}), arguments.file)
         case "outputs":
             write_json(stack.outputs(folder, report))
         case "forget":
             stack.forget(folder)
-        case verb:
-            done = getattr(stack, verb)(folder, *([changes] if verb in CONFIGURING else []), report)
-            report(f"{arguments.member}: {verb} done, {done.changed} changed")
-            write_json({"changed": done.changed, "outputs": done.outputs})
+        case _:
+            tell(arguments, act(arguments, folder, changes))
     return 0
+
+
+def act(arguments: argparse.Namespace, folder: SiteFolder, changes: dict[str, str]) -> stack.Outcome:
+    """Do what a verb says to a cluster or its state.
+
+    Raises:
+        SiteError: As `run`.
+        LocalError: As `run`.
+    """
+    match arguments.verb:
+        case "up":
+            return stack.up(folder, changes, report, repair=arguments.repair, take_over=arguments.take_over)
+        case "preview":
+            return stack.preview(folder, changes, report)
+        case "destroy":
+            return stack.destroy(folder, report, without_release=arguments.without_release)
+        case "refresh":
+            return stack.refresh(folder, report)
+        case "drift":
+            return stack.drift(folder, report)
+        case _:
+            return stack.rotate_identity(folder, report)
+
+
+def tell(arguments: argparse.Namespace, done: stack.Outcome) -> None:
+    """What a run did: a line for the reader, the result for programs."""
+    report(f"{arguments.member}: {arguments.verb} done, {done.changed} changed")
+    write_json({"changed": done.changed, "objects": done.steps, "outputs": done.outputs})
 
 
 def print_plan(member: str, config: dict[str, str]) -> None:
     """Write every resource that the program declares as YAML documents, secrets hidden.
 
     Raises:
-        SiteError: The configuration is wrong.
+        SiteError: The configuration is wrong, or an object breaks a rule of the consortium.
     """
-    checked(member, config)
+    args = checked(member, config)
+    lawful_manifests(args)
+    if args.allowed_images is None:
+        report(NO_CHARTER)
     for item in planned(member, PROJECT, lambda: member_site(member, config)):
         kept = " (never deleted)" if item.retained else ""
         sys.stdout.write(f"---\n# {item.type} {item.name}{kept}\n{yaml.safe_dump(item.inputs, sort_keys=True)}")
+
+
+def print_rules(args: MemberSiteArgs) -> None:
+    """Write the rules that hold for the site: what each says, where the charter says it, and what mends a breach."""
+    shown = [
+        {
+            "id": rule.id,
+            "title": rule.title,
+            "clause": rule.clause,
+            "severity": rule.severity.value,
+            "kinds": list(rule.kinds) if isinstance(rule, ObjectRule) else [],
+            "fix": rule.fix,
+        }
+        for rule in rules(facts_of(args))
+    ]
+    write_json(shown)
+
+
+def check(args: MemberSiteArgs, file: Path) -> int:
+    """Write one sentence for each breach in the file; 1 if there is any.
+
+    Raises:
+        SiteError: The file holds something that is no whole Kubernetes object.
+    """
+    try:
+        found = violations(read_manifests(file), facts_of(args))
+    except ValueError as error:
+        raise SiteError(f"--file: {error}") from None
+    for each in found:
+        sys.stdout.write(f"{each.sentence}\n")
+    return 1 if found else 0
 
 
 def write_json(result: object) -> None:

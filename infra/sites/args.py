@@ -3,17 +3,29 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
+from commonweal.kinds.consortium import ImageSource
 from commonweal.kinds.member import Engine
-from commonweal.kinds.meta import Country, MemberName, Text
+from commonweal.kinds.meta import Country, GridZone, MemberName, Text
 
 Image = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._/:-]*(:[\w.-]+|@sha256:[0-9a-f]{64})$", max_length=512)
 ]
+
+
+def _split(value: object) -> object:
+    return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
+
+# A configuration holds text only.
+COMMAS = BeforeValidator(_split)
+EMPTY_IS_UNSET = BeforeValidator(lambda value: None if value == "" else value)
 HostPath = Annotated[str, StringConstraints(pattern=r"^/[^:]+$", max_length=255)]
+
+Args = TypeVar("Args")
 
 
 class SiteError(Exception):
@@ -30,6 +42,9 @@ class MemberSiteArgs:
     energy by pod: it then runs as root, which alone may ask the kubelet, and root must own `meter_host_path`.
     `node_address` is where other members reach a node. `simulated_gpus` above 0 replaces the node's driver by a
     simulation that says so. `hub_invitation` is the text of an invitation file; None once it has served.
+
+    What starts with `allowed_` or `overhead_` is the charter's: empty lists allow every country and zone, no images by
+    tag; None says that no charter was named. `grid_zone` is the zone of the electricity grid, as in the pledge.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -52,9 +67,17 @@ class MemberSiteArgs:
     meter_period_s: Annotated[int, Field(ge=15, le=86_400)] = 3600
     simulated_gpus: Annotated[int, Field(ge=0, le=16)] = 0
     wait_for_pods: bool = True
+    grid_zone: GridZone | None = None
+    allowed_countries: Annotated[tuple[Country, ...], COMMAS] = ()
+    allowed_grid_zones: Annotated[tuple[GridZone, ...], COMMAS] = ()
+    allowed_images: Annotated[tuple[ImageSource, ...] | None, COMMAS] = None
+    overhead_cpu_millis: Annotated[Annotated[int, Field(ge=0)] | None, EMPTY_IS_UNSET] = None
+    overhead_memory_mib: Annotated[Annotated[int, Field(ge=0)] | None, EMPTY_IS_UNSET] = None
     hub_invitation: Any = None
 
     def __post_init__(self) -> None:
+        if (self.overhead_cpu_millis is None) != (self.overhead_memory_mib is None):
+            raise ValueError("overhead_cpu_millis, overhead_memory_mib: give both, as the charter does, or neither")
         if (self.data_host_path is None) == (self.data_claim_mib is None):
             raise ValueError(
                 "data_host_path, data_claim_mib: give one of the two, the place where the member's data lies"
@@ -81,12 +104,28 @@ def site_args(values: Mapping[str, Any]) -> MemberSiteArgs:
     Raises:
         SiteError: A value is missing, unknown or out of its bounds; the message names each.
     """
+    return read_args(MemberSiteArgs, values)
+
+
+def read_args(kind: type[Args], values: Mapping[str, Any]) -> Args:
+    """Arguments of any component from a stack's configuration.
+
+    Raises:
+        SiteError: A value is missing, unknown or out of its bounds; the message names each.
+    """
     try:
-        return TypeAdapter(MemberSiteArgs).validate_python(dict(values))
+        return TypeAdapter(kind).validate_python(dict(values))
     except ValidationError as error:
         raise SiteError(
             "; ".join(_complaint(part["loc"], part["msg"], part.get("input")) for part in error.errors())
         ) from None
+
+
+def text_of(value: object) -> str:
+    """An argument's value as a configuration holds it."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _complaint(place: tuple[int | str, ...], message: str, given: object) -> str:

@@ -85,6 +85,19 @@ class SiteFolder:
         settings = self._settings().get("config", {})
         return {key.removeprefix(f"{self.project}:"): str(value) for key, value in settings.items()}
 
+    def holds_resources(self) -> bool:
+        """Whether the state knows of anything in a cluster; a checkpoint that cannot be read might."""
+        for checkpoint in self._checkpoints():
+            if not _is_json(checkpoint):
+                return True
+            latest = json.loads(checkpoint.read_text()).get("checkpoint", {}).get("latest") or {}
+            if latest.get("resources") or latest.get("pending_operations"):
+                return True
+        return False
+
+    def _checkpoints(self) -> Iterator[Path]:
+        return (self.root / "backend").glob(".pulumi/stacks/**/*.json")
+
     def configure(self, values: Mapping[str, str]) -> None:
         """Replace the stack's configuration, and leave what else Pulumi keeps in that file, as its encryption salt."""
         config = {f"{self.project}:{key}": value for key, value in sorted(values.items())}
@@ -98,7 +111,7 @@ class SiteFolder:
 
         Without a backup it was the stack's first: it goes, and server-side apply takes up what that run created.
         """
-        for checkpoint in (self.root / "backend").glob(".pulumi/stacks/**/*.json"):
+        for checkpoint in self._checkpoints():
             backup = checkpoint.with_name(f"{checkpoint.name}.bak")
             if _is_json(checkpoint):
                 continue
@@ -111,10 +124,17 @@ class SiteFolder:
     def run(self) -> Iterator[bool]:
         """Hold the folder for one run; yields whether the run before this one was killed, its leftovers ended.
 
+        What the run writes, Pulumi's own files too, is its owner's alone.
+
         Raises:
             LocalError: Another run of the same member lives.
         """
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _owners_alone(), self._held() as killed:
+            yield killed
+
+    @contextmanager
+    def _held(self) -> Iterator[bool]:
+        self.root.mkdir(parents=True, exist_ok=True)
         with exclusive(self.root / "lock", f"a run of pulumi for {self.member}"):
             killed = self.unfinished.exists()
             if killed:
@@ -127,6 +147,15 @@ class SiteFolder:
                 self.unfinished.unlink()  # it failed in good order: state written, Pulumi's lock given back
                 raise
             self.unfinished.unlink()
+
+
+@contextmanager
+def _owners_alone() -> Iterator[None]:
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def _is_json(path: Path) -> bool:

@@ -6,7 +6,12 @@ Nothing here knows Pulumi: the same objects are registered by `member.py`, print
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from commonweal.kinds.meta import Resources
+from commonweal.site_policy import Facts
+from commonweal.site_policy.admission import policies
+from commonweal.site_policy.targets import COUNTRY_LABEL, ZONE_LABEL
 from infra.sites.args import MemberSiteArgs
+from infra.sites.network import DENIAL, OPENINGS
 from infra.sites.rbac import APPS, DATA, IDENTITIES, SYSTEM, Identity
 from infra.sites.workloads import DATA_CLAIM, GATEWAY_PORT, agent_pod, exporter_pod, gateway_pod
 
@@ -23,6 +28,8 @@ def site_manifests(args: MemberSiteArgs) -> tuple[Manifest, ...]:
     """Every object of the site, in an order in which each can be created."""
     return (
         *_namespaces(args),
+        *_admission(args),
+        *_network(args),
         *(item for identity in IDENTITIES for item in _identity(args, identity)),
         _quota(args),
         *_secrets(args),
@@ -31,6 +38,20 @@ def site_manifests(args: MemberSiteArgs) -> tuple[Manifest, ...]:
         _workload(args, "Deployment", SYSTEM, "agent", agent_pod(args)),
         _workload(args, "DaemonSet", SYSTEM, "exporter", exporter_pod(args)),
         _workload(args, "Deployment", DATA, "gateway", gateway_pod(args)),
+    )
+
+
+def facts_of(args: MemberSiteArgs) -> Facts:
+    """What the consortium's rules know of this site and its charter."""
+    overhead = None
+    if args.overhead_cpu_millis is not None and args.overhead_memory_mib is not None:
+        overhead = Resources(cpu_millis=args.overhead_cpu_millis, memory_mib=args.overhead_memory_mib)
+    return Facts(
+        pledge=Resources(cpu_millis=args.pledge_cpu_millis, memory_mib=args.pledge_memory_mib, gpus=args.pledge_gpus),
+        countries=args.allowed_countries,
+        grid_zones=args.allowed_grid_zones,
+        image_sources=args.allowed_images,
+        overhead=overhead,
     )
 
 
@@ -63,8 +84,22 @@ def _namespaces(args: MemberSiteArgs) -> Iterator[Manifest]:
         DATA: "privileged" if args.data_host_path else "restricted",
         APPS: "baseline",
     }
+    place = {COUNTRY_LABEL: args.country, **({ZONE_LABEL: args.grid_zone} if args.grid_zone else {})}
     for name, level in levels.items():
-        yield _manifest(args, "v1", "Namespace", None, name, labels={"pod-security.kubernetes.io/enforce": level})
+        labels = {"pod-security.kubernetes.io/enforce": level, **place}
+        yield _manifest(args, "v1", "Namespace", None, name, labels=labels)
+
+
+def _admission(args: MemberSiteArgs) -> Iterator[Manifest]:
+    for body in policies(facts_of(args)):
+        yield _manifest(args, body["apiVersion"], body["kind"], None, body["metadata"]["name"], spec=body["spec"])
+
+
+def _network(args: MemberSiteArgs) -> Iterator[Manifest]:
+    specs = [(namespace, "default-deny", DENIAL) for namespace in (SYSTEM, DATA, APPS)]
+    specs += [(opening.namespace, opening.name, opening.spec()) for opening in OPENINGS]
+    for namespace, name, spec in specs:
+        yield _manifest(args, "networking.k8s.io/v1", "NetworkPolicy", namespace, name, spec=spec)
 
 
 def _identity(args: MemberSiteArgs, identity: Identity) -> Iterator[Manifest]:

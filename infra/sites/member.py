@@ -1,13 +1,16 @@
 """MemberSite: a member's whole site as one Pulumi component."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
+from pydantic import TypeAdapter
 
+from commonweal.site_policy import Facts
 from infra.sites.args import MemberSiteArgs
-from infra.sites.manifests import Manifest, site_manifests
+from infra.sites.manifests import Manifest, facts_of
+from infra.sites.policy import NO_CHARTER, lawful_manifests
 from infra.sites.rbac import APPS, DATA, SYSTEM
 
 KINDS: Mapping[str, Any] = {
@@ -16,6 +19,7 @@ KINDS: Mapping[str, Any] = {
     "DaemonSet": kubernetes.apps.v1.DaemonSet,
     "Deployment": kubernetes.apps.v1.Deployment,
     "Namespace": kubernetes.core.v1.Namespace,
+    "NetworkPolicy": kubernetes.networking.v1.NetworkPolicy,
     "PersistentVolumeClaim": kubernetes.core.v1.PersistentVolumeClaim,
     "ResourceQuota": kubernetes.core.v1.ResourceQuota,
     "Role": kubernetes.rbac.v1.Role,
@@ -23,7 +27,11 @@ KINDS: Mapping[str, Any] = {
     "Secret": kubernetes.core.v1.Secret,
     "Service": kubernetes.core.v1.Service,
     "ServiceAccount": kubernetes.core.v1.ServiceAccount,
+    "ValidatingAdmissionPolicy": kubernetes.admissionregistration.v1.ValidatingAdmissionPolicy,
+    "ValidatingAdmissionPolicyBinding": kubernetes.admissionregistration.v1.ValidatingAdmissionPolicyBinding,
 }
+SITE_TYPE = "commonweal:site:MemberSite"
+FACTS = "facts"
 WORKLOADS = ("DaemonSet", "Deployment")
 
 
@@ -31,6 +39,9 @@ class MemberSite(pulumi.ComponentResource):
     """Namespaces, rights, quota, agent, exporter, gateway and engine of one member, in the member's own cluster.
 
     Outputs: `member`, `namespaces`, `gateway_url`, `engine` and `images`.
+
+    Raises:
+        SiteError: An object breaks a rule of the consortium; none has been registered.
     """
 
     member: pulumi.Output[str]
@@ -40,8 +51,12 @@ class MemberSite(pulumi.ComponentResource):
     images: pulumi.Output[list[str]]
 
     def __init__(self, name: str, args: MemberSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("commonweal:site:MemberSite", name, None, opts)
-        self._register(name, args)
+        manifests = lawful_manifests(args)
+        # The facts go along for Pulumi's policy packs, which see inputs and nothing else.
+        super().__init__(SITE_TYPE, name, {FACTS: TypeAdapter(Facts).dump_python(facts_of(args), mode="json")}, opts)
+        if args.allowed_images is None:
+            pulumi.warn(NO_CHARTER, self)
+        self._register(name, args, manifests)
         self.member = pulumi.Output.from_input(args.member)
         self.namespaces = pulumi.Output.from_input([SYSTEM, DATA, APPS])
         self.gateway_url = pulumi.Output.from_input(args.gateway_url)
@@ -59,10 +74,10 @@ class MemberSite(pulumi.ComponentResource):
             "images": self.images,
         }
 
-    def _register(self, name: str, args: MemberSiteArgs) -> None:
+    def _register(self, name: str, args: MemberSiteArgs, manifests: Sequence[Manifest]) -> None:
         namespaces: dict[str, pulumi.Resource] = {}
         ready: list[pulumi.Resource] = []
-        for manifest in site_manifests(args):
+        for manifest in manifests:
             kind, metadata = manifest["kind"], manifest["metadata"]
             space = metadata.get("namespace")
             kept = holds_data(args, manifest)

@@ -46,7 +46,7 @@ def member_site(member: str, config: Mapping[str, str]) -> MemberSite:
     cluster's identity, so that renewed credentials or a moved API server replace nothing.
 
     Raises:
-        SiteError: The configuration lacks something or holds something that it should not.
+        SiteError: The configuration lacks something or holds something that it should not, or breaks a rule.
     """
     args = checked(member, config)
     # An invitation serves once: when its file is gone, the Secret goes as well.
@@ -99,7 +99,11 @@ def _provider(name: str, kubeconfig: pulumi.Input[str], *, cluster_identifier: s
 def main() -> None:
     """The program as Pulumi runs it: the stack bears the member's name, its configuration says the rest."""
     config = pulumi.Config(PROJECT)
-    member_site(pulumi.get_stack(), {key: value for key in CONFIG_KEYS if (value := config.get(key)) is not None})
+    values = {key: value for key in CONFIG_KEYS if (value := config.get(key)) is not None}
+    try:
+        member_site(pulumi.get_stack(), values)
+    except SiteError as error:
+        raise pulumi.RunError(str(error)) from None  # which Pulumi shows without a trace
 
 
 if __name__ == "__main__":

@@ -9,25 +9,27 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
 from typing import Any
 
-from infra.sites.args import MemberSiteArgs, SiteError
+from infra.sites.args import MemberSiteArgs, SiteError, text_of
 from infra.sites.flags import flag
 from infra.sites.program import INVITATION, KUBECONFIG, SITE_KEYS
+from infra.sites.programs import built
 
 GRACE_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provisioned:
-    """What a run did: the stack's outputs, and how many resources it changed."""
+    """What a run did: the stack's outputs, and how many resources it changed, or found changed, and which."""
 
     outputs: Mapping[str, Any]
     changed: int
+    objects: Sequence[str]
 
 
 def provision(
@@ -44,26 +46,34 @@ def provision(
     Raises:
         SiteError: Bad input, no answer from the cluster, or not done within `timeout_s`; the message says what to do.
     """
-    values = {key: getattr(args, name) for key, name in SITE_KEYS.items()}
-    config = {key: _text(value) for key, value in values.items() if value is not None}
-    files = {KUBECONFIG: str(kubeconfig), **({INVITATION: str(invitation)} if invitation else {})}
-    flags = [word for key, value in {**config, **files}.items() for word in (flag(key), value)]
+    flags = site_flags(args, kubeconfig, invitation)
     return run_verb("up", args.member, flags, state=state, timeout_s=timeout_s, say=say)
+
+
+def site_flags(args: MemberSiteArgs, kubeconfig: Path, invitation: Path | None = None) -> list[str]:
+    """The flags that say on the command line what `args` says."""
+    values = {key: getattr(args, name) for key, name in SITE_KEYS.items()}
+    config = {key: text_of(value) for key, value in values.items() if value is not None}
+    files = {KUBECONFIG: str(kubeconfig), **({INVITATION: str(invitation)} if invitation else {})}
+    return [word for key, value in {**config, **files}.items() for word in (flag(key), value)]
 
 
 def decommission(
     member: str,
     *,
     state: Path | None = None,
+    without_release: bool = False,
     timeout_s: float = 600,
     say: Callable[[str], None] = lambda _: None,
 ) -> Provisioned:
     """`destroy` of one member's site; data on a claim stays.
 
     Raises:
-        SiteError: There is no such site, no answer from the cluster, or not done within `timeout_s`.
+        SiteError: The hub still counts on the member and `without_release` is not given, no answer from the cluster,
+            or not done within `timeout_s`.
     """
-    return run_verb("destroy", member, [], state=state, timeout_s=timeout_s, say=say)
+    flags = ["--without-release"] if without_release else []
+    return run_verb("destroy", member, flags, state=state, timeout_s=timeout_s, say=say)
 
 
 def run_verb(
@@ -75,11 +85,13 @@ def run_verb(
     timeout_s: float,
     say: Callable[[str], None],
 ) -> Provisioned:
-    """Run one verb of `python -m infra.sites` in a process group of its own.
+    """Run one verb of `python -m infra.sites` in a process group of its own; engines are built before the time counts.
 
     Raises:
         SiteError: It failed, or was not done within `timeout_s`.
+        LocalError: An engine cannot be built.
     """
+    built()
     where = ["--state", str(state)] if state else []
     argv = [sys.executable, "-m", "infra.sites", verb, "--member", member, *where, *flags]
     with subprocess.Popen(
@@ -131,7 +143,3 @@ def _end_group(leader: int, how: signal.Signals) -> None:
         os.killpg(leader, how)
     except ProcessLookupError:
         return  # all of it has ended
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

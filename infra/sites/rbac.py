@@ -7,9 +7,9 @@ golden file, so that a widened right shows in review.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-SYSTEM = "commonweal-system"
-DATA = "commonweal-data"
-APPS = "commonweal-apps"
+from commonweal.site_policy.rule import APPS, DATA, SYSTEM
+
+__all__ = ["AGENT", "APPS", "DATA", "EXPORTER", "GATEWAY", "IDENTITIES", "SYSTEM", "Identity", "Rule"]
 
 READ = ("get", "list", "watch")
 MANAGE = (*READ, "create", "patch", "delete")
@@ -112,6 +112,13 @@ AGENT = Identity(
             namespace=SYSTEM,
             resources=("secrets",),
             names=("hub-invitation",),
+            verbs=("get",),
+        ),
+        Rule(
+            why="the site document carries what the site differs in from its declaration",
+            namespace=SYSTEM,
+            resources=("configmaps",),
+            names=("site-drift",),
             verbs=("get",),
         ),
         Rule(why="it finds the exporters, whose readings it signs", namespace=SYSTEM, resources=("pods",), verbs=READ),

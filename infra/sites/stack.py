@@ -2,32 +2,37 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pulumi import automation
 
-from infra.local.engines import build
 from infra.local.machine import default_places
+from infra.sites import cluster
 from infra.sites.args import SiteError
 from infra.sites.folder import SiteFolder
+from infra.sites.policy import lawful_manifests
 from infra.sites.program import CLUSTER_UID, KUBECONFIG, PROJECT, checked, member_site
-from infra.sites.programs import installed_sdks, kubernetes_provider, pulumi_cli, require_matching
+from infra.sites.programs import built, installed_sdks, require_matching
 from infra.sites.reach import require_answer
+from infra.sites.release import BREAKS, hub_view, require_release
 from infra.sites.story import Story
+from operators.kube import Kube, NotFound
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a run changed, as how many resources by operation (`create`, `update`, ..); and the stack's outputs."""
+    """What a run changed, by operation (`create`, `update`, ..) and in lines; and the stack's outputs."""
 
     changes: Mapping[str, int]
     outputs: Mapping[str, Any]
+    steps: Sequence[str] = ()
 
     @property
     def changed(self) -> int:
@@ -40,19 +45,35 @@ def site_folder(member: str, state: Path | None = None) -> SiteFolder:
     return SiteFolder(root=(state or default_places().state) / "sites" / member, member=member, project=PROJECT)
 
 
-def up(folder: SiteFolder, changes: Mapping[str, str], say: Say) -> Outcome:
-    """Bring the site to what its configuration says, after `changes` to it.
+def up(
+    folder: SiteFolder, changes: Mapping[str, str], say: Say, *, repair: bool = False, take_over: bool = False
+) -> Outcome:
+    """Bring the site to what its configuration says, after `changes` to it; with `repair` also what others changed.
+
+    With `take_over`, what somebody installed by hand becomes the site's, also where its values differ.
 
     Raises:
-        SiteError: The configuration is wrong, versions do not match, or the cluster refused or was not reached.
+        SiteError: The configuration is wrong, an object breaks a rule of the consortium, versions do not match, or the
+            cluster refused or was not reached.
     """
-    config, story = _checked(folder, changes), Story(say)
+    config, story = _lawful(folder, changes), Story(say)
+    if take_over:
+        _take_over(folder, config, say)
     with _opened(folder, config, story) as stack:
         folder.configure(_until_it_works(config, folder.config()))
-        result = stack.up(on_event=story)
+        result = stack.up(on_event=story, refresh=repair)
         outputs = _plain(result.outputs)
         folder.configure({**config, CLUSTER_UID: outputs["clusterUid"]})
-    return Outcome(changes=dict(story.changes), outputs=outputs)
+    return Outcome(changes=dict(story.changes), outputs=outputs, steps=story.steps)
+
+
+def _take_over(folder: SiteFolder, config: Mapping[str, str], say: Say) -> None:
+    if CLUSTER_UID in config:
+        raise SiteError(f"--take-over: the site of {folder.member} stands already; `up --repair` puts it right")
+    args, kubeconfig = checked(folder.member, config), Path(config[KUBECONFIG])
+    require_answer(kubeconfig)
+    for taken in cluster.speak(kubeconfig, lambda kube: cluster.take_over(kube, args)):
+        say(f"take over {taken}")
 
 
 def preview(folder: SiteFolder, changes: Mapping[str, str], say: Say) -> Outcome:
@@ -62,7 +83,7 @@ def preview(folder: SiteFolder, changes: Mapping[str, str], say: Say) -> Outcome
         SiteError: As `up`.
     """
     story = Story(say)
-    with _opened(folder, _checked(folder, changes), story) as stack:
+    with _opened(folder, _lawful(folder, changes), story) as stack:
         stack.preview(on_event=story)
         return Outcome(changes=dict(story.changes), outputs=_plain(stack.outputs()))
 
@@ -79,6 +100,55 @@ def refresh(folder: SiteFolder, say: Say) -> Outcome:
         return Outcome(changes=dict(story.changes), outputs=_plain(stack.outputs()))
 
 
+def drift(folder: SiteFolder, say: Say) -> Outcome:
+    """What `up` with `repair` would put right: objects of the site that others changed or took away. Changes nothing.
+
+    The member's agent is left a report, which it carries to the hub.
+
+    Raises:
+        SiteError: There is no site, what it is declared as was not brought about yet, or the cluster was not reached.
+    """
+    config, story = _known(folder), Story(say)
+    with _opened(folder, config, story) as stack:
+        stack.preview(on_event=story, refresh=True)
+        if story.steps:
+            _require_applied(stack, folder.member)
+        found = _plain(stack.outputs())
+
+    async def report(kube: Kube) -> None:
+        try:
+            await cluster.report_drift(kube, story.steps, datetime.now(UTC))
+        except NotFound:
+            say("the agent's namespace is gone, so the hub is not told; `up --repair` makes it again")
+
+    cluster.speak(Path(config[KUBECONFIG]), report)
+    return Outcome(changes=dict(story.changes), outputs=found, steps=story.steps)
+
+
+def _require_applied(stack: automation.Stack, member: str) -> None:
+    """Tell what others changed from what `up` was not asked to do yet, as after an upgrade or a spent invitation."""
+    waiting = Story(lambda _: None)
+    stack.preview(on_event=waiting)
+    if waiting.steps:
+        first = waiting.steps[0]
+        raise SiteError(f"{member}: {len(waiting.steps)} changes wait, as {first}; run `up` first, then compare again")
+
+
+def rotate_identity(folder: SiteFolder, say: Say) -> Outcome:
+    """Replace the member's identity, once the hub has let the old one go; the agent starts again and asks to join.
+
+    Raises:
+        SiteError: The hub still counts on the member or cannot be asked, or there is no identity yet.
+    """
+    kubeconfig = Path(_known(folder)[KUBECONFIG])
+    view = cluster.speak(kubeconfig, lambda kube: hub_view(kube, folder.member))
+    if not view.released:
+        raise SiteError(f"{view.message}; a new identity joins once the old one has left")
+    cluster.speak(kubeconfig, cluster.replace_identity)
+    say(f"{folder.member} has a new identity; ask the hub for an invitation and run `up --invitation`")
+    return Outcome(changes={"replace": 1}, outputs={}, steps=[f"replace the identity of {folder.member}"])
+
+
 def outputs(folder: SiteFolder, say: Say) -> dict[str, Any]:
     """The outputs of the last `up`.
 
@@ -89,28 +159,48 @@ def outputs(folder: SiteFolder, say: Say) -> dict[str, Any]:
         return _plain(stack.outputs())
 
 
-def destroy(folder: SiteFolder, say: Say) -> Outcome:
+def destroy(folder: SiteFolder, say: Say, *, without_release: bool = False) -> Outcome:
     """Take the site away, except data on a claim, whose namespace stays as well.
 
     When nothing stays, the stack and its folder go too; where there is none, nothing is to be done.
 
     Raises:
-        SiteError: The cluster was not reached, or a deletion did not end.
+        SiteError: The hub still counts on the member or cannot say, and `without_release` is not given; the cluster
+            was not reached, or a deletion did not end.
     """
     if not folder.config_file.exists():
-        say(f"{folder.root} holds no site of {folder.member}")
+        _sweep(folder, say)
         return Outcome(changes={}, outputs={})
-    story = Story(say)
-    with _opened(folder, _known(folder), story) as stack:
+    config, story = _known(folder), Story(say)
+    kubeconfig = Path(config[KUBECONFIG])
+    require_answer(kubeconfig)
+    if without_release:
+        say(f"not asking the hub: {BREAKS}")
+    else:
+        require_release(cluster.speak(kubeconfig, lambda kube: hub_view(kube, folder.member)))
+    with _opened(folder, config, story) as stack:
         stack.destroy(on_event=story, exclude_protected=True)
         kept = [item for item in (stack.export_stack().deployment or {}).get("resources", []) if item.get("protect")]
         if not kept:
             stack.workspace.remove_stack(stack.name)
     if not kept:
         shutil.rmtree(folder.root)
+    for removed in cluster.speak(kubeconfig, cluster.clear_beside_data) if kept else ():
+        say(f"delete {removed}")
     for item in kept:
         say(f"kept {item['id']}: it holds the member's data")
-    return Outcome(changes=dict(story.changes), outputs={})
+    return Outcome(changes=dict(story.changes), outputs={}, steps=story.steps)
+
+
+def _sweep(folder: SiteFolder, say: Say) -> None:
+    """Remove what a run left that was killed before its first change, or after its last."""
+    say(f"{folder.root} holds no site of {folder.member}")
+    if folder.holds_resources():
+        raise SiteError(
+            f"{folder.config_file}: missing, though the state beside it holds a site; run `up` with all flags first"
+        )
+    if folder.root.exists():
+        forget(folder)
 
 
 def forget(folder: SiteFolder) -> None:
@@ -137,6 +227,13 @@ def _checked(folder: SiteFolder, changes: Mapping[str, str]) -> dict[str, str]:
     return config
 
 
+def _lawful(folder: SiteFolder, changes: Mapping[str, str]) -> dict[str, str]:
+    """As `_checked`, and the rules are kept; a site that breaks a new rule can still be refreshed and destroyed."""
+    config = _checked(folder, changes)
+    lawful_manifests(checked(folder.member, config))
+    return config
+
+
 @contextmanager
 def _opened(
     folder: SiteFolder, config: Mapping[str, str], story: Story, *, needs_cluster: bool = True
@@ -144,7 +241,7 @@ def _opened(
     """The member's stack with its engines built, recovered if the last run was killed; errors become one sentence."""
     if needs_cluster:
         require_answer(Path(config[KUBECONFIG]))
-    cli, provider = build(pulumi_cli()), build(kubernetes_provider())
+    cli, provider = built()
     try:
         with folder.run() as killed:
             folder.prepare(cli, provider)
@@ -160,7 +257,9 @@ def _opened(
     except automation.ConcurrentUpdateError as error:
         raise SiteError(f"{folder.member}: another pulumi holds the stack; wait for it and run again") from error
     except automation.CommandError as error:
-        raise SiteError(story.cause or f"{folder.member}: {_last_error(str(error))}") from error
+        cause = story.cause or f"{folder.member}: {_last_error(str(error))}"
+        remedy = "; `up --take-over` makes it the site's" if "conflict" in cause else ""
+        raise SiteError(f"{cause}{remedy}") from error
 
 
 def _program(member: str, config: Mapping[str, str]) -> Callable[[], None]:

@@ -19,17 +19,19 @@ ECHOES = ("update failed", "preview failed", "destroy failed", "refresh failed")
 
 @dataclass
 class Story:
-    """Tells `say` each change and each complaint once, and keeps the errors."""
+    """Tells `say` each change and each complaint once, and keeps changes and errors."""
 
     say: Callable[[str], None]
     errors: list[str] = field(default_factory=list)
     changes: Counter[str] = field(default_factory=Counter)
+    steps: list[str] = field(default_factory=list)
 
     def __call__(self, event: EngineEvent) -> None:
         """Take one event."""
         if event.res_outputs_event and _is_change(event.res_outputs_event.metadata):
             self.changes[event.res_outputs_event.metadata.op.value] += 1
-            self.say(step_line(event.res_outputs_event.metadata))
+            self.steps.append(step_line(event.res_outputs_event.metadata))
+            self.say(self.steps[-1])
         if event.res_op_failed_event:
             self.say(f"failed: {step_line(event.res_op_failed_event.metadata)}")
         if event.diagnostic_event and (complaint := complaint_of(event.diagnostic_event)):

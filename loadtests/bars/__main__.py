@@ -6,6 +6,7 @@ import pkgutil
 import sys
 from types import ModuleType
 
+from infra.local.machine import LocalError
 from loadtests import bars
 from loadtests.wire import WireError
 
@@ -52,7 +53,7 @@ def main() -> int:
     chosen = [name for name in names() if not load(name).NEEDS_DEMO] if arguments.standalone else [arguments.name]
     try:
         passed = [run(name) for name in chosen]
-    except WireError as error:
+    except (WireError, LocalError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0 if all(passed) else 1

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from infra.local.control_plane import local_clusters
 from loadtests.bars import Measurement
-from loadtests.wire import Kubectl, WireError, demo_cluster, is_ready
+from loadtests.wire import Kubectl, WireError, commonweal, demo_cluster, is_ready
 
 NEEDS_DEMO = True
 MEMBER = "zz"
@@ -64,7 +64,7 @@ def _agent(member: Kubectl, folder: Path) -> Iterator[None]:
 def _join_s(hub: Kubectl, member: Kubectl, folder: Path) -> float:
     invitation = folder / "invitation.yaml"
     started = time.monotonic()
-    _commonweal(hub, "invite", MEMBER, "--out", str(invitation))
+    commonweal(hub, "invite", MEMBER, "--out", str(invitation))
     member("create", "secret", "generic", "hub-invitation", "-n", SYSTEM, f"--from-file=invitation.json={invitation}")
     deadline = started + LIMIT_S
     accepted = False
@@ -74,7 +74,7 @@ def _join_s(hub: Kubectl, member: Kubectl, folder: Path) -> float:
         except WireError:
             continue
         if not accepted:
-            _commonweal(hub, "accept", MEMBER)
+            commonweal(hub, "accept", MEMBER)
             accepted = True
         if is_ready(body):
             return time.monotonic() - started
@@ -112,11 +112,3 @@ def _revocation_s(hub: Kubectl, agent: Kubectl) -> float:
         if time.monotonic() - started > LIMIT_S:
             raise WireError(f"{MEMBER} keeps its rights {LIMIT_S} s after its acceptance was withdrawn")
     return time.monotonic() - started
-
-
-def _commonweal(hub: Kubectl, *arguments: str) -> None:
-    command = [str(Path(sys.executable).with_name("commonweal")), *arguments]
-    environment = {**os.environ, "KUBECONFIG": str(hub.kubeconfig)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise WireError(f"commonweal {' '.join(arguments)}: {done.stderr.strip()}")

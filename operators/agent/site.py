@@ -3,17 +3,18 @@
 import asyncio
 import json
 import logging
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import ValidationError
 
 from commonweal import __version__
-from commonweal.kinds.member import Site
+from commonweal.kinds.member import Site, SiteDrift
 from commonweal.kinds.meta import Resources
-from commonweal.membership import member_namespace, sign_site
+from commonweal.membership import SYSTEM_NAMESPACE, member_namespace, sign_site
+from commonweal.quantity import quantity
 from operators.agent.mirror import Mirror
 from operators.agent.rollout import APPS_NAMESPACE, FIELD_MANAGER, MANAGED_BY
 from operators.agent.settings import Settings
@@ -23,32 +24,12 @@ log = logging.getLogger(__name__)
 
 GATEWAY_CONFIG_MAP = "gateway-site"
 GATEWAY_CERTIFICATE = "certificate.pem"
+DRIFT_CONFIG_MAP = "site-drift"
+DRIFT_KEY = "drift.json"
 QUOTA = "pledge"
 QUOTAS = ApiResource("v1", "ResourceQuota", "resourcequotas")
 GPU = "nvidia.com/gpu"
 LOOK_EVERY_S = 15.0
-
-_SUFFIXES = {
-    "n": (1, 10**9), "u": (1, 10**6), "m": (1, 1000), "": (1, 1), "k": (1000, 1), "M": (10**6, 1), "G": (10**9, 1),
-    "T": (10**12, 1), "P": (10**15, 1), "E": (10**18, 1), "Ki": (2**10, 1), "Mi": (2**20, 1), "Gi": (2**30, 1),
-    "Ti": (2**40, 1), "Pi": (2**50, 1), "Ei": (2**60, 1),
-}  # fmt: skip
-_QUANTITY = re.compile(r"^(\d+)(?:\.(\d+))?(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")
-
-
-def quantity(text: str, *, per_unit: int = 1) -> int:
-    """A Kubernetes quantity in whole units of 1/`per_unit`, rounded down: what is not whole cannot be promised.
-
-    Raises:
-        ValueError: the text is no quantity.
-    """
-    match = _QUANTITY.match(text)
-    if match is None:
-        raise ValueError(f"{text!r} is not a Kubernetes quantity; write it as 500m or 2Gi")
-    fraction = match[2] or ""
-    numerator, denominator = _SUFFIXES[match[3] or ""]
-    scale: int = denominator * 10 ** len(fraction)
-    return int(match[1] + fraction) * numerator * per_unit // scale
 
 
 def resources(amounts: Json) -> Resources:
@@ -85,6 +66,15 @@ def allocatable(nodes: Iterable[Json], quota: Json | None) -> Resources:
 def _is_ready(node: Json) -> bool:
     conditions = node["status"].get("conditions", ())
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def read_drift(report: Json) -> SiteDrift | None:
+    """What `python -m infra.sites drift` left here; an unreadable report is no report, and is logged."""
+    try:
+        return SiteDrift.model_validate_json(report.get("data", {}).get(DRIFT_KEY, ""))
+    except ValidationError as error:
+        log.warning("ConfigMap %s is unreadable (%s); compare again", DRIFT_CONFIG_MAP, error.errors()[0]["msg"])
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,12 +116,19 @@ class SiteReporter:
             "allocatable": allocatable(nodes.items, await self._quota()),
             "agent_version": __version__,
             "kubernetes_version": (await kube.request("GET", "/version"))["gitVersion"],
+            "drift": await self._drift(),
         }
         return Site(**values)
 
     async def _quota(self) -> Json | None:
         try:
             return await self.mirror.kube.get(QUOTAS, QUOTA, APPS_NAMESPACE)
+        except NotFound:
+            return None
+
+    async def _drift(self) -> SiteDrift | None:
+        try:
+            return read_drift(await self.mirror.kube.get(CONFIG_MAPS, DRIFT_CONFIG_MAP, SYSTEM_NAMESPACE))
         except NotFound:
             return None
 

@@ -98,6 +98,19 @@ class Vault:
             {"tls.crt": credentials.certificate_pem, "tls.key": credentials.key_pem, "hub.json": json.dumps(hub)}
         )
 
+    async def replace_identity(self) -> None:
+        """Put a new identity in the old one's place and drop the certificate; the heads of the chains stay.
+
+        For the member's administrator, once the hub has let the old identity go; safe to repeat. The agent takes the
+        new identity at its next start.
+
+        Raises:
+            NotFound: the member has no identity yet; its agent makes one.
+        """
+        data = {IDENTITY_KEY: _b64(identity_to_pem(new_identity()))}
+        await self.kube.patch(SECRETS, IDENTITY_SECRET, {"data": data}, SYSTEM_NAMESPACE, field_manager=FIELD_MANAGER)
+        await self.kube.delete(SECRETS, CREDENTIALS_SECRET, SYSTEM_NAMESPACE)
+
     async def chains(self) -> dict[str, str]:
         """The last signed reading of each meter, as the text that was signed."""
         stored = await self._read(IDENTITY_SECRET) or {}

@@ -2,17 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from fractions import Fraction
 from typing import Any
 
 from rich.table import Table
 
-from commonweal.equity import Amounts, Category, Contribution, FormulaError, Step, changed, compute, explain
+from commonweal.equity import Charter, Contribution, FormulaError, Held, changed, compute
+from commonweal.explanation import Step, explain
 from commonweal.kinds.consortium import Consortium
-from commonweal.kinds.equity_statement import CategoryAmounts, EquityEntry, EquityStatement
+from commonweal.kinds.equity_statement import EquityEntry, EquityStatement
 from operators.cli.terminal import CommandError
-from operators.hub.periods import formula, formula_sha256
+from operators.hub.periods import formula, formula_sha256, held_in
 from operators.kube import Kube, custom
+
+TERM = "charter."  # begins what --set replaces in the charter; anything else is an amount of the member
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +24,7 @@ class Case:
     """A published statement and all that it was computed from."""
 
     statement: EquityStatement
-    before: Mapping[str, Amounts]
+    before: Mapping[str, Held]
     consortium: Consortium
 
 
@@ -44,12 +48,12 @@ async def read_case(kube: Kube, period: str | None) -> Case:
     previous = statement.spec.previous
     if previous is not None and previous not in by_name:
         raise CommandError(f"{name} continues {previous}, which is not on the hub any more; explain a later --period")
-    before = {entry.member: _amounts(entry.stock) for entry in by_name[previous].spec.entries} if previous else {}
+    before = held_in(by_name[previous].spec) if previous else {}
     return Case(statement=statement, before=before, consortium=consortium)
 
 
 def steps(case: Case, member: str, fields: Mapping[str, int]) -> list[Step]:
-    """Every step of the member's share, with some of its amounts replaced where asked.
+    """Every step of the member's share, with some of its amounts, or of the charter's terms, replaced where asked.
 
     Raises:
         CommandError: unknown member or amount, or the published share is not what the formula gives.
@@ -64,13 +68,23 @@ def steps(case: Case, member: str, fields: Mapping[str, int]) -> list[Step]:
                 f"{case.statement.metadata.name} says {published} bp for {member}, the formula gives {recomputed} bp; "
                 "ask the hub's administrators"
             )
-        return explain(charter, changed(contributions, member, fields), case.before, member)
+        amounts = {name: value for name, value in fields.items() if not name.startswith(TERM)}
+        terms = {name.removeprefix(TERM): value for name, value in fields.items() if name.startswith(TERM)}
+        return explain(_amended(charter, terms), changed(contributions, member, amounts), case.before, member)
     except FormulaError as error:
         raise CommandError(str(error)) from None
 
 
+def _amended(charter: Charter, terms: Mapping[str, int]) -> Charter:
+    known = sorted(one.name for one in fields_of(Charter) if one.name != "weights_bp")
+    if unknown := sorted(set(terms) - set(known)):
+        raise FormulaError(f"{TERM}{unknown[0]}: no such term; choose one of {', '.join(known)}")
+    values: dict[str, Any] = {one.name: getattr(charter, one.name) for one in fields_of(Charter)}
+    return Charter(**(values | dict(terms)))
+
+
 def parse_changes(pairs: Iterable[str]) -> dict[str, int]:
-    """Read `--set delivered_gpu_seconds=7200`.
+    """Read `--set delivered_gpu_seconds=7200` and `--set charter.cap_bp=2500`.
 
     Raises:
         CommandError: not a name and a whole number.
@@ -135,7 +149,3 @@ def _contribution(entry: EquityEntry) -> Contribution:
         green_energy_mj=entry.green_energy_mj,
         talent_seconds=entry.talent_seconds,
     )
-
-
-def _amounts(amounts: CategoryAmounts) -> Amounts:
-    return {Category.COMPUTE: amounts.compute, Category.ENERGY: amounts.energy, Category.TALENT: amounts.talent}

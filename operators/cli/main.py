@@ -11,11 +11,14 @@ import typer
 import yaml
 from rich.live import Live
 
+from commonweal.division import talmud
 from commonweal.kinds.member import Scheduling
 from commonweal.kinds.render import crds as rendered_crds
+from commonweal.ledger import INSTANT
 from commonweal.membership import SYSTEM_NAMESPACE, Invitation, MembershipError
+from commonweal.receipts import Side, Terms
 from operators.agent.credentials import INVITATION_KEY, INVITATION_SECRET
-from operators.cli import equity, invitations, members, overview
+from operators.cli import division, equity, exports, invitations, journal, members, overview, receipts, recompute
 from operators.cli.terminal import CommandError, Target, err, out, plain_errors, speak
 from operators.hub.setup import apply_all, manifests
 from operators.kube import SECRETS, Json, Kube
@@ -30,8 +33,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 equity_app = typer.Typer(help="Shares, recomputed.", no_args_is_help=True)
+ledger_app = typer.Typer(help="The books, added up again.", no_args_is_help=True)
+receipt_app = typer.Typer(help="What one side claims and the other signs for.", no_args_is_help=True)
 crds_app = typer.Typer(help="The custom resources.", no_args_is_help=True)
 app.add_typer(equity_app, name="equity")
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(receipt_app, name="receipt")
 app.add_typer(crds_app, name="crds")
 
 Name = Annotated[str, typer.Argument(help="The member's name, as ca.", metavar="NAME")]
@@ -225,7 +232,7 @@ def equity_explain(
         str | None, typer.Option("--period", help="An EquityStatement's name; the latest if left out.")
     ] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="What if: an amount and a whole number, as energy_mj=0.")
+        list[str] | None, typer.Option("--set", help="What if: energy_mj=0, or charter.cap_bp=2500.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -245,6 +252,141 @@ def equity_explain(
     if fields:
         shares = [steps[-1].result for steps in computed.values()]
         out.print(f"{member}: {shares[0]} bp as published, {shares[1]} bp with {', '.join(changes or [])}")
+
+
+@equity_app.command("export")
+def equity_export(
+    books: Annotated[Path, typer.Option("--books", help="The hub's books.sqlite3; the hub may be running.")],
+    file: Annotated[Path, typer.Option("--out", help="A new file.")],
+    form: Annotated[exports.Format, typer.Option("--format", help="What to write.")] = exports.Format.PARQUET,
+) -> None:
+    """Write what the hub's books hold: for `equity recompute`, for `ledger balances`, or for an accountant's tool."""
+    with plain_errors():
+        count = exports.write(form, books, file)
+    out.print(f"wrote {count} {exports.WHAT[form]} to {file}", soft_wrap=True)
+
+
+@equity_app.command("recompute")
+def equity_recompute(  # noqa: PLR0917 - typer makes an option of each
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Option("--postings", help="Parquet, from `equity export`; may be repeated.")],
+    statements: Annotated[
+        Path | None,
+        typer.Option("--statements", help="Output of `kubectl get equitystatements -o json`; else the hub."),
+    ] = None,
+    charters: Annotated[
+        list[Path] | None, typer.Option("--charter", help="With --statements: a Consortium; once for each formula.")
+    ] = None,
+    since: Annotated[
+        Path | None, typer.Option("--since", help="Go on from what an earlier run wrote by --out.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--out", help="Write where the run stands at its end.")] = None,
+) -> None:
+    """Recompute all shares from the postings; exit 1 where a published statement does not come out."""
+    with plain_errors():
+        position = recompute.position_in(since)
+    if statements is None:
+        bodies, formulas = speak(context.obj, recompute.from_hub)
+    else:
+        with plain_errors():
+            bodies, formulas = recompute.from_files(statements, charters or ())
+    with plain_errors():
+        told = recompute.published(bodies, formulas, position.statement)
+        position = recompute.recompute(files, told, position)
+        if file is not None:
+            _write_whole(file, position.record())
+    for member, share_bp in position.shares_bp.items():
+        out.print(f"{member} {share_bp} bp")
+    out.print(
+        f"{len(told.statements)} statements as published; {position.postings} postings to {position.statement}, "
+        f"history {position.history_sha256}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+@equity_app.command("divide")
+def equity_divide(
+    estate: Annotated[int, typer.Argument(metavar="ESTATE", help="What there is, in whole units.")],
+    claims: Annotated[list[str], typer.Option("--claim", help="Who claims how much, as ca=100; once for each.")],
+) -> None:
+    """Divide what is less than was claimed by the Talmud's rule, as when a leaving member's escrow is short."""
+    with plain_errors():
+        parts = talmud(estate, division.parse_claims(claims))
+    for name, part in parts.items():
+        out.print(f"{name} {part}")
+
+
+@equity_app.command("worth")
+def equity_worth(
+    worths: Annotated[Path, typer.Argument(metavar="WORTHS", help="YAML: what each coalition is worth, as ca+ke: 30.")],
+) -> None:
+    """Say what each member adds on average over every order of joining, and whether any coalition would leave."""
+    with plain_errors():
+        table, temptation = division.worth_table(division.read_worths(worths))
+    out.print(table)
+    out.print(temptation)
+
+
+@ledger_app.command("balances")
+def ledger_balances(
+    journals: Annotated[list[Path], typer.Argument(metavar="JOURNAL...", help="Events, one canonical record a line.")],
+    as_json: AsJson = False,
+) -> None:
+    """Sum a journal's events into accounts; exit 1 at the first line that no book can take."""
+    for path in journals:
+        with plain_errors():
+            found = journal.balances(path)
+        if as_json:
+            typer.echo(found.plain())
+        else:
+            out.print(found.table())
+
+
+@receipt_app.command("sign")
+def receipt_sign(
+    usages: Annotated[Path, typer.Argument(metavar="USAGE", help="One usage a line, in JSON.")],
+    side: Annotated[Side, typer.Option("--side", help="claim: what was given; receipt: what was received.")],
+    identity: Annotated[Path, typer.Option("--identity", help="The member's Ed25519 key, PEM.")],
+    file: Annotated[Path, typer.Option("--out", help="Where to write the signed lines.")],
+) -> None:
+    """Sign what a member gave or received, as its identity."""
+    with plain_errors():
+        lines = receipts.sign(side, usages, identity)
+        _write_whole(file, b"".join(line + b"\n" for line in lines))
+    out.print(f"wrote {len(lines)} signed lines to {file}", soft_wrap=True)
+
+
+@receipt_app.command("settle")
+def receipt_settle(  # noqa: PLR0917 - typer makes an option of each
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="SIGNED...", help="Signed claims and receipts, in any order.")],
+    file: Annotated[Path, typer.Option("--out", help="Where to write the events, for `ledger balances`.")],
+    member_list: Annotated[
+        Path | None, typer.Option("--members", help="Output of `kubectl get members -o json`; else the hub.")
+    ] = None,
+    period_s: Annotated[int, typer.Option("--period-seconds", min=60, max=3600, help="The charter's period.")] = 3600,
+    at: Annotated[
+        datetime | None, typer.Option("--at", formats=[INSTANT], help="The instant that clocks are read at; else now.")
+    ] = None,
+) -> None:
+    """Compare both sides: the lesser counts, 2 % apart is a dispute, an unsigned claim earns nothing."""
+    if member_list is None:
+        bodies = speak(context.obj, receipts.members)
+    else:
+        with plain_errors():
+            bodies = recompute.items(member_list, "--members")
+    now = at.replace(tzinfo=UTC) if at else datetime.now(UTC)
+    with plain_errors():
+        found = receipts.settled(files, receipts.keys_of(bodies), Terms(period_s=period_s), now)
+        _write_whole(file, b"".join(event.record() + b"\n" for each in found for event in each.events))
+    out.print(receipts.table(found))
+
+
+def _write_whole(file: Path, content: bytes) -> None:
+    partial = file.with_name(file.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(file)
 
 
 @crds_app.command("render")

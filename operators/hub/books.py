@@ -5,14 +5,18 @@ written is never changed; triggers refuse it. The rules are elsewhere (commonwea
 """
 
 import base64
+import contextlib
+import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from commonweal.kinds.equity_statement import EquityStatementSpec, LogPosition
-from commonweal.ledger import Post, Transfer, transfers_of
+from commonweal.ledger import INSTANT, Post, Transfer, Unit, transfers_of
 from commonweal.metering import Reading
 from commonweal.transparency import Frontier, canonical_json, leaf_hash
 
@@ -47,6 +51,7 @@ CREATE TABLE IF NOT EXISTS complaints (
     member TEXT NOT NULL, meter TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (member, meter)
 ) STRICT;
 """
+POSTING = ("id", "debit", "credit", "unit", "amount", "period_start", "evidence_sha256", "statement")
 PERMANENT = ("log", "readings", "statements", "settled", "postings", "refused", "energies")
 
 
@@ -120,7 +125,7 @@ class Books:
             position = transaction.append(canonical_json(leaf))
             row = (reading.meter, reading.sequence, reading.member, payload, signature, position)
             self.connection.execute("INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?)", row)
-            energy = (_instant(reading.period_start), reading.energy_mj, reading.meter, reading.device_seconds)
+            energy = (f"{reading.period_start:{INSTANT}}", reading.energy_mj, reading.meter, reading.device_seconds)
             self.connection.execute("INSERT INTO energies VALUES (?, ?, ?, ?)", energy)
             self.connection.execute(
                 "DELETE FROM complaints WHERE member = ? AND meter = ?", (reading.member, reading.meter)
@@ -177,14 +182,16 @@ class Books:
     def equals(self, meter: str, period_start: datetime, energy_mj: int) -> frozenset[str]:
         """The other meters that read exactly so many millijoules in a period."""
         query = "SELECT meter FROM energies WHERE period_start = ? AND energy_mj = ? AND meter <> ?"
-        return frozenset(row[0] for row in self.connection.execute(query, (_instant(period_start), energy_mj, meter)))
+        return frozenset(
+            row[0] for row in self.connection.execute(query, (f"{period_start:{INSTANT}}", energy_mj, meter))
+        )
 
     def energies(self, period_start: datetime) -> dict[str, tuple[int, int]]:
         """What each meter read in a period: millijoules, and the seconds of it that were seen."""
         query = "SELECT meter, energy_mj, device_seconds FROM energies WHERE period_start = ?"
         return {
             meter: (energy_mj, seconds)
-            for meter, energy_mj, seconds in self.connection.execute(query, (_instant(period_start),))
+            for meter, energy_mj, seconds in self.connection.execute(query, (f"{period_start:{INSTANT}}",))
         }
 
     # -- statements ---------------------------------------------------------------------------------------------
@@ -234,6 +241,46 @@ class Books:
         return _position(self.frontier)
 
 
+def posted(path: Path) -> Iterator[tuple[str, Transfer]]:
+    """Read every posting and its statement's name out of a file of books, in order; the file may be in use.
+
+    Raises:
+        BooksError: not the hub's books, or a posting whose name is not the hash of its content.
+    """
+    query = f"SELECT {', '.join(POSTING)} FROM postings ORDER BY statement, rowid"  # noqa: S608 - our own names
+    for id_, debit, credit, unit, amount, period_start, evidence_sha256, statement in _read(path, query):
+        transfer = Transfer(
+            debit=debit,
+            credit=credit,
+            unit=Unit(unit),
+            amount=amount,
+            period_start=datetime.strptime(period_start, INSTANT).replace(tzinfo=UTC),
+            evidence_sha256=evidence_sha256,
+        )
+        if transfer.id != id_:
+            raise BooksError(f"{path}: posting {id_} is not the hash of its content; the books were altered")
+        yield statement, transfer
+
+
+def events(path: Path) -> Iterator[bytes]:
+    """Read the record of every ledger event out of a file of books, in the order of the log; it may be in use.
+
+    Raises:
+        BooksError: not the hub's books.
+    """
+    for (leaf,) in _read(path, "SELECT leaf FROM log ORDER BY position"):
+        if "event" in json.loads(leaf):
+            yield leaf
+
+
+def _read(path: Path, query: str) -> Iterator[Any]:
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            yield from connection.execute(query)
+    except sqlite3.Error as error:
+        raise BooksError(f"{path}: {error}; give a hub's books.sqlite3") from error
+
+
 class _Transaction:
     """All or nothing, for the file and for the frontier in memory."""
 
@@ -275,12 +322,8 @@ def _refuse_changes(table: str) -> str:
 
 
 def _posting(transfer: Transfer, statement: str) -> tuple[str | int, ...]:
-    period = _instant(transfer.period_start)
     return (
-        transfer.id, transfer.debit, transfer.credit, transfer.unit.value, transfer.amount, period,
+        transfer.id, transfer.debit, transfer.credit, transfer.unit.value, transfer.amount,
+        f"{transfer.period_start:{INSTANT}}",
         transfer.evidence_sha256, statement,
     )  # fmt: skip
-
-
-def _instant(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

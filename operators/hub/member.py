@@ -130,6 +130,8 @@ class MemberController:
             _joined(observed.certificate_not_after, now),
             reachable,
             *_scheduling(observed.member.spec.scheduling, observed.pilots),
+            _left(observed.member, observed.certificate_not_after),
+            _as_declared(_believed_site(observed)),
         )
         return Plan(
             writes=writes,
@@ -244,11 +246,43 @@ def _scheduling(scheduling: Scheduling, pilots: int) -> tuple[Finding, Finding]:
     )
 
 
-def _status(observed: Observed) -> Json:
+def _left(member: Member, not_after: datetime | None) -> Finding:
+    """Whoever once joined and is accepted no more has left; its site is its own to take away."""
+    kind, name = MemberCondition.LEFT, member.metadata.name
+    if member.spec.hub_accepts:
+        message = f"Takes part; `commonweal drain {name}`, then `commonweal revoke {name}`, lets it go"
+        return Finding(type=kind, holds=False, reason=MemberReason.ACCEPTED, message=message)
+    if not_after is None:
+        message = "Never joined"
+        return Finding(type=kind, holds=False, reason=MemberReason.AWAITING_ACCEPTANCE, message=message)
+    message = "Was let go; it may take its site away"
+    return Finding(type=kind, holds=True, reason=MemberReason.LEFT, message=message)
+
+
+def _as_declared(site: Site | None) -> Finding:
+    """What the member itself found when it last compared its site with its declaration; the hub cannot look."""
+    kind, drift = MemberCondition.SITE_AS_DECLARED, site.drift if site else None
+    if drift is None:
+        message = "The member has not compared its site; it does with `python -m infra.sites drift`"
+        return Finding(type=kind, holds=None, reason=MemberReason.SITE_NOT_COMPARED, message=message)
+    compared = f"as of {instant(drift.checked_at)}"
+    if drift.objects == 0:
+        message = f"The site is as declared {compared}"
+        return Finding(type=kind, holds=True, reason=MemberReason.SITE_AS_DECLARED, message=message)
+    named = ", ".join(drift.differing)
+    message = f"Differing objects {compared}: {drift.objects} ({named}); the member mends them with `up --repair`"
+    return Finding(type=kind, holds=False, reason=MemberReason.SITE_DRIFTED, message=message)
+
+
+def _believed_site(observed: Observed) -> Site | None:
     """A site that cannot be believed now does not replace the one that could be."""
-    status: Json = {}
     before = observed.member.status.site if observed.member and observed.member.status else None
-    if site := observed.site or before:
+    return observed.site or before
+
+
+def _status(observed: Observed) -> Json:
+    status: Json = {}
+    if site := _believed_site(observed):
         status["site"] = site.wire()
     if observed.certificate_not_after:
         status["certificateNotAfter"] = instant(observed.certificate_not_after)

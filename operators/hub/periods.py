@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 
 from commonweal.apportion import part_bp
-from commonweal.equity import Amounts, Category, Charter, Contribution, Standing, compute, contribution_of
+from commonweal.equity import NOTHING, Amounts, Category, Charter, Held, Standing
 from commonweal.kinds.consortium import ConsortiumSpec
 from commonweal.kinds.equity_statement import (
     CategoryAmounts,
@@ -23,6 +23,7 @@ from commonweal.kinds.equity_statement import (
 from commonweal.kinds.pooled_cluster import PeriodResult, PooledCluster, PowerKind
 from commonweal.ledger import Ledger, Post, transfers_of
 from commonweal.metering import Reading
+from commonweal.replay import Promise, follow
 from commonweal.transparency import canonical_json
 from operators.frame import Apply, Finding, Key, Plan, Store, Tools, Watch
 from operators.hub.books import Books
@@ -161,6 +162,8 @@ def formula(spec: ConsortiumSpec) -> Charter:
         beyond_pledge_bp=equity.beyond_pledge_bp,
         energy_cap_mw=equity.energy_cap_milliwatts,
         decay_half_life_periods=equity.decay_half_life_periods,
+        vesting_half_life_periods=equity.vesting_half_life_periods,
+        smoothing_periods=equity.smoothing_periods,
     )
 
 
@@ -173,37 +176,35 @@ def statement(
     observed: Observed, period: tuple[datetime, datetime], readings: tuple[Reading, ...]
 ) -> tuple[EquityStatementSpec, bytes]:
     """The statement of a period, its log position still open, and the record that the log will hold."""
-    contributions = contributed(observed.pledges, readings, period)
-    before = {entry.member: _amounts(entry.stock) for entry in observed.last[1].entries} if observed.last else {}
-    result = compute(formula(observed.charter), contributions, before)
+    moved = [transfer for reading in readings for transfer in transfers_of(reading)]
+    balances = Ledger([*moved, *(Post(transfer.id) for transfer in moved)]).balances()
+    before = held_in(observed.last[1]) if observed.last else {}
+    promises = promised(observed.pledges, readings, period)
+    result = follow(formula(observed.charter), balances, promises, before)
     spec = EquityStatementSpec(
         period_start=period[0],
         period_end=period[1],
         charter_sha256=formula_sha256(observed.charter),
         previous=observed.last[0] if observed.last else None,
         simulated=any(reading.simulated for reading in readings),
-        entries=tuple(map(_entry, result.standings)),
+        entries=tuple(map(entry_of, result.standings)),
         log=LogPosition(tree_size=0, root_sha256="0" * 64),
     )
     return spec, result.record()
 
 
-def contributed(
+def promised(
     pledged: Mapping[str, tuple[PooledCluster, ...]], readings: Iterable[Reading], period: tuple[datetime, datetime]
-) -> list[Contribution]:
-    """What every accepted member brought in, out of the postings that its readings become."""
+) -> dict[str, Promise]:
+    """What every accepted member promised for a period, which its postings do not say."""
     readings = tuple(readings)
-    moved = [transfer for reading in readings for transfer in transfers_of(reading)]
-    balances = Ledger([*moved, *(Post(transfer.id) for transfer in moved)]).balances()
-    return [
-        contribution_of(
-            member,
+    return {
+        member: Promise(
             pledged_gpu_seconds=sum(bound_gpu_seconds(each, *period) for each in clusters),
-            balances=balances,
             green_energy_mj=sum(green_mj(each, member, readings) for each in clusters),
         )
         for member, clusters in pledged.items()
-    ]
+    }
 
 
 def bound_gpu_seconds(cluster: PooledCluster, start: datetime, end: datetime) -> int:
@@ -274,12 +275,25 @@ class StatementController:
         return Plan(findings=(Finding(type="Ready", holds=same, reason=reason, message=message),))
 
 
+def held_in(spec: EquityStatementSpec) -> dict[str, Held]:
+    """What each member of a published statement holds, as the rule book takes it."""
+    return {
+        entry.member: Held(
+            stock=_amounts(entry.stock),
+            unvested=_amounts(entry.unvested) if entry.unvested else NOTHING,
+            share_ppb=entry.share_ppb,
+        )
+        for entry in spec.entries
+    }
+
+
 def _amounts(amounts: CategoryAmounts) -> Amounts:
     return {Category.COMPUTE: amounts.compute, Category.ENERGY: amounts.energy, Category.TALENT: amounts.talent}
 
 
-def _entry(standing: Standing) -> EquityEntry:
-    row = standing.contribution
+def entry_of(standing: Standing) -> EquityEntry:
+    """A member's standing as its statement publishes it."""
+    row, held = standing.contribution, standing.held
     return EquityEntry(
         member=standing.member,
         pledged_gpu_seconds=row.pledged_gpu_seconds,
@@ -291,7 +305,9 @@ def _entry(standing: Standing) -> EquityEntry:
         green_energy_mj=row.green_energy_mj,
         talent_seconds=row.talent_seconds,
         credit=_categories(standing.credit),
-        stock=_categories(standing.stock),
+        stock=_categories(held.stock),
+        unvested=_categories(held.unvested) if any(held.unvested.values()) else None,
+        share_ppb=held.share_ppb,
         equity_bp=standing.share_bp,
     )
 

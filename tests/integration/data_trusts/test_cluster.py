@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from commonweal.grants import POLICY_KEY, POLICY_LABEL
-from data_trusts.gateway.__main__ import SITE_CONFIG_MAP, TLS_SECRET, Settings, keep_identity
-from data_trusts.gateway.certificates import make_identity
+from data_trusts.gateway.__main__ import SITE_CONFIG_MAP, Settings, keep_identity
+from data_trusts.gateway.certificates import TLS_SECRET, make_identity
 from data_trusts.gateway.cluster import Cluster, ClusterError
 from data_trusts.gateway.policies import PolicyBook
 from data_trusts.gateway.sources import ClusterSource

@@ -1,5 +1,6 @@
 """Three members' real gateways and the pilot, as processes on loopback, from the objects of examples/."""
 
+import hashlib
 import json
 import os
 import socket
@@ -17,6 +18,8 @@ import httpx
 import jwt
 import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from commonweal.grants import compile_policy
 from commonweal.kinds.data_grant import DataGrant
@@ -49,6 +52,8 @@ class Consortium:
         self.folder = folder
         self.ports = {name: free_port() for name in (*MEMBERS, "pilot")}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.signer = Ed25519PrivateKey.generate()
+        self.signer_file, self.register_file = folder / "signer.pem", folder / "pact.yaml"
         self._key = ec.generate_private_key(ec.SECP256R1())
 
     @property
@@ -122,7 +127,11 @@ class Consortium:
         }
         (self.folder / "grants.json").write_text(json.dumps(mounted))
         (self.folder / "token").write_text(self._token())
+        self.signer_file.write_bytes(self.signer.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        self.register_file.write_text(yaml.safe_dump(_register()))
         environment = {
+            "COMMONWEAL_SIGNING_KEY": str(self.signer_file),
+            "COMMONWEAL_PACT": str(self.register_file),
             "COMMONWEAL_GRANTS": str(self.folder / "grants.json"),
             "COMMONWEAL_TOKEN": str(self.folder / "token"),
             "COMMONWEAL_HOST": "127.0.0.1",
@@ -186,6 +195,31 @@ def running(folder: Path) -> Iterator[Consortium]:
     finally:
         for name in list(consortium.processes):
             consortium.stop(name)
+
+
+def _register() -> dict[str, Any]:
+    """One partner who may see one product."""
+    product = {
+        "installationId": "EC-EXAMPLE-2",
+        "cnCode": "72081000",
+        "tier": "summary",
+        "created": "2027-02-01T00:00:00Z",
+        "companyName": "Mill",
+        "companyIds": ["urn:company:example:mill"],
+        "productIds": ["urn:gtin:1234567890123"],
+        "productNameCompany": "Coil",
+        "productDescription": "Hot-rolled coil",
+        "boundaryProcessesDescription": "As disclosed",
+        "beyondSee": "0",
+        "fossilCarbonContent": "0.0018",
+        "ipccCharacterizationFactors": ["AR5"],
+        "crossSectoralStandards": ["ISO14067"],
+        "exemptedEmissionsPercent": "0",
+        "primaryDataShare": "75",
+        "packagingEmissionsIncluded": False,
+    }
+    client = {"clientId": "buyer", "secretSha256": hashlib.sha256(b"drawn").hexdigest(), "tier": "summary"}
+    return {"tokenKey": "k" * 64, "clients": [client], "products": [product]}
 
 
 def _run(*command: str) -> None:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import yaml
 
+from apps.trade.audit.verifier import verify
 from apps.trade.customs import MEAN_KG, planted
 
 from .consortium import ROOT, Consortium, running
@@ -51,6 +52,25 @@ def test_a_consignment_is_answered_from_the_members_row_to_1e_12(consortium: Con
     expected = next(each for each in oracle["products"] if each["cn_code"] == "72081000")
     for number in ("see_direct_t_per_t", "see_indirect_t_per_t"):
         assert abs(Decimal(answer[number]) / Decimal(expected[number]) - 1) <= Decimal(oracle["relative_bound"])
+
+
+def test_the_bundle_of_a_released_row_verifies_without_any_member(consortium: Consortium) -> None:
+    url = f"{consortium.address}/v1/assessments/bundle"
+    content = httpx.post(url, json={**STEEL, "import_year": 2026}, timeout=30).content
+    held = json.loads(verify(content, consortium.signer.public_key()).result)
+    assert held == {name: value for name, value in assess(consortium).json().items() if name in held}
+
+
+def test_a_partner_gets_the_members_row_as_a_footprint(consortium: Consortium) -> None:
+    # The server trusts a proxy on loopback to say that the partner came over https.
+    with httpx.Client(base_url=consortium.address, headers={"X-Forwarded-Proto": "https"}, timeout=30) as partner:
+        granted = partner.post("/auth/token", data={"grant_type": "client_credentials"}, auth=("buyer", "drawn"))
+        headers = {"Authorization": f"Bearer {granted.json()['access_token']}"}
+        (footprint,) = partner.get("/3/footprints", headers=headers).json()["data"]
+    answer = assess(consortium).json()
+    see = Decimal(answer["see_direct_t_per_t"]) + Decimal(answer["see_indirect_t_per_t"])
+    assert Decimal(footprint["pcf"]["pcfExcludingBiogenicUptake"]) == see
+    assert httpx.get(f"{consortium.address}/3/footprints", headers=headers, timeout=30).status_code == 403
 
 
 def test_totals_are_what_was_planted_at_both_members(consortium: Consortium) -> None:

@@ -1,41 +1,14 @@
-"""What the member says it has: quantities in whole units, and never more than the pool's quota."""
+"""What the member says it has: never more than the pool's quota."""
+
+from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from commonweal.kinds.member import SiteDrift
 from commonweal.kinds.meta import Resources
 from operators.agent.settings import SettingsError, read_settings
-from operators.agent.site import allocatable, quantity
+from operators.agent.site import DRIFT_KEY, allocatable, read_drift
 from operators.kube import Json
-
-
-@pytest.mark.parametrize(
-    ("text", "per_unit", "whole"),
-    [
-        ("2", 1000, 2000),
-        ("500m", 1000, 500),
-        ("1.5", 1000, 1500),
-        ("1500u", 1000, 1),
-        ("2Gi", 1, 2 * 2**30),
-        ("1.5Ki", 1, 1536),
-        ("3k", 1, 3000),
-        ("999m", 1, 0),
-    ],
-)
-def test_a_quantity_is_rounded_down_to_whole_units(text: str, per_unit: int, whole: int) -> None:
-    assert quantity(text, per_unit=per_unit) == whole
-
-
-@pytest.mark.parametrize("text", ["", "x", "1 Gi", "-1", "1e3x", "0x10"])
-def test_what_is_no_quantity_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a Kubernetes quantity"):
-        quantity(text)
-
-
-@given(millis=st.integers(0, 10**9))
-def test_millicores_read_back(millis: int) -> None:
-    assert quantity(f"{millis}m", per_unit=1000) == millis
 
 
 def node(
@@ -67,3 +40,16 @@ def test_settings_name_every_variable_that_is_missing_or_wrong() -> None:
         read_settings({"COMMONWEAL_MEMBER": "Not A Name", "COMMONWEAL_COUNTRY": ""})
     for name in ("COMMONWEAL_MEMBER", "COMMONWEAL_COUNTRY", "COMMONWEAL_NODE_ADDRESS", "COMMONWEAL_DISPLAY_NAME"):
         assert name in str(caught.value)
+
+
+def test_a_report_of_drift_is_read_as_it_was_written() -> None:
+    drift = SiteDrift(checked_at=datetime(2026, 11, 25, tzinfo=UTC), objects=1, differing=("update Role ca/agent",))
+    assert read_drift({"data": {DRIFT_KEY: drift.model_dump_json(by_alias=True)}}) == drift
+
+
+@pytest.mark.parametrize("data", [{}, {DRIFT_KEY: "no JSON"}, {DRIFT_KEY: '{"objects": -1}'}])
+def test_an_unreadable_report_of_drift_is_no_report_and_not_zero(
+    data: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read_drift({"data": data}) is None
+    assert "compare again" in caplog.text

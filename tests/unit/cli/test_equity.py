@@ -10,8 +10,7 @@ from commonweal.kinds.consortium import Consortium
 from commonweal.kinds.equity_statement import EquityStatement
 from operators.cli.equity import Case, plain, steps
 from operators.cli.terminal import CommandError
-from operators.hub.periods import _entry as entry
-from operators.hub.periods import formula, formula_sha256
+from operators.hub.periods import entry_of, formula, formula_sha256
 
 CHARTER = Consortium.read(
     {
@@ -40,7 +39,7 @@ CONTRIBUTIONS = (
 
 def case(change_bp: int = 0) -> Case:
     result = compute(formula(CHARTER.spec), CONTRIBUTIONS, {})
-    entries = [entry(standing).wire() for standing in result.standings]
+    entries = [entry_of(standing).wire() for standing in result.standings]
     entries[0]["equityBp"] += change_bp
     entries[1]["equityBp"] -= change_bp
     spec = {
@@ -65,6 +64,18 @@ def test_delivering_what_was_pledged_would_have_earned_more() -> None:
     before = steps(case(), "ke", {})[-1].result
     after = steps(case(), "ke", {"delivered_gpu_seconds": 7200})[-1].result
     assert after > before
+
+
+def test_another_cap_would_have_been_another_share() -> None:
+    assert steps(case(), "ca", {"charter.cap_bp": 5500})[-1].result == 5500
+    assert steps(case(), "ca", {})[-1].result != 5500
+
+
+def test_a_term_that_the_charter_does_not_have_is_named() -> None:
+    with pytest.raises(CommandError, match=r"charter\.tax: no such term; choose one of basic_share_bp, beyond"):
+        steps(case(), "ca", {"charter.tax": 1})
+    with pytest.raises(CommandError, match="cap_bp: 0 is not between 1 and 10000"):
+        steps(case(), "ca", {"charter.cap_bp": 0})
 
 
 def test_a_statement_that_the_formula_does_not_give_is_refused() -> None:

@@ -1,6 +1,7 @@
 """The charter's formula: shares sum, nothing free is earned, and a third party reaches the same numbers."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -8,27 +9,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonweal.equity import (
-    Amounts,
+    NOTHING,
     Category,
     Charter,
     Contribution,
     FormulaError,
+    Held,
     capped,
     changed,
     compute,
     credit,
     effective_cap,
     equal_part,
-    explain,
     raw_shares,
+    smoothed,
 )
+from commonweal.explanation import explain
+from tests.strategies import charters
 
 WEIGHTS = {Category.COMPUTE: 6000, Category.ENERGY: 2000, Category.TALENT: 2000}
+ONLY_COMPUTE = {Category.COMPUTE: 10_000, Category.ENERGY: 0, Category.TALENT: 0}
 MEMBERS = ("ca", "ch", "ke", "kr", "uy")
 
 
 def charter(
-    weights: Mapping[Category, int] = WEIGHTS, basic: int = 1000, cap: int = 10_000, half_life: int | None = None
+    weights: Mapping[Category, int] = WEIGHTS, basic: int = 1000, cap: int = 10_000, **more: int | None
 ) -> Charter:
     return Charter(
         weights_bp=weights,
@@ -36,7 +41,7 @@ def charter(
         cap_bp=cap,
         beyond_pledge_bp=5000,
         energy_cap_mw=700_000,
-        decay_half_life_periods=half_life,
+        **more,
     )
 
 
@@ -55,9 +60,7 @@ def gave(
     )
 
 
-def shares(
-    rule: Charter, rows: tuple[Contribution, ...], previous: Mapping[str, Amounts] | None = None
-) -> dict[str, int]:
+def shares(rule: Charter, rows: tuple[Contribution, ...], previous: Mapping[str, Held] | None = None) -> dict[str, int]:
     return {standing.member: standing.share_bp for standing in compute(rule, rows, previous).standings}
 
 
@@ -66,13 +69,6 @@ def exact(rule: Charter, rows: tuple[Contribution, ...]) -> dict[str, Fraction]:
 
 
 seconds = st.integers(0, 10**7)
-charters = st.builds(
-    charter,
-    weights=st.sampled_from([WEIGHTS, {Category.COMPUTE: 10_000, Category.ENERGY: 0, Category.TALENT: 0}]),
-    basic=st.sampled_from([0, 500, 2000]),
-    cap=st.sampled_from([2500, 3400, 10_000]),
-    half_life=st.sampled_from([None, 1, 720]),
-)
 
 
 @st.composite
@@ -222,27 +218,97 @@ def test_green_energy_beyond_what_was_metered_earns_nothing() -> None:
 
 
 def test_a_half_life_halves_what_was_earned_before() -> None:
-    rule = charter(half_life=1)
+    rule = charter(decay_half_life_periods=1)
     first = compute(rule, [gave("ca", 100), gave("kr", 0)])
-    second = compute(rule, [gave("ca", 0), gave("kr", 50)], first.stocks)
-    assert second.of("ca").stock[Category.COMPUTE] == second.of("kr").stock[Category.COMPUTE] == 50
+    second = compute(rule, [gave("ca", 0), gave("kr", 50)], first.held)
+    assert second.of("ca").held.stock[Category.COMPUTE] == second.of("kr").held.stock[Category.COMPUTE] == 50
+
+
+def test_credit_counts_half_after_the_vesting_half_life() -> None:
+    rule = charter(basic=0, weights=ONLY_COMPUTE, vesting_half_life_periods=1)
+    held: Mapping[str, Held] | None = None
+    counted = []
+    for delivered in (100, 0, 0):
+        statement = compute(rule, [gave("ca", delivered), gave("kr", 0)], held)
+        held = statement.held
+        counted.append(held["ca"].vested[Category.COMPUTE])
+        assert held["ca"].stock[Category.COMPUTE] == 100
+    assert counted == [0, 50, 75]
+
+
+def test_what_has_not_vested_moves_no_share_yet() -> None:
+    rule = charter(basic=0, weights=ONLY_COMPUTE, vesting_half_life_periods=1)
+    first = compute(rule, [gave("ca", 100), gave("kr", 100)])
+    burst = compute(rule, [gave("ca", 0), gave("kr", 10**6)], first.held)
+    assert (burst.of("ca").share_bp, burst.of("kr").share_bp) == (5000, 5000)
+
+
+@given(rule=charters, first=periods(), second=periods())
+def test_vesting_delays_what_counts_and_changes_no_stock(
+    rule: Charter, first: tuple[Contribution, ...], second: tuple[Contribution, ...]
+) -> None:
+    at_once = replace(rule, vesting_half_life_periods=None)
+    held = compute(rule, second, compute(rule, first).held).held
+    for member, plain in compute(at_once, second, compute(at_once, first).held).held.items():
+        assert held[member].stock == plain.stock == plain.vested
+        assert all(0 <= held[member].unvested[each] <= plain.stock[each] for each in Category)
+
+
+def test_a_smoothed_share_goes_one_part_of_the_way() -> None:
+    rule = charter(basic=0, weights=ONLY_COMPUTE, smoothing_periods=4)
+    first = compute(rule, [gave("ca", 40), gave("kr", 60)])
+    assert [one.share_bp for one in first.standings] == [4000, 6000]
+    assert shares(rule, (gave("ca", 60), gave("kr", 40)), first.held) == {"ca": 4250, "kr": 5750}
+    assert shares(replace(rule, smoothing_periods=1), (gave("ca", 60), gave("kr", 40)), first.held)["ca"] == 5000
+
+
+def test_a_smoothed_share_arrives_even_where_one_step_is_less_than_a_basis_point() -> None:
+    rule = charter(basic=0, weights=ONLY_COMPUTE, smoothing_periods=1000, decay_half_life_periods=1)
+    held = {m: Held(stock=NOTHING, share_ppb=part) for m, part in (("ca", 499_000_000), ("kr", 501_000_000))}
+    for _ in range(6000):
+        held = compute(rule, [gave("ca", 10), gave("kr", 10)], held).held
+    assert held["ca"].share_ppb is not None
+    assert abs(held["ca"].share_ppb - 500_000_000) < 5_000
+
+
+def test_who_leaves_takes_nothing_along_and_who_comes_starts_from_nothing() -> None:
+    halves = {"ca": Fraction(1, 2), "kr": Fraction(1, 2)}
+    before = {m: Held(stock=NOTHING, share_ppb=part) for m, part in (("ca", 250_000_000), ("ke", 750_000_000))}
+    assert smoothed(halves, before, 2) == {"ca": Fraction(3, 4), "kr": Fraction(1, 4)}
+    assert smoothed(halves, {}, 2) == halves
+
+
+@given(rule=charters, first=periods(), second=periods(), cap=st.sampled_from([2500, 3400, 10_000]))
+def test_smoothed_shares_sum_to_the_whole_and_respect_todays_cap(
+    rule: Charter, first: tuple[Contribution, ...], second: tuple[Contribution, ...], cap: int
+) -> None:
+    today = replace(rule, cap_bp=cap)
+    result = compute(today, second, compute(rule, first).held)
+    assert sum(standing.exact_share for standing in result.standings) == 1
+    assert all(standing.exact_share <= effective_cap(cap, len(second)) for standing in result.standings)
 
 
 @given(rule=charters, rows=periods())
 def test_every_step_of_an_explanation_can_be_redone_from_the_lines_above(
     rule: Charter, rows: tuple[Contribution, ...]
 ) -> None:
-    before = compute(rule, rows).stocks
+    before = compute(rule, rows).held
     statement = compute(rule, rows, before)
     for row in rows:
         steps = {step.name: step for step in explain(rule, rows, before, row.member)}
         standing = statement.of(row.member)
         assert steps["share, basis points"].result == standing.share_bp
-        assert steps["capped share"].result == standing.exact_share
+        last_step = "smoothed share" if rule.smoothing_periods else "capped share"
+        assert steps[last_step].result == standing.exact_share
         for category in Category:
             step = steps[f"{category} stock"]
             redone = int(step.inputs["stock before"]) * int(step.inputs["kept_ppb"]) // 10**9
-            assert step.result == redone + int(step.inputs["credit"]) == standing.stock[category]
+            assert step.result == redone + int(step.inputs["credit"]) == standing.held.stock[category]
+            if rule.vesting_half_life_periods:
+                step = steps[f"{category} vested"]
+                left = int(step.inputs["unvested before"]) * int(step.inputs["kept_ppb"]) // 10**9
+                unvested = left * int(step.inputs["unvested_ppb"]) // 10**9 + int(step.inputs["credit"])
+                assert step.result == int(step.inputs["stock"]) - unvested == standing.held.vested[category]
 
 
 def test_an_explanation_reads_as_the_page_says() -> None:
@@ -280,7 +346,9 @@ def test_inputs_that_cannot_be_are_refused_by_field() -> None:
     with pytest.raises(FormulaError, match="cap_bp: 0 is not between 1 and 10000"):
         charter(cap=0)
     with pytest.raises(ValueError, match="half_life_periods: 0 is below 1"):
-        charter(half_life=0)
+        charter(decay_half_life_periods=0)
+    with pytest.raises(FormulaError, match="smoothing_periods: 0 is below 1; leave it out"):
+        charter(smoothing_periods=0)
     with pytest.raises(FormulaError, match=r"ca\.talent_seconds: -1 is below 0"):
         gave("ca", 1, talent=-1)
     with pytest.raises(FormulaError, match="contributions: none"):

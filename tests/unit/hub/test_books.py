@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from commonweal.kinds.equity_statement import CategoryAmounts, EquityEntry, EquityStatementSpec, LogPosition
+from commonweal.ledger import transfers_of
 from commonweal.metering import Reading, adopt
 from commonweal.transparency import leaf_hash, root
-from operators.hub.books import PERMANENT, Books, BooksError
+from operators.hub.books import PERMANENT, Books, BooksError, posted
 from tests.strategies import measurement
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -54,6 +55,30 @@ def test_recording_twice_is_recording_once(tmp_path: Path) -> None:
     assert books.position().tree_size == 1
     assert books.unsettled() == (reading(),)
     assert books.last_reading("GPU-ca-0000") == reading()
+
+
+def test_what_was_posted_is_read_back_under_its_statement_while_the_books_are_in_use(tmp_path: Path) -> None:
+    books = Books.open(tmp_path)
+    books.accept(reading(), b"signature")
+    books.settle("statement-1", spec(), [reading()], b"record")
+    assert list(posted(books.path)) == [("statement-1", each) for each in transfers_of(reading())]
+
+
+def test_a_posting_that_is_not_what_its_name_says_is_refused(tmp_path: Path) -> None:
+    books = Books.open(tmp_path)
+    books.accept(reading(), b"signature")
+    books.settle("statement-1", spec(), [reading()], b"record")
+    books.connection.execute("DROP TRIGGER postings_update")
+    books.connection.execute("UPDATE postings SET amount = amount + 1")
+    with pytest.raises(BooksError, match="is not the hash of its content; the books were altered"):
+        list(posted(books.path))
+
+
+def test_a_file_that_is_no_book_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("nothing of the kind")
+    for name in ("other", "none"):
+        with pytest.raises(BooksError, match=r"give a hub's books\.sqlite3"):
+            list(posted(tmp_path / name))
 
 
 def test_a_restart_changes_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonweal.kinds.consortium import HeartbeatRules
-from commonweal.kinds.member import Member, Scheduling
+from commonweal.kinds.member import Member, Scheduling, Site, SiteDrift
+from commonweal.kinds.meta import Resources
 from operators.frame import Delete, Plan, Store
 from operators.hub.member import Heartbeats, MemberController, Observed, reachability
 from operators.hub.resources import CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS
@@ -29,15 +30,18 @@ def body(*, accepts: bool = True, scheduling: Scheduling = Scheduling.ACTIVE) ->
     return {"apiVersion": "commonweal.dev/v1alpha1", "kind": "Member", "metadata": metadata, "spec": spec}
 
 
-def plan(live: Json, *, pilots: int = 0, heartbeat_at: datetime | None = NOON) -> Plan:
+def plan(
+    live: Json, *, pilots: int = 0, heartbeat_at: datetime | None = NOON, joined: bool = True, site: Site | None = None
+) -> Plan:
     observed = Observed(
         name="ca",
         body=live,
         member=Member.read(live),
         rules=RULES,
         heartbeat_at=heartbeat_at,
-        certificate_not_after=NOON + timedelta(days=1),
+        certificate_not_after=NOON + timedelta(days=1) if joined else None,
         pilots=pilots,
+        site=site,
     )
     return MemberController(Store()).plan(observed, NOON)
 
@@ -118,3 +122,41 @@ def test_ready_names_the_first_thing_that_is_missing() -> None:
     assert said(plan(body(accepts=False), heartbeat_at=None), "Ready") == (False, "AwaitingAcceptance")
     assert said(plan(body(), heartbeat_at=None), "Ready") == (False, "NoHeartbeatYet")
     assert said(plan(body()), "Ready") == (False, "SiteUnknown")
+
+
+def test_a_member_has_left_once_it_had_joined_and_is_accepted_no_more() -> None:
+    assert said(plan(body()), "Left") == (False, "Accepted")
+    assert said(plan(body(accepts=False), joined=False), "Left") == (False, "AwaitingAcceptance")
+    assert said(plan(body(accepts=False)), "Left") == (True, "Left")
+
+
+def site(drift: SiteDrift | None) -> Site:
+    return Site(
+        issuer="https://ca",
+        jwks="{}",
+        node_address="10.0.0.1",
+        allocatable=Resources(),
+        agent_version="1",
+        kubernetes_version="v1.36.2",
+        drift=drift,
+    )
+
+
+def test_a_site_that_was_never_compared_is_unknown_and_not_as_declared() -> None:
+    assert said(plan(body(), site=site(None)), "SiteAsDeclared") == (None, "SiteNotCompared")
+    assert said(plan(body()), "SiteAsDeclared") == (None, "SiteNotCompared")
+
+
+def test_drift_is_said_with_its_objects_and_leaves_the_member_ready() -> None:
+    differing = ("update Deployment ca/commonweal-data/gateway",)
+    planned = plan(body(), site=site(SiteDrift(checked_at=NOON, objects=1, differing=differing)))
+    assert said(planned, "SiteAsDeclared") == (False, "SiteDrifted")
+    assert said(planned, "Ready") == (True, "Active")
+    [finding] = [finding for finding in planned.findings if finding.type == "SiteAsDeclared"]
+    assert "Differing objects as of 2026-11-24T12:00:00" in finding.message
+    assert differing[0] in finding.message
+
+
+def test_a_comparison_that_found_nothing_says_when_it_was() -> None:
+    planned = plan(body(), site=site(SiteDrift(checked_at=NOON, objects=0, differing=())))
+    assert said(planned, "SiteAsDeclared") == (True, "SiteAsDeclared")

@@ -1,6 +1,6 @@
 """Books that conserve: every unit that one account gave, another has; nothing is counted twice or changed."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -17,15 +17,12 @@ from commonweal.ledger import (
     Unit,
     Void,
     delivered,
+    event_of,
     transfer_of_use,
     transfers_of,
-    used,
 )
 from commonweal.metering import Reading, adopt
-from tests.strategies import measurement
-
-NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-ACCOUNTS = (POOL, delivered("ca"), delivered("kr"), used("ca", "kr"))
+from tests.strategies import NOON, histories, measurement
 
 
 def transfer(amount: int = 10, evidence: str = "e", hour: int = 0) -> Transfer:
@@ -37,24 +34,6 @@ def transfer(amount: int = 10, evidence: str = "e", hour: int = 0) -> Transfer:
         period_start=NOON + timedelta(hours=hour),
         evidence_sha256=evidence,
     )
-
-
-@st.composite
-def histories(draw: st.DrawFn) -> list[Event]:
-    events: list[Event] = []
-    for number in range(draw(st.integers(0, 12))):
-        debit, credit = draw(st.permutations(ACCOUNTS))[:2]
-        made = Transfer(
-            debit=debit,
-            credit=credit,
-            unit=draw(st.sampled_from(Unit)),
-            amount=draw(st.integers(1, 10**15)),
-            period_start=NOON + timedelta(hours=draw(st.integers(0, 2))),
-            evidence_sha256=str(number),
-        )
-        events.append(made)
-        events += draw(st.sampled_from([[], [Post(made.id)], [Void(made.id, "disputed")]]))
-    return events
 
 
 @given(events=histories())
@@ -123,6 +102,30 @@ def test_what_no_book_can_hold_is_refused() -> None:
         Transfer(debit=POOL, credit=POOL, unit=Unit.ENERGY_MJ, amount=1, period_start=NOON, evidence_sha256="e")
     with pytest.raises(LedgerError, match="transfer_id: nothing is unknown"):
         Ledger([Post("nothing")])
+
+
+@given(events=histories())
+def test_an_event_is_read_back_from_its_own_bytes_only(events: list[Event]) -> None:
+    for event in events:
+        assert event_of(event.record()) == event
+        with pytest.raises(LedgerError, match="not its canonical bytes"):
+            event_of(event.record() + b" ")
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (b"", "event: cannot be read"),
+        (b"[]", "event: cannot be read"),
+        (b'{"event":"update"}', "event: update is not one of pending, post, void"),
+        (b'{"event":"post"}', "event: cannot be read"),
+        (transfer().record().replace(b'"amount":10', b'"amount":-10'), "amount: -10 is not above 0"),
+        (transfer().record().replace(b'"amount":10', b'"amount":"10"'), "not its canonical bytes"),
+    ],
+)
+def test_bytes_that_are_no_event_are_refused(record: bytes, message: str) -> None:
+    with pytest.raises(LedgerError, match=message):
+        event_of(record)
 
 
 def reading(sequence: int = 1) -> Reading:

@@ -46,6 +46,9 @@ def test_text_from_a_configuration_becomes_the_right_types() -> None:
         ({"simulated_gpus": 17}, "simulated_gpus: .*16"),
         ({"data_host_path": None}, "data_host_path, data_claim_mib: give one of the two"),
         ({"data_claim_mib": 1024}, "data_host_path, data_claim_mib: give one of the two"),
+        ({"grid_zone": "QC/North"}, "grid_zone: "),
+        ({"allowed_countries": "CA,Korea"}, "allowed_countries.1: .*, not 'Korea'"),
+        ({"overhead_cpu_millis": "500"}, "overhead_cpu_millis, overhead_memory_mib: give both"),
         ({"engine": "trino"}, "trino_image: .*needs one"),
         ({"trino_image": "localhost/commonweal/trino:1"}, "trino_image: .*leave it out"),
     ],
@@ -53,6 +56,14 @@ def test_text_from_a_configuration_becomes_the_right_types() -> None:
 def test_bad_input_is_refused_and_the_message_names_the_field(changes: dict[str, Any], names: str) -> None:
     with pytest.raises(SiteError, match=names):
         site_args({**GOOD, **changes})
+
+
+def test_lists_of_the_charter_are_read_from_commas_and_emptiness_is_not_absence() -> None:
+    args = site_args({**GOOD, "allowed_countries": "CA,KR", "allowed_images": "", "overhead_cpu_millis": ""})
+    assert args.allowed_countries == ("CA", "KR")
+    assert args.allowed_images == ()
+    assert site_args(GOOD).allowed_images is None
+    assert args.overhead_cpu_millis is None
 
 
 def test_every_missing_argument_is_named_at_once() -> None:
@@ -67,7 +78,7 @@ def test_arguments_are_checked_again_when_they_are_replaced() -> None:
 
 def test_an_unknown_configuration_key_is_refused_with_those_there_are(tmp_path: Path) -> None:
     config = {**CONFIG, "dataClaimMib": "1024", "kubeconfig": str(tmp_path), "replicas": "2"}
-    with pytest.raises(SiteError, match=r"replicas: unknown; a site takes clusterUid, country, .*"):
+    with pytest.raises(SiteError, match=r"replicas: unknown; a site takes allowedCountries, .*, waitForPods"):
         checked("ca", config)
 
 

@@ -53,7 +53,7 @@ def test_a_switch_needs_no_value() -> None:
     assert changes_of(arguments) == {"waitForPods": "true", "image": "a:b"}
 
 
-@pytest.mark.parametrize("verb", ["refresh", "outputs"])
+@pytest.mark.parametrize("verb", ["refresh", "outputs", "drift", "rotate-identity"])
 def test_a_member_without_a_site_is_told_to_begin_with_up(
     verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,3 +64,28 @@ def test_a_member_without_a_site_is_told_to_begin_with_up(
 def test_destroying_what_is_not_there_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["destroy", "--member", "kr", "--state", str(tmp_path)]) == 0
     assert "holds no site of kr" in capsys.readouterr().err
+
+
+def test_the_way_round_the_hub_says_what_it_breaks(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["destroy", "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "--without-release do not ask the hub; this breaks things: pilots that run here end at once" in printed
+
+
+def test_destroying_what_a_kill_left_before_any_change_leaves_no_folder(tmp_path: Path) -> None:
+    left = tmp_path / "sites" / "kr" / "backend"
+    left.mkdir(parents=True)
+    assert main(["destroy", "--member", "kr", "--state", str(tmp_path)]) == 0
+    assert not left.parent.exists()
+
+
+def test_a_state_without_its_configuration_is_never_thrown_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stacks = tmp_path / "sites" / "kr" / "backend" / ".pulumi" / "stacks"
+    stacks.mkdir(parents=True)
+    (stacks / "kr.json").write_text('{"checkpoint": {"latest": {"resources": [{"urn": "u"}]}}}')
+    assert main(["destroy", "--member", "kr", "--state", str(tmp_path)]) == 1
+    assert "holds a site; run `up` with all flags first" in capsys.readouterr().err
+    assert (stacks / "kr.json").exists()

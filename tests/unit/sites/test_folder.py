@@ -95,3 +95,32 @@ def test_what_a_killed_run_left_running_is_ended(folder: SiteFolder, orphan: sub
 def test_processes_of_another_member_are_left_alone(tmp_path: Path, orphan: subprocess.Popen[bytes]) -> None:
     assert end_leftovers(tmp_path / "kr" / "home") == []
     assert orphan.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ('{"checkpoint": {"latest": null}}', False),
+        ('{"checkpoint": {"latest": {"resources": []}}}', False),
+        ('{"checkpoint": {"latest": {"resources": [{"urn": "u"}]}}}', True),
+        ('{"checkpoint": {"latest": {"pending_operations": [{"resource": {}}]}}}', True),
+        ("", True),
+    ],
+)
+def test_a_state_that_may_know_of_a_cluster_is_told_from_an_empty_one(
+    folder: SiteFolder, text: str, holds: bool
+) -> None:
+    assert not folder.holds_resources()
+    stacks = folder.root / "backend" / ".pulumi" / "stacks" / "member-site"
+    stacks.mkdir(parents=True)
+    (stacks / "ca.json").write_text(text)
+    assert folder.holds_resources() is holds
+
+
+def test_whatever_a_run_writes_is_its_owners_alone(folder: SiteFolder, tmp_path: Path) -> None:
+    with folder.run():
+        subprocess.run(["touch", folder.root / "by-a-child"], check=True)
+        for path in (folder.root, folder.root / "lock", folder.unfinished, folder.root / "by-a-child"):
+            assert path.stat().st_mode & 0o077 == 0, path
+    (tmp_path / "later").touch()
+    assert (tmp_path / "later").stat().st_mode & 0o044

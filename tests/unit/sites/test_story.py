@@ -28,6 +28,7 @@ def test_a_change_is_told_as_what_happened_to_what() -> None:
     story, lines = told(step("create"), step("same"))
     assert lines == ["create Deployment ca/commonweal-data/gateway"]
     assert story.changes == {"create": 1}
+    assert story.steps == lines
 
 
 def test_what_is_only_read_is_no_change() -> None:

@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
 
@@ -39,7 +41,7 @@ def forwarding(client: TestClient) -> Iterator[str]:
 @pytest.fixture
 def address(pool: Pool) -> Iterator[str]:
     """The API's address."""
-    with TestClient(create_app(pool)) as client, forwarding(client) as found:
+    with TestClient(create_app(pool, signer=Ed25519PrivateKey.generate())) as client, forwarding(client) as found:
         yield found
 
 
@@ -81,3 +83,36 @@ def test_the_examples_come_as_json_with_exact_numbers() -> None:
 
 def test_the_examples_read_as_a_table() -> None:
     assert "EC-EXAMPLE-3" in CliRunner().invoke(app, ["examples"]).stdout
+
+
+def test_the_services_bundle_is_fetched_and_verifies_offline(address: str, tmp_path: Path) -> None:
+    out = tmp_path / "b.zip"
+    given = ["--cn", "72081000", "--country", "KR", "--mass-kg", "25000", "--year", "2026"]
+    options = [*given, "--installation", "EC-EXAMPLE-2", "--address", address, "--out", str(out)]
+    assert CliRunner().invoke(app, ["bundle", *options]).exit_code == 0
+    assert "holds: 38.474401613946643225 t CO2e (disclosure)" in CliRunner().invoke(app, ["verify", str(out)]).stdout
+
+
+def test_a_bundle_that_the_service_refuses_is_not_written(address: str, tmp_path: Path) -> None:
+    given = ["--cn", "73041100", "--country", "KR", "--mass-kg", "25000", "--year", "2026"]
+    result = CliRunner().invoke(app, ["bundle", *given, "--address", address, "--out", str(tmp_path / "b.zip")])
+    assert result.exit_code == 2
+    assert "give an installation that disclosed this good" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_shipped_table_has_no_cell_that_says_nothing() -> None:
+    result = CliRunner().invoke(app, ["defaults", "--json"])
+    answer = json.loads(result.stdout)
+    assert (result.exit_code, answer["rows"], answer["bad"]) == (0, 64, [])
+    assert answer["cells"] == {"number": 57, "dash": 7}
+
+
+def test_a_table_with_bad_cells_is_refused_by_line_and_column(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("cn_prefix,good,country,total_t_per_t\n7208,coil,KR,\n7208,coil,TR,1\n")
+    result = CliRunner().invoke(app, ["defaults", str(table)])
+    assert result.exit_code == 1
+    assert "line 2: total_t_per_t: '' is neither a number" in result.stderr
+    assert "1 rows; cells: 1 number; 1 bad" in result.stdout
+    assert CliRunner().invoke(app, ["defaults", str(tmp_path / "absent.csv")]).exit_code == 2

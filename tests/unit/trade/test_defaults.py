@@ -1,5 +1,6 @@
 """Which default value is used, and why; each fixture breaks one plausible wrong rule."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -8,6 +9,11 @@ from hypothesis import strategies as st
 
 from apps.trade.defaults import Cell, NoDefaultError, Row, Table, default_value, markup_bp, read_cell
 
+# Among them what Python's Decimal would take for a number: other alphabets' digits, underscores, exponents.
+UNREADABLE = (
+    *("", " ", "#VALUE!", "n/a", "1,41", "-1", "+1", "NaN", "Infinity", "--", "\N{MINUS SIGN}", "1.", ".5"),
+    *("1_000", "1e3", "0x1", "1.41 (A)", "see", "\N{FULLWIDTH DIGIT ONE}", "\N{NO-BREAK SPACE}"),
+)
 NUMBERS = st.decimals(0, 100, places=3)
 
 
@@ -16,8 +22,8 @@ def row(country: str, direct: str, indirect: str, total: str, *, prefix: str = "
         cn_prefix=prefix,
         good="clinker",
         country=country,
-        direct_t_per_t=read_cell(direct),
-        indirect_t_per_t=read_cell(indirect),
+        direct_t_per_t=read_cell(direct) if direct else Cell.NOT_LISTED,
+        indirect_t_per_t=read_cell(indirect) if indirect else Cell.NOT_LISTED,
         total_t_per_t=read_cell(total),
         route=route,
     )
@@ -111,14 +117,20 @@ def test_every_dash_of_the_official_files_is_a_dash(dash: str) -> None:
     assert read_cell(dash) is Cell.DASH
 
 
-@pytest.mark.parametrize("text", ["#VALUE!", "n/a", "1,41", "-1", "NaN", "Infinity", "--"])
+@pytest.mark.parametrize("text", UNREADABLE)
 def test_an_unreadable_cell_is_an_error_and_never_a_dash(text: str) -> None:
     with pytest.raises(ValueError, match="correct the cell"):
         read_cell(text)
 
 
-def test_headings_and_empty_cells_are_told_apart() -> None:
-    assert (read_cell("See below"), read_cell("")) == (Cell.SEE_BELOW, Cell.NOT_LISTED)
+def test_a_heading_says_where_to_look() -> None:
+    assert read_cell("See below") is Cell.SEE_BELOW
+
+
+def test_a_code_of_two_goods_has_no_single_default() -> None:
+    one = row("KR", "", "", "1")
+    with pytest.raises(NoDefaultError, match=r"stands for several goods in the table \(clinker, white clinker\)"):
+        default_value(table(one, replace(one, good="white clinker")), "25231000", "KR", 2026)
 
 
 def test_a_number_stays_as_it_was_printed() -> None:

@@ -1,21 +1,29 @@
 """The HTTP surface over members in memory."""
 
+import hashlib
 import json
+import re
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.testclient import TestClient
 
+from apps.trade.audit.verifier import verify
 from apps.trade.customs import MEAN_KG, planted
 from apps.trade.disclosures import DisclosureRow
+from apps.trade.pact.register import Register
 from apps.trade.questions import CUSTOMS, DISCLOSURES
+from apps.trade.rule_packs import load_exact
 from apps.trade.service import create_app
 from apps.trade.sources import Ages
 
 from .conftest import ROWS, Pool
 
+ROOT = Path(__file__).parents[3]
 STEEL = {
     "cn_code": "72081000",
     "country": "KR",
@@ -217,7 +225,13 @@ def test_the_description_resolves_and_lists_every_path(client: TestClient) -> No
     references = [part.split('"')[0] for part in json.dumps(document).split("#/components/schemas/")[1:]]
     assert references
     assert set(references) <= set(schemas)
-    assert set(document["paths"]) == {"/v1/assessments", "/v1/totals", "/healthz", "/readyz"}
+    assert set(document["paths"]) == {
+        "/v1/assessments",
+        "/v1/assessments/bundle",
+        "/v1/totals",
+        "/healthz",
+        "/readyz",
+    }
     assert set(schemas["AssessmentView"]["properties"]) == set(assessed(client))
 
 
@@ -237,3 +251,62 @@ def test_the_page_shows_a_problem_in_words_and_never_raw_input(client: TestClien
 def test_the_empty_page_asks_no_member(client: TestClient, pool: Pool) -> None:
     assert "What does this consignment embed?" in client.get("/").text
     assert not any(member.asked for member in pool.members.values())
+
+
+def test_a_bundle_holds_the_released_row_and_the_services_answer(pool: Pool) -> None:
+    key = Ed25519PrivateKey.generate()
+    with TestClient(create_app(pool, signer=key)) as client:
+        answer = client.post("/v1/assessments/bundle", json=STEEL)
+        view = assessed(client)
+    assert answer.headers["content-type"] == "application/zip"
+    held = json.loads(verify(answer.content, key.public_key()).result)
+    assert held == {name: value for name, value in view.items() if name in held}
+    assert view.keys() - held.keys() == {"data_age_s", "grant", "members_asked"}
+
+
+def test_a_service_without_a_key_signs_nothing_and_says_so(client: TestClient) -> None:
+    answer = client.post("/v1/assessments/bundle", json=STEEL)
+    assert answer.status_code == 501
+    assert "COMMONWEAL_SIGNING_KEY" in answer.json()["detail"]
+
+
+def test_a_bundle_of_what_cannot_be_assessed_is_a_problem(pool: Pool) -> None:
+    with TestClient(create_app(pool, signer=Ed25519PrivateKey.generate())) as client:
+        wrong = client.post("/v1/assessments/bundle", json={**STEEL, "cn_code": "1"})
+        none = client.post("/v1/assessments/bundle", json={**STEEL, "cn_code": "73041100", "installation_id": None})
+    assert (wrong.status_code, none.status_code) == (422, 422)
+
+
+def documented_register() -> Register:
+    """The register of docs/trade.md, with its placeholders filled in."""
+    text = (ROOT / "docs" / "trade.md").read_text("utf-8").split("```yaml\n")[1].split("```")[0]
+    filled = re.sub("tokenKey: <[^>]*>", f"tokenKey: {'k' * 64}", text)
+    digest = hashlib.sha256(b"drawn").hexdigest()
+    return Register.model_validate(load_exact(re.sub("secretSha256: <[^>]*>", f"secretSha256: {digest}", filled)))
+
+
+def test_footprints_are_served_beside_the_api_by_the_register_that_the_page_shows(
+    pool: Pool, example_rows: list[DisclosureRow]
+) -> None:
+    app = create_app(pool, register=documented_register())
+    with TestClient(app, base_url="https://testserver") as client:
+        grant = {"grant_type": "client_credentials"}
+        token = client.post("/auth/token", data=grant, auth=("buyer", "drawn")).json()["access_token"]
+        listed = client.get("/3/footprints", headers={"Authorization": f"Bearer {token}"}).json()["data"]
+        assert client.get("/healthz").status_code == 200
+    row = next(row for row in example_rows if (row.cn_code, row.rule_pack) == ("72081000", "eu-2023-1773"))
+    see = row.see_direct_t_per_t + row.see_indirect_t_per_t
+    assert [Decimal(each["pcf"]["fossilGhgEmissions"]) for each in listed] == [see + Decimal("0.1")]
+
+
+def test_footprints_are_unavailable_while_no_member_answers(pool: Pool) -> None:
+    pool.members["kr"].absent = True
+    with TestClient(create_app(pool, register=documented_register()), base_url="https://testserver") as client:
+        grant = {"grant_type": "client_credentials"}
+        token = client.post("/auth/token", data=grant, auth=("buyer", "drawn")).json()["access_token"]
+        answer = client.get("/3/footprints", headers={"Authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "InternalError")
+
+
+def test_without_a_register_there_are_no_footprints(client: TestClient) -> None:
+    assert client.get("/3/footprints").status_code == 404

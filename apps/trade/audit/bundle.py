@@ -1,0 +1,100 @@
+"""Makes a bundle: from one assessment's evidence to a signed file from which anyone can recompute it.
+
+Equal evidence, engine and key give equal bytes. The parts:
+
+    consignment, release, released-rows or disclosure   inputs/<sha256>
+    rule packs and tables of default values             rules/<sha256>
+    engine.json       version and hashes of the code
+    result.json       the assessment, exact numbers as text
+    trace.jsonl       one step a line; the lines are the leaves of a Merkle tree (RFC 9162)
+    prov.json         the same as a PROV graph
+    signer.pem        the public key
+    envelope.dsse.json   the in-toto Statement that binds them all
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from apps.trade.audit import container, engine, envelope, keys, provenance
+from apps.trade.audit.evidence import Evidence
+from apps.trade.audit.steps import trace_root
+from apps.trade.audit.trace import trace_of
+from apps.trade.views import assessment_view
+from commonweal.transparency import Json, canonical_json
+
+PREDICATE_TYPE = "https://commonweal.dev/attestations/trade-assessment/v1"
+RESULT = "result.json"
+SIGNER = "signer.pem"
+TRACE = "trace.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """Every part that follows from the evidence, and the statement that binds them; only the signature is missing."""
+
+    parts: Mapping[str, bytes]
+    statement: bytes
+
+
+def make(evidence: Evidence, key: Ed25519PrivateKey) -> bytes:
+    """The bundle of one assessment, as the bytes of a file.
+
+    Raises:
+        UnassessableError: no value can be given.
+        ValueError: the evidence contradicts itself.
+
+    """
+    content = content_of(evidence)
+    return container.write(
+        {
+            **content.parts,
+            SIGNER: keys.to_pem(key.public_key()),
+            envelope.PART: envelope.seal(content.statement, key),
+        }
+    )
+
+
+def content_of(evidence: Evidence) -> Content:
+    """Everything that is signed. Raises as `make`."""
+    inputs, files = evidence.inputs(), dict(evidence.files)
+    lines = trace_of(evidence).lines()
+    made = {RESULT: _result(evidence), TRACE: b"".join(line + b"\n" for line in lines)}
+    used = {name: sha256(content) for name, content in {**inputs, **files}.items()}
+    digests = {name: sha256(content) for name, content in made.items()}
+    graph = provenance.graph(evidence, used, digests, sha256(engine.identity()))
+    return Content(
+        parts={
+            **{f"inputs/{used[role]}": content for role, content in inputs.items()},
+            **{f"rules/{used[name]}": content for name, content in files.items()},
+            **made,
+            engine.PART: engine.identity(),
+            provenance.PART: graph,
+        },
+        statement=envelope.statement({RESULT: made[RESULT]}, PREDICATE_TYPE, _predicate(evidence, lines, graph)),
+    )
+
+
+def sha256(content: bytes) -> str:
+    """SHA-256 in hexadecimal: the name of a part."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _result(evidence: Evidence) -> bytes:
+    view = assessment_view(evidence.assessment, members=(), grant="", age_s=0)
+    # What depends on when and under which grant was asked is an input (release), or passes: the age of the data.
+    return canonical_json(view.model_dump(mode="json", exclude={"data_age_s", "grant", "members_asked"}))
+
+
+def _predicate(evidence: Evidence, lines: list[bytes], graph: bytes) -> Json:
+    pack = evidence.assessment.pack
+    return {
+        "method": {"rulePack": pack.id, "celex": pack.celex},
+        "inputs": {role: sha256(content) for role, content in evidence.inputs().items()},
+        "rules": {name: sha256(content) for name, content in evidence.files.items()},
+        "engine": sha256(engine.identity()),
+        "trace": {"hash": "RFC 9162 SHA-256", "leaves": len(lines), "root": trace_root(lines)},
+        "provenance": sha256(graph),
+    }

@@ -1,0 +1,122 @@
+"""What comes after the first `up`: drift, a site that was there before, and the way out."""
+
+import base64
+import json
+
+import pytest
+import yaml
+
+from commonweal.membership import HubAddress
+from infra.local.machine import LocalError, run
+from infra.sites.args import SiteError
+from infra.sites.manifests import site_manifests
+from infra.sites.provision import decommission
+from infra.sites.rbac import APPS, DATA, SYSTEM
+from tests.integration.sites.conftest import ARGS, ON_CLAIM, Site
+
+OURS = "app.kubernetes.io/managed-by=commonweal"
+GATEWAYS_OWN = (("secret", "generic", "gateway-tls"), ("configmap", "gateway-site"))
+
+
+def test_what_others_changed_is_found_told_to_the_agent_and_put_back_on_demand(site: Site) -> None:
+    site.up()
+    assert site.do("drift").changed == 0
+    site.kubectl("scale", "deployment/agent", f"--namespace={SYSTEM}", "--replicas=0")
+    site.kubectl("delete", "rolebinding/commonweal-gateway", f"--namespace={DATA}")
+    found = site.do("drift")
+    expected = {
+        "update Deployment ca/commonweal-system/agent",
+        "create RoleBinding ca/commonweal-data/commonweal-gateway",
+    }
+    assert set(found.objects) == expected
+    told = json.loads(site.get("configmap/site-drift", f"--namespace={SYSTEM}")["data"]["drift.json"])
+    assert (told["objects"], set(told["differing"])) == (2, expected)
+
+    assert set(site.do("up", "--repair").objects) == expected
+    assert site.get("deployment/agent", f"--namespace={SYSTEM}")["spec"]["replicas"] == 1
+    assert site.do("drift").changed == 0
+
+
+def test_changes_that_wait_for_an_up_are_not_called_drift(site: Site) -> None:
+    site.up()
+    site.invitation.unlink()
+    with pytest.raises(SiteError, match=r"1 changes wait, as delete Secret .*; run `up` first"):
+        site.do("drift")
+    site.invite()
+
+
+def by_hand(site: Site, cores: int) -> None:
+    """The site as somebody with kubectl alone installs it; with another pledge where `cores` differs."""
+    for manifest in site_manifests(ARGS):
+        if manifest["kind"] == "ResourceQuota":
+            manifest["spec"]["hard"]["requests.cpu"] = str(cores)
+        apply = [str(site.binary), f"--kubeconfig={site.cluster.kubeconfig}", "apply", "--filename=-"]
+        run(apply, stdin=yaml.safe_dump(manifest))
+
+
+def test_a_site_that_was_installed_by_hand_becomes_the_programs_and_nothing_is_made_twice(site: Site) -> None:
+    by_hand(site, cores=2)
+    before = site.get(f"namespace/{DATA}")["metadata"]["uid"]
+    site.up()
+    assert site.get(f"namespace/{DATA}")["metadata"]["uid"] == before
+    assert site.up().changed == 0
+    site.destroy()
+    assert site.remains() == set()
+
+
+def test_a_hand_made_site_that_differs_is_refused_by_name_and_taken_over_on_demand(site: Site) -> None:
+    by_hand(site, cores=7)
+    with pytest.raises(SiteError, match=r"pledge: .*conflict.*requests\.cpu.*`up --take-over`"):
+        site.up()
+    site.do("up", "--take-over", *site.flags())
+    assert site.get("resourcequota/pledge", f"--namespace={APPS}")["spec"]["hard"]["requests.cpu"] == "2"
+    assert site.up().changed == 0
+    with pytest.raises(SiteError, match="stands already; `up --repair` puts it right"):
+        site.do("up", "--take-over")
+
+
+def test_a_site_on_which_the_hub_may_count_stays_unless_its_people_insist(site: Site) -> None:
+    site.up()
+    hub = HubAddress(server="https://127.0.0.1:9", certificate_authority="none").wire() | {"certificateSeconds": 3600}
+    values = [f"--from-literal={key}={value}" for key, value in (("tls.crt", "x"), ("tls.key", "x"))]
+    values.append(f"--from-literal=hub.json={json.dumps(hub)}")
+    site.kubectl("create", "secret", "generic", "hub-credentials", f"--namespace={SYSTEM}", *values)
+    with pytest.raises(SiteError, match=r"the hub cannot be asked .*--without-release, which breaks this: pilots"):
+        site.destroy()
+    assert site.get("deployment/agent", f"--namespace={SYSTEM}")["spec"]["replicas"] == 1
+    decommission("ca", state=site.state, without_release=True, say=site.told.append)
+    assert any("not asking the hub: pilots that run here end at once" in line for line in site.told)
+    assert site.remains() == set()
+
+
+def test_an_identity_is_not_replaced_before_there_is_one(site: Site) -> None:
+    site.up()
+    with pytest.raises(SiteError, match="has no identity yet; its agent makes one"):
+        site.do("rotate-identity")
+
+
+def test_a_replaced_identity_is_another_and_the_agent_starts_again(site: Site) -> None:
+    site.up()
+    old = "--from-literal=identity.pem=old"
+    site.kubectl("create", "secret", "generic", "member-identity", f"--namespace={SYSTEM}", old)
+    site.kubectl("wait", "--for=create", "pod", "--selector=app.kubernetes.io/name=agent", f"--namespace={SYSTEM}")
+    before = {item["metadata"]["uid"] for item in site.get("pods", f"--namespace={SYSTEM}")["items"]}
+    site.do("rotate-identity")
+    secret = site.get("secret/member-identity", f"--namespace={SYSTEM}")["data"]
+    assert base64.b64decode(secret["identity.pem"]).startswith(b"-----BEGIN PRIVATE KEY-----")
+    agents = site.get("pods", f"--namespace={SYSTEM}", "--selector=app.kubernetes.io/name=agent")["items"]
+    assert not before & {item["metadata"]["uid"] for item in agents}
+
+
+def test_destroy_leaves_no_key_and_no_policy_beside_the_data_that_it_keeps(site: Site) -> None:
+    site.up(ON_CLAIM)
+    for made in GATEWAYS_OWN:
+        site.kubectl("create", *made, f"--namespace={DATA}", "--from-literal=tls.key=secret")
+        site.kubectl("label", f"{made[0]}/{made[-1]}", f"--namespace={DATA}", OURS)
+    site.kubectl("create", "configmap", "a-members-own", f"--namespace={DATA}")
+    site.destroy()
+    assert site.get("persistentvolumeclaim/commonweal-data", f"--namespace={DATA}")
+    assert site.get("configmap/a-members-own", f"--namespace={DATA}")
+    for made in GATEWAYS_OWN:
+        with pytest.raises(LocalError, match="NotFound"):
+            site.get(f"{made[0]}/{made[-1]}", f"--namespace={DATA}")
