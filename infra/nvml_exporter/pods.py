@@ -76,9 +76,12 @@ class Pods:
         seen = device.processes
         pids = (seen.running or frozenset()) | (seen.busy or {}).keys() if seen else frozenset()
         uids = {pid: uid for pid in pids if (uid := pod_uid(self._proc, pid)) is not None}
-        if seen is None or (pids and not uids):
-            # Without the node's process namespace no process has an owner: then use is unknown, which is not unused.
-            return Look(reserved=reserved), (("pid-not-visible",) if pids else ())
+        told = seen is not None and (seen.running, seen.busy) != (None, None)
+        hidden = not uids and told and bool(pids or device.utilization_percent)
+        if seen is None or hidden:
+            # Outside the node's process namespace NVML shows no process, or one that has no owner here. Then use is
+            # unknown, which is not unused: a board at work must neither look idle nor teach what idle power is.
+            return Look(reserved=reserved), (("pid-not-visible",) if hidden else ())
         owners = {pid: names.get(uid, UNATTRIBUTED) for pid, uid in uids.items()}
         busy: Counter[str] = Counter()
         for pid, percent in (seen.busy or {}).items():

@@ -39,10 +39,9 @@ class MemberSiteArgs:
     Data lies either on the node at `data_host_path`, or on a claim of `data_claim_mib` from the cluster's storage.
     The exporter's readings outlive its pod at `meter_host_path`, else only its container. The user id 65532 must own
     both paths. `pod_resources_host_path`, the kubelet's (mostly /var/lib/kubelet/pod-resources), has the exporter tell
-    energy by pod: it then runs as root, which alone may ask the kubelet, and sees the node's processes, and root must
-    own `meter_host_path`. `node_address` is where other members reach a node. `simulated_gpus` above 0 replaces the
-    node's driver by a simulation that says so. `hub_invitation` is the text of an invitation file; None once it has
-    served.
+    energy by pod: it then runs as root, which alone may ask the kubelet, and root must own `meter_host_path`.
+    `node_address` is where other members reach a node. `simulated_gpus` above 0 replaces the node's driver by a
+    simulation that says so. `hub_invitation` is the text of an invitation file; None once it has served.
 
     What starts with `allowed_` or `overhead_` is the charter's: empty lists allow every country and zone, no images by
     tag; None says that no charter was named. `grid_zone` is the zone of the electricity grid, as in the pledge.

@@ -1,7 +1,8 @@
 """The pods of a member's site: agent, exporter and gateway, each as small as its work allows.
 
 All run as one unprivileged user on a read-only root with no capability; what they may write is named as a volume. One
-exception is asked for by name: an exporter that tells energy by pod is root, still without a capability.
+exception is asked for by name: an exporter that tells energy by pod is root, which alone may ask the kubelet, still
+without a capability and outside the node's processes.
 """
 
 from typing import Any
@@ -20,7 +21,6 @@ DATA_FOLDER = "/var/lib/commonweal-data"
 METER_FOLDER = "/var/lib/commonweal-meter"
 NVML_FOLDER = "/opt/simulated-nvml"
 POD_RESOURCES_FOLDER = "/var/lib/kubelet/pod-resources"
-POD_LOGS_FOLDER = "/var/log/pods"
 
 POD_SECURITY = {
     "runAsNonRoot": True,
@@ -38,10 +38,7 @@ CONTAINER_SECURITY = {
 }
 SCRATCH = {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}
 SCRATCH_MOUNT = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108  # the pod's own, shared with no other
-_POD_MOUNTS = [
-    {"name": "pod-resources", "mountPath": POD_RESOURCES_FOLDER, "readOnly": True},
-    {"name": "pod-logs", "mountPath": POD_LOGS_FOLDER, "readOnly": True},
-]
+POD_MOUNT = {"name": "pod-resources", "mountPath": POD_RESOURCES_FOLDER, "readOnly": True}
 DATA_MOUNT = {"name": "data", "mountPath": DATA_FOLDER}
 
 
@@ -94,7 +91,7 @@ def exporter_pod(args: MemberSiteArgs) -> Pod:
         },
         ports={"metrics": EXPORTER_PORT},
         resources=_resources(cpu="20m", memory="48Mi", cpu_limit="500m", memory_limit="192Mi"),
-        mounts=[{"name": "meter", "mountPath": METER_FOLDER}, *(_POD_MOUNTS if args.pod_resources_host_path else [])],
+        mounts=[{"name": "meter", "mountPath": METER_FOLDER}, *([POD_MOUNT] if args.pod_resources_host_path else [])],
         livenessProbe=_probe("/healthz", "metrics", period_s=20),
         readinessProbe=_probe("/healthz", "metrics"),
     )
@@ -104,13 +101,10 @@ def exporter_pod(args: MemberSiteArgs) -> Pod:
 
 
 def _telling_pods_apart(pod: Pod, pod_resources: str) -> Pod:
-    """Let it ask the kubelet who holds a GPU, and see whose processes use it; the folders are read, never written."""
-    volumes = [
-        # The folder, not the socket in it, which a kubelet makes anew when it restarts.
-        {"name": "pod-resources", **_host_folder(pod_resources)},
-        {"name": "pod-logs", **_host_folder(POD_LOGS_FOLDER)},
-    ]
-    return pod | {"hostPID": True, "securityContext": ROOT_SECURITY, "volumes": [*pod["volumes"], *volumes]}
+    """Let it ask the kubelet who holds a GPU; the folder is read, never written."""
+    # The folder, not the socket in it, which a kubelet makes anew when it restarts.
+    volume = {"name": "pod-resources", **_host_folder(pod_resources)}
+    return pod | {"securityContext": ROOT_SECURITY, "volumes": [*pod["volumes"], volume]}
 
 
 def gateway_pod(args: MemberSiteArgs) -> Pod:

@@ -128,7 +128,7 @@ class MeterReporter:
         heads = self._heads
         await self._send_unsent(heads)
         for url in await self._exporters():
-            for meter, last in sorted((await self._meters(http, url)).items()):
+            for meter, last in sorted((await self._meters(http, url)).items(), key=_outermost_first):
                 if last > _sequence(heads, meter):
                     await self._telling(f"readings of {meter}", self._follow(http, url, meter, heads))
 
@@ -188,6 +188,11 @@ class MeterReporter:
             if response.status != 200:
                 raise MeterError(f"exporter {url}: {answer.get('error', response.status)}")
             return answer
+
+
+def _outermost_first(meter: tuple[str, int]) -> tuple[bool, str]:
+    """What is inside a node or a facility waits at the hub for the meter around it."""
+    return not meter[0].startswith(("NODE-", "FACILITY-")), meter[0]
 
 
 def _sequence(heads: Mapping[str, Head], meter: str) -> int:

@@ -156,10 +156,13 @@ class Books:
         return True
 
     def complaint(self, member: str) -> str:
-        """What is wrong with one of a member's meters now; empty if nothing is."""
-        query = "SELECT message FROM complaints WHERE member = ? ORDER BY meter LIMIT 1"
-        row = self.connection.execute(query, (member,)).fetchone()
-        return str(row[0]) if row else ""
+        """What is wrong with one of a member's meters now, and with how many more; empty if nothing is."""
+        query = "SELECT meter, message FROM complaints WHERE member = ? ORDER BY meter"
+        rows = self.connection.execute(query, (member,)).fetchall()
+        if not rows:
+            return ""
+        more = f"; and {len(rows) - 1} more of its meters" if len(rows) > 1 else ""
+        return f"{rows[0][0]}: {rows[0][1]}{more}"
 
     def unsettled(self) -> tuple[Reading, ...]:
         """Accepted readings that no statement has credited yet, oldest first."""

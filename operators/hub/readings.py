@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
@@ -39,6 +39,8 @@ POWER_MW = {
     Scope.FACILITY: (1_000, 10**12),
 }
 GAP_RETRY_S = 30.0
+EARLY_RETRY_S = 5.0
+EARLY = timedelta(seconds=15)  # as long as a period waits for its readings at the least; until then nobody is late
 WAITS = {(Reason.GAP,), (Reason.STILL_OPEN,), (Reason.UNBOUNDED,), (Reason.GAP, Reason.UNBOUNDED)}  # may come right
 MAX_AGE_S = 7 * 86_400  # the challenge window: what comes later could not be challenged with its period
 
@@ -159,6 +161,8 @@ class ReadingController:
         if verdict.accepted and verdict.reading is not None:
             record: Write = Record(books=self.books, reading=verdict.reading, signature=observed.signature)
             return Plan(writes=(record, remove))
+        if verdict.reading is not None and is_early(verdict, verdict.reading, now):
+            return Plan(requeue_in_s=EARLY_RETRY_S)
         message = "; ".join(f"{finding.message} ({finding.reason})" for finding in verdict.findings)
         waits = not is_pledged(observed) or verdict.reasons in WAITS
         in_chain = verdict.reading if verdict.in_chain else None
@@ -208,6 +212,11 @@ def judge(observed: Observed, now: datetime) -> Verdict:
         received_at=now,
         history=observed.history,
     )
+
+
+def is_early(verdict: Verdict, reading: Reading, now: datetime) -> bool:
+    """Whether all that is missing is the meter around this one, which may well be on its way."""
+    return verdict.reasons == (Reason.UNBOUNDED,) and now < reading.period_end + EARLY
 
 
 def is_pledged(observed: Observed) -> bool:

@@ -240,6 +240,10 @@ static bool default_script(void) {
     return true;
 }
 
+static bool runs(const struct process *process, int64_t now) {
+    return now >= process->busy.from_ms && now < process->busy.to_ms;
+}
+
 /* --- what NVML exports ----------------------------------------------------------------------------------------- */
 
 static nvmlReturn_t asked(const struct gpu *gpu, enum query query) {
@@ -341,7 +345,10 @@ nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t device, unsigned int *
 nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *rates) {
     nvmlReturn_t result = asked(device, UTILIZATION);
     if (result) return result;
-    int64_t percent = 100 * mean_power_mw(device) / device->limit_mw;
+    if (device->slice_count) return NOT_SUPPORTED;
+    int64_t percent = device->process_count ? 0 : 100 * mean_power_mw(device) / device->limit_mw, now = refreshed_ms();
+    for (int i = 0; i < device->process_count; i++)
+        if (runs(&device->processes[i], now)) percent += device->processes[i].busy.value;
     rates->gpu = (unsigned int)(percent > 100 ? 100 : percent);
     rates->memory = rates->gpu / 2;
     return SUCCESS;
@@ -415,10 +422,6 @@ nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttribute
     if (!device->parent) return INVALID_ARGUMENT;
     *attributes = (nvmlDeviceAttributes_t){.gpu_instance_slices = device->slices, .compute_slices = device->slices};
     return SUCCESS;
-}
-
-static bool runs(const struct process *process, int64_t now) {
-    return now >= process->busy.from_ms && now < process->busy.to_ms;
 }
 
 /* As documented: without a buffer the answer is the size it needs, and SUCCESS only where there is nothing to say. */

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from commonweal.metering import FIRST, Limits, Measurement, payload_sha256, verify
 from operators.agent.meters import Head, MeterError, config_map, extend, stored_heads
+from operators.agent.meters import _outermost_first as outermost_first
 from operators.agent.meters import _texts as texts
 from tests import strategies
 
@@ -66,3 +67,13 @@ def test_a_restart_at_any_point_continues_the_same_chain(sequences: list[int], s
     head = whole[:split][-1:]
     kept = stored_heads(texts({reading.meter: Head(reading=reading, sent=False) for reading in head}))
     assert whole[:split] + list(extend(kept, map(measurement, wanted), "ke")) == whole
+
+
+def test_a_meter_around_others_reports_before_them() -> None:
+    meters = {"GPU-1": 1, "NODE-1": 1, "FACILITY-1": 1, "GPU-2": 1}
+    assert [meter for meter, _ in sorted(meters.items(), key=outermost_first)] == [
+        "FACILITY-1",
+        "NODE-1",
+        "GPU-1",
+        "GPU-2",
+    ]

@@ -130,10 +130,12 @@ def test_what_is_written_cannot_be_changed(tmp_path: Path, table: str) -> None:
 def test_a_complaint_lasts_until_the_next_good_reading(tmp_path: Path) -> None:
     books = Books.open(tmp_path)
     books.refuse("ca", "GPU-ca-0000", "energy_mj: too much", b"{}")
-    assert books.complaint("ca") == "energy_mj: too much"
+    assert books.complaint("ca") == "GPU-ca-0000: energy_mj: too much"
+    books.complain("ca", "GPU-ca-0001", "scope: module")
+    assert books.complaint("ca") == "GPU-ca-0000: energy_mj: too much; and 1 more of its meters"
     assert books.complaint("kr") == ""
     books.accept(reading(), b"signature")
-    assert books.complaint("ca") == ""
+    assert books.complaint("ca") == "GPU-ca-0001: scope: module"
 
 
 def test_a_refused_reading_is_the_last_until_one_after_it_is_accepted(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from commonweal.metering import Around, Finding, History, Reading, Reason, Scope
 from operators.frame import Key, Store
 from operators.hub.books import Books
 from operators.hub.readings import (
+    EARLY_RETRY_S,
     GAP_RETRY_S,
     Claim,
     Observed,
@@ -163,7 +164,9 @@ def test_a_device_waits_for_the_node_around_it_and_is_not_refused_for_that(books
     told = history(books, (MINE, NODE), reading().payload())
     assert told.awaited == "NODE-kr-1"
     controller = ReadingController(store=Store(), books=books)
-    plan = controller.plan(observed(reading(), [MINE], told), NOON + timedelta(hours=1))
+    early = controller.plan(observed(reading(), [MINE], told), reading().period_end + timedelta(seconds=14))
+    assert (early.writes, early.requeue_in_s) == ((), EARLY_RETRY_S)
+    plan = controller.plan(observed(reading(), [MINE], told), reading().period_end + timedelta(seconds=15))
     (write,) = plan.writes
     assert isinstance(write, Refuse)
     assert not write.final

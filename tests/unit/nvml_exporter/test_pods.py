@@ -206,7 +206,7 @@ def test_mig_slices_share_by_their_size_and_say_that_use_is_not_told(
     it = machine("gpu\npower 10000 70000 70000\npower 1000 370000 370000\nmig 1 4\nmig 2 2\nprocess 7 10500 99000 50 1")
     it.run(0, 10)
     assert it.energy_mj() == {"lab/a": 400_000, "lab/b": 200_000, UNATTRIBUTED: 100_000}
-    assert it.reasons() == {("process-utilization", "not-supported")}
+    assert it.reasons() == {("process-utilization", "not-supported"), ("utilization", "not-supported")}
     it.run(11, 20)
     assert it.energy_mj() == {"lab/a": 800_000 + 3_000_000, "lab/b": 400_000, UNATTRIBUTED: 200_000}
 
@@ -235,7 +235,7 @@ def test_a_crash_at_any_second_keeps_the_balance(
 ) -> None:
     kubelet.held = {"lab/a": [f"{UUID}::0"]}
     kubelet.allocatable = [f"{UUID}::0", f"{UUID}::1"]
-    it = machine("gpu\npower 1000 300000 300000")
+    it = machine("gpu\npower 1000 300000 300000\nprocess 9 0 1 0")
     it.run(20, 20 + crash_s)
     it.restart()
     it.run(21 + crash_s, 60)
@@ -266,6 +266,18 @@ def test_processes_that_cannot_be_seen_leave_use_unknown_and_say_so(
     assert it.reasons() == {("process-owner", "pid-not-visible"), ("pods", "unknown-device GPU-unknown")}
 
 
+def test_a_board_at_work_whose_processes_are_hidden_is_not_taken_for_idle(
+    machine: Callable[[str], Machine], kubelet: Kubelet
+) -> None:
+    kubelet.held = {"lab/a": [f"{UUID}::0"]}
+    kubelet.allocatable = [f"{UUID}::0", f"{UUID}::1"]
+    it = machine("gpu\npower 1000 300000 300000")
+    it.run(0, 5)
+    assert it.energy_mj() == {"lab/a": 5 * 300_000, UNATTRIBUTED: 0}
+    assert it.reasons() == {("process-owner", "pid-not-visible")}
+    assert "commonweal_gpu_idle_power_watts" not in {name for name, _, _ in it.series()}
+
+
 def test_processes_that_the_driver_does_not_tell_are_a_reason(
     machine: Callable[[str], Machine], kubelet: Kubelet
 ) -> None:
@@ -278,11 +290,29 @@ def test_processes_that_the_driver_does_not_tell_are_a_reason(
 
 def test_names_and_labels_of_pods_are_frozen(machine: Callable[[str], Machine], kubelet: Kubelet) -> None:
     kubelet.held = {"lab/a": [UUID]}
-    it = machine("gpu\nregister_mj 2000000000\npower 1000 700000 700000\nreset 10400")
+    it = machine("gpu\nregister_mj 2000000000\npower 1000 700000 700000\nreset 10400\nprocess 9 0 1 0")
     it.run(0, 15)
     plain = {"commonweal_gpu_energy_joules_total", "commonweal_gpu_energy_unplaced_joules_total"}
     found = {name: set(labels) for name, labels, _ in it.series() if "energy" in name or "idle" in name}
     assert {name: labels for name, labels in found.items() if name not in plain | {"hw_energy_joules_total"}} == NAMES
+
+
+def test_series_grow_by_one_a_pod_and_never_with_processes(machine: Callable[[str], Machine], kubelet: Kubelet) -> None:
+    def count(pods: int, processes: int) -> int:
+        kubelet.held = {f"lab/pod-{number}": [f"{UUID}::{number}"] for number in range(pods)}
+        lines = [f"process {pid} 0 99000 1" for pid in range(1, 1 + processes)]
+        it = machine("\n".join(["gpu\npower 1000 300000 300000", *lines]))
+        it.sampler = Sampler(
+            driver=it.driver, store=Store(kubelet.folder / f"{pods}-{processes}"), rule=RULE, pods=it.pods
+        )
+        it.run(0, 2)
+        return len(it.series())
+
+    for pid in range(1, 101):
+        kubelet.process(pid, "lab/pod-0")
+    few = count(pods=2, processes=1)
+    assert count(pods=2, processes=100) == few
+    assert count(pods=50, processes=1) == few + 48
 
 
 def test_a_folder_that_is_not_there_is_named_by_its_setting(tmp_path: Path) -> None:
