@@ -36,6 +36,7 @@ from pyiceberg.types import (
 
 from commonweal.grants import PolicyDataset
 from commonweal.kinds.data_trust import ColumnRole
+from data_trusts.erasure import Erased, erase, holders, root_of, value_of
 from data_trusts.rows import RowsRefusedError, conform
 
 CATALOG_NAME = "commonweal"  # part of every row of the catalog; data_trusts/trino/catalog names it too
@@ -123,6 +124,27 @@ class Warehouse:
             total_rows=int(snapshot.summary["total-records"] or 0),
             snapshot_id=(taken[0] if taken else snapshot).snapshot_id,
         )
+
+    def erase(self, trust: str, dataset: str, column: str, text: str) -> Erased:
+        """Make a value gone from a dataset's files; no row is taken in meanwhile.
+
+        Raises:
+            TableMissingError: nothing was ingested yet.
+            ErasureError: bad input, or a file still holds the value.
+        """
+        with self._exclusive():
+            return erase(self._load(trust, dataset), column, text)
+
+    def holders(self, trust: str, dataset: str, column: str, text: str) -> list[Path]:
+        """The files of a dataset in which a value can be read, whether its rows are in the table or were deleted.
+
+        Raises:
+            TableMissingError: nothing was ingested yet.
+            ErasureError: the table has no such column, or the text is no such value.
+        """
+        table = self._load(trust, dataset)
+        value_of(text, column, table.schema().as_arrow())
+        return holders(root_of(table), column, text)
 
     def _load(self, trust: str, dataset: str) -> Table:
         try:

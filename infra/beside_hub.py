@@ -51,7 +51,11 @@ def dashboard(places: Places, kubeconfig: Path) -> Process:
     return Process(
         name="dashboard",
         argv=(*argv, "--browser.gatherUsageStats", "false"),
-        env={"KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(REPOSITORY)},
+        env={
+            "KUBECONFIG": str(kubeconfig),
+            "PYTHONPATH": str(REPOSITORY),
+            "COMMONWEAL_PROBE_FILE": str(probe_file(places)),
+        },
         log=places.logs / "dashboard.log",
         ready=http_ready(f"{url}/_stcore/health"),
         listens=(("127.0.0.1", DASHBOARD_PORT),),
@@ -61,3 +65,8 @@ def dashboard(places: Places, kubeconfig: Path) -> Process:
 def hub_state(places: Places) -> Path:
     """Where the hub operator keeps its log, its ledger and the front door's configuration."""
     return places.state / "hub"
+
+
+def probe_file(places: Places) -> Path:
+    """Where load tests write down what they measured, and the dashboard reads it."""
+    return places.state / "measurements.jsonl"

@@ -29,12 +29,14 @@ from infra.local.progress import step
 from infra.local.providers import provider
 from infra.local.supervisor import Supervisor
 from infra.sites.args import MemberSiteArgs, SiteError
+from infra.sites.programs import built
 from infra.sites.provision import provision
 
 HUB = "ch"
 EXAMPLES = REPOSITORY / "examples"
 POD_USER = 65532
 READY_S = 300
+GATE_FAILED = 1  # the load test's status where the pilot broke its promise: the dashboard shows that, too
 GATEWAY = ("-n", "commonweal-data", "deploy/gateway", "-c", "gateway", "--", "python3", "-m")
 
 
@@ -84,6 +86,7 @@ class Demo:
         """Bring everything up, apply the examples, ask one question, print what came of it."""
         clusters = provider("local")
         images, reached = clusters.up(), clusters.clusters()
+        built()
         self._commonweal("setup")
         supervisor = Supervisor(self.places.run)
         address = str(urlsplit(reached[HUB].server).hostname)
@@ -105,6 +108,7 @@ class Demo:
             lambda: self._kubectl("get", "equitystatements", "-o", "name", show=False),
         )
         self._wait("equity", "equitystatements", "--all")
+        self._measure()
         self.status()
 
     def down(self) -> None:
@@ -114,7 +118,7 @@ class Demo:
     def status(self) -> None:
         """One screen about the consortium, one consignment, and where to look further."""
         self._commonweal("status")
-        pilot = self._kubectl("get", "pilotapp", "trade", "-o", "jsonpath={.status.address}", show=False).strip()
+        pilot = self._trade()
         question = shlex.split("--cn 72081000 --country KR --installation EC-EXAMPLE-2 --mass-kg 25000 --year 2026")
         run([sys.executable, "-m", "apps.trade", "assess", *question, "--address", pilot])
         print(f"\nDashboard  http://127.0.0.1:{beside_hub.DASHBOARD_PORT}")
@@ -184,6 +188,21 @@ class Demo:
         folder.mkdir(parents=True, exist_ok=True)
         os.chown(folder, POD_USER, POD_USER)
         return str(folder)
+
+    def _measure(self) -> None:
+        """A few seconds of load on the trade pilot, so that its service level is a measurement and not a promise."""
+        load = ["--arrivals-per-s", "5", "--seconds", "10", "--service-class", str(EXAMPLES / "10-charter.yaml")]
+        load += ["--pilot", str(EXAMPLES / "50-trade-pilot.yaml"), "--host", self._trade()]
+        locust = [sys.executable, "-m", "locust", "-f", str(REPOSITORY / "loadtests" / "trade" / "profile.py")]
+        with step("service level of the trade pilot, 10 s of load"):
+            command = [*locust, "--headless", "--users", "1", *load]
+            measured = [*command, "--probe-file", str(beside_hub.probe_file(self.places))]
+            done = subprocess.run(measured, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        if done.returncode not in {0, GATE_FAILED}:
+            raise LocalError(f"the load test did not run: {done.stderr.strip().splitlines()[-1:]}")
+
+    def _trade(self) -> str:
+        return self._kubectl("get", "pilotapp", "trade", "-o", "jsonpath={.status.address}", show=False).strip()
 
     def _load_rows(self, member: DemoMember) -> None:
         """The member makes its rows and takes them into its table, inside its own cluster."""

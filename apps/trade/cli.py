@@ -119,6 +119,54 @@ def examples(as_json: Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
 @app.command()
+def fuse(
+    *,
+    estimates: Annotated[Path, typer.Option(help="CSV or Parquet; the columns are in docs/trade.md")],
+    false_discovery: Annotated[float, typer.Option(help="largest share of needless review requests")] = 0.1,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Fuse several sources a plant into one value with its 90 % interval, and say whom to ask again."""
+    from apps.trade.estimates import EstimatesError, answers, read_lines  # noqa: PLC0415 - only this command needs it
+
+    try:
+        found = answers(read_lines(estimates), false_discovery)
+    except EstimatesError as error:
+        typer.echo(f"--estimates: {error}", err=True)
+        raise typer.Exit(2) from error
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found]))
+        return
+    table = Table(title="t CO2e per t, central 90 %", title_justify="left")
+    for name in ("installation", "period", "value", "from", "to", "sources", "review"):
+        table.add_column(name)
+    for each in found:
+        numbers = (each.fused.value_t_per_t, each.fused.low_t_per_t, each.fused.high_t_per_t)
+        shown = (f"{number:.4g}" for number in numbers)
+        asked = "requested" if each.review else ""
+        table.add_row(each.installation_id, each.period, *shown, ", ".join(each.fused.sources), asked)
+    Console().print(table)
+
+
+@app.command()
+def power(
+    *,
+    gap_sd: Annotated[float, typer.Option(min=0.001, max=2, help="sd of ln(disclosed / seen by the others)")],
+    svg: Annotated[Path | None, typer.Option(help="also draw the curve into this file")] = None,
+) -> None:
+    """Say which understatements a review would find, and which it would not."""
+    from apps.trade.power import curve, drawn  # noqa: PLC0415 - only this command needs it
+
+    table = Table(title=f"Probability that a review finds it, gap sd {gap_sd}", title_justify="left")
+    for name in ("understated by", "at 5 %", "at 1 %"):
+        table.add_column(name)
+    for share, powers in curve(gap_sd, (0.10, 0.20, 0.30, 0.40, 0.50)):
+        table.add_row(f"{share:.0%}", *(f"{each:.2f}" for each in powers))
+    Console().print(table)
+    if svg is not None:
+        svg.write_text(drawn(gap_sd), "utf-8")
+
+
+@app.command()
 def defaults(
     table: Annotated[Path, typer.Argument(help="table of default values, CSV")] = FOLDER / "defaults_2621.csv",
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,

@@ -19,14 +19,13 @@ from data_trusts.audit import AuditError, AuditLog
 from data_trusts.catalog import Warehouse
 from data_trusts.engines import DuckDbEngine, Engine, TrinoEngine
 from data_trusts.gateway.app import Gateway
-from data_trusts.gateway.certificates import Identity, make_identity, serves
+from data_trusts.gateway.certificates import TLS_SECRET, Identity, make_identity, serves
 from data_trusts.gateway.cluster import Cluster, ClusterError
 from data_trusts.gateway.policies import PolicyBook
 from data_trusts.gateway.service import QuestionService
 from data_trusts.gateway.sources import ClusterSource, FolderSource, PolicySource
 
 SERVICE_NAMES = ("gateway", "gateway.commonweal-data", "gateway.commonweal-data.svc", "localhost", "127.0.0.1")
-TLS_SECRET = "gateway-tls"  # noqa: S105 -- a name, not a secret
 SITE_CONFIG_MAP = "gateway-site"
 _LOG = logging.getLogger("data_trusts.gateway")
 

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+TLS_SECRET = "gateway-tls"  # noqa: S105 -- a name, not a secret
 LIFETIME = timedelta(days=365)
 RENEW_BEFORE = timedelta(days=90)  # it is looked at when the gateway starts, so leave room until it does
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
@@ -14,6 +14,8 @@ Image = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._/:-]*(:[\w.-]+|@sha256:[0-9a-f]{64})$", max_length=512)
 ]
 HostPath = Annotated[str, StringConstraints(pattern=r"^/[^:]+$", max_length=255)]
+
+Args = TypeVar("Args")
 
 
 class SiteError(Exception):
@@ -78,8 +80,17 @@ def site_args(values: Mapping[str, Any]) -> MemberSiteArgs:
     Raises:
         SiteError: A value is missing, unknown or out of its bounds; the message names each.
     """
+    return read_args(MemberSiteArgs, values)
+
+
+def read_args(kind: type[Args], values: Mapping[str, Any]) -> Args:
+    """Arguments of any component from a stack's configuration.
+
+    Raises:
+        SiteError: A value is missing, unknown or out of its bounds; the message names each.
+    """
     try:
-        return TypeAdapter(MemberSiteArgs).validate_python(dict(values))
+        return TypeAdapter(kind).validate_python(dict(values))
     except ValidationError as error:
         raise SiteError(
             "; ".join(_complaint(part["loc"], part["msg"], part.get("input")) for part in error.errors())

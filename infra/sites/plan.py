@@ -4,8 +4,9 @@ It is a preview of what is declared, not of what would change; `python -m infra.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from pulumi.runtime import mocks, rpc, set_mocks
@@ -19,6 +20,7 @@ SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d"  # noqa: S105  # the wire'
 SECRET_MARK = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105  # and of one that is a secret
 HIDDEN = "[secret]"
 Json = Any
+Outputs = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +36,14 @@ class Registration:
 
 
 class _Answers(mocks.Mocks):
+    def __init__(self, answered: Outputs) -> None:
+        self._answered = answered
+
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         return dict(args.args), None
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        state = dict(args.inputs)
+        state = {**args.inputs, **self._answered.get(args.typ, {})}
         if not state and args.name.endswith(f"/{CLUSTER}"):
             state = {"metadata": {"uid": UNKNOWN_UID}}
         return args.resource_id or args.name, state
@@ -47,8 +52,8 @@ class _Answers(mocks.Mocks):
 class _Recorder(mocks.MockMonitor):
     """Pulumi's own mock monitor, which also keeps each request as it went over the wire."""
 
-    def __init__(self) -> None:
-        super().__init__(_Answers())
+    def __init__(self, answered: Outputs) -> None:
+        super().__init__(_Answers(answered))
         self.registrations: list[Registration] = []
 
     def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> object:  # noqa: N802  # the protocol's
@@ -78,13 +83,18 @@ def hidden(value: Json) -> Json:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def planned(stack: str, project: str, program: Callable[[], object]) -> tuple[Registration, ...]:
-    """Run `program` as a stack of `project` against mocks; returns all that it registers, by type and name."""
+def planned(
+    stack: str, project: str, program: Callable[[], object], *, answered: Outputs = MappingProxyType({})
+) -> tuple[Registration, ...]:
+    """Run `program` as a stack of `project` against mocks; returns all that it registers, by type and name.
+
+    `answered` holds, by resource type, what only a provider could know and the program goes on with.
+    """
 
     def run() -> None:
         program()
 
-    recorder = _Recorder()
+    recorder = _Recorder(answered)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:

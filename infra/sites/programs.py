@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from infra.local.engines import GoProgram, required_version
+from infra.local.engines import GoProgram, build, required_version
 from infra.sites.args import SiteError
 
 PROVIDER_VERSION = "4.25.0"
@@ -47,8 +47,13 @@ def language_host() -> GoProgram:
     return GoProgram(name="pulumi-language-python", folder=HERE / "language", variables={}, generate=True)
 
 
-# What `python -m infra.sites` needs.
-PROGRAMS = (pulumi_cli, kubernetes_provider)
+def built() -> tuple[Path, Path]:
+    """The paths of the CLI and the provider, which are built first unless the cache has them.
+
+    Raises:
+        LocalError: One cannot be built.
+    """
+    return build(pulumi_cli()), build(kubernetes_provider())
 
 
 def installed_sdks() -> dict[str, str]:

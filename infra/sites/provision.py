@@ -18,6 +18,7 @@ from typing import Any
 from infra.sites.args import MemberSiteArgs, SiteError
 from infra.sites.flags import flag
 from infra.sites.program import INVITATION, KUBECONFIG, SITE_KEYS
+from infra.sites.programs import built
 
 GRACE_S = 20.0
 
@@ -75,11 +76,13 @@ def run_verb(
     timeout_s: float,
     say: Callable[[str], None],
 ) -> Provisioned:
-    """Run one verb of `python -m infra.sites` in a process group of its own.
+    """Run one verb of `python -m infra.sites` in a process group of its own; engines are built before the time counts.
 
     Raises:
         SiteError: It failed, or was not done within `timeout_s`.
+        LocalError: An engine cannot be built.
     """
+    built()
     where = ["--state", str(state)] if state else []
     argv = [sys.executable, "-m", "infra.sites", verb, "--member", member, *where, *flags]
     with subprocess.Popen(

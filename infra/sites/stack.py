@@ -10,12 +10,11 @@ from typing import Any
 
 from pulumi import automation
 
-from infra.local.engines import build
 from infra.local.machine import default_places
 from infra.sites.args import SiteError
 from infra.sites.folder import SiteFolder
 from infra.sites.program import CLUSTER_UID, KUBECONFIG, PROJECT, checked, member_site
-from infra.sites.programs import installed_sdks, kubernetes_provider, pulumi_cli, require_matching
+from infra.sites.programs import built, installed_sdks, require_matching
 from infra.sites.reach import require_answer
 from infra.sites.story import Story
 
@@ -144,7 +143,7 @@ def _opened(
     """The member's stack with its engines built, recovered if the last run was killed; errors become one sentence."""
     if needs_cluster:
         require_answer(Path(config[KUBECONFIG]))
-    cli, provider = build(pulumi_cli()), build(kubernetes_provider())
+    cli, provider = built()
     try:
         with folder.run() as killed:
             folder.prepare(cli, provider)

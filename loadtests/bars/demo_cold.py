@@ -28,9 +28,11 @@ def measure() -> list[Measurement]:
         }
         environment = {**os.environ, **{name: str(value) for name, value in emptied.items()}}
         started = time.monotonic()
-        subprocess.run(["make", "demo"], cwd=tree, env=environment, check=True)
-        minutes = (time.monotonic() - started) / 60
-        subprocess.run(["make", "down"], cwd=tree, env=environment, check=True, capture_output=True)
-        # Go makes its module cache read-only.
-        subprocess.run(["chmod", "-R", "u+w", folder], check=True)
+        try:
+            subprocess.run(["make", "demo"], cwd=tree, env=environment, check=True)
+            minutes = (time.monotonic() - started) / 60
+        finally:
+            subprocess.run(["make", "down"], cwd=tree, env=environment, check=True, capture_output=True)
+            # Go makes its module cache read-only.
+            subprocess.run(["chmod", "-R", "u+w", folder], check=True)
     return [Measurement(name="demo-cold", value=minutes, unit="min", bound=30)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from fractions import Fraction
 
 import yaml
@@ -67,6 +68,27 @@ def judge(run: Run, promised: ServiceClass) -> tuple[Check, ...]:
     )
 
 
+def measurement(run: Run, pilot: str, start: datetime, end: datetime) -> dict[str, object]:
+    """The run as one line of a dashboard's file of measurements.
+
+    Arrivals without an answer stand for the time without one, in proportion: Poisson arrivals see time averages
+    (Wolff 1982). A run without arrivals has no latency, so that it is left out.
+    """
+    unanswered = run.intended - sum(arrival.answered for arrival in run.arrivals)
+    window_ms = int((end - start).total_seconds() * 1000)
+    latencies_ms = [arrival.latency_ms for arrival in run.arrivals]
+    return {
+        "pilotApp": pilot,
+        "start": start.isoformat(),
+        "end": end.isoformat(),
+        "source": "loadtests/trade",
+        "requests": run.intended,
+        "failedRequests": run.intended - sum(arrival.right for arrival in run.arrivals),
+        "unavailableMs": -(-window_ms * unanswered // run.intended) if run.intended else None,
+        "latencyP95Ms": percentile_ms(latencies_ms, 95) if latencies_ms else None,
+    }
+
+
 def percentile_ms(latencies_ms: Sequence[float], percent: int) -> int:
     """Nearest-rank percentile, rounded up to whole milliseconds; 2**31 without any sample, which no bound allows."""
     if not latencies_ms:
@@ -90,8 +112,8 @@ def read_service_class(text: str, name: str | None) -> ServiceClass:
     raise ValueError("neither a service class nor a Consortium; give one of the two")
 
 
-def read_class_name(text: str) -> str:
-    """The service class that a PilotApp names.
+def read_pilot(text: str) -> tuple[str, str]:
+    """A PilotApp's name, and the service class that it names.
 
     Raises:
         ValueError: the text holds no PilotApp.
@@ -99,7 +121,7 @@ def read_class_name(text: str) -> str:
     """
     for document in yaml.safe_load_all(text):
         if isinstance(document, Mapping) and document.get("kind") == "PilotApp":
-            return str(document["spec"]["serviceClass"])
+            return str(document["metadata"]["name"]), str(document["spec"]["serviceClass"])
     raise ValueError("no PilotApp; give the manifest of one")
 
 

@@ -4,7 +4,8 @@ python -m locust -f loadtests/trade/profile.py --headless --users 1 --host http:
     --arrivals-per-s 50 --seconds 20 --service-class examples/10-charter.yaml --pilot examples/50-trade-pilot.yaml
 
 One Locust user drives all arrivals: each is spawned when it is due and timed from then, so a server that stalls pays
-for every request that it kept waiting. The exit code is 0 only where the gate passes.
+for every request that it kept waiting. The exit code is 0 only where the gate passes. With --probe-file the run is also
+written down for the dashboard.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import logging
 import random
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import gevent
@@ -20,7 +22,7 @@ from locust import FastHttpUser, events, task
 from locust.env import Environment
 
 from loadtests.trade.arrivals import Model, due_times_s
-from loadtests.trade.gate import Arrival, Run, ServiceClass, judge, read_class_name, read_service_class
+from loadtests.trade.gate import Arrival, Run, ServiceClass, judge, measurement, read_pilot, read_service_class
 
 LOG = logging.getLogger("loadtests.trade")
 MOST_IN_FLIGHT = 2_000  # above, an arrival is not sent and counts against the run
@@ -43,6 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--service-class", type=Path, required=True, help="YAML or JSON: a class, or a Consortium")
     parser.add_argument("--class-name", default=None, help="which class of the Consortium")
     parser.add_argument("--pilot", type=Path, default=None, help="PilotApp that names its class")
+    parser.add_argument("--probe-file", type=Path, default=None, help="append what was measured, for the dashboard")
     parser.add_argument("--import-year", type=int, default=2026)
 
 
@@ -68,12 +71,16 @@ class CustomsOffice(FastHttpUser):
     def drive(self) -> None:
         """Read the gate, send each request when it is due, wait for the last answer, judge, and end the run."""
         try:
-            promised = read_class(self._options)
+            pilot, promised = read_class(self._options)
         except (OSError, ValueError) as error:
-            LOG.warning("--service-class: %s", error)
+            LOG.warning("--service-class, --pilot: %s", error)
             self._end(2)
             return
-        self._end(_report(self._run(), promised))
+        start = datetime.now(UTC)
+        run = self._run()
+        if pilot is not None and self._options.probe_file is not None:
+            _append(self._options.probe_file, measurement(run, pilot, start, datetime.now(UTC)))
+        self._end(_report(run, promised))
 
     def _run(self) -> Run:
         options = self._options
@@ -112,12 +119,24 @@ class CustomsOffice(FastHttpUser):
         )
 
 
-def read_class(options: argparse.Namespace) -> ServiceClass:
-    """The service class that the options name."""
-    name = options.class_name
+def read_class(options: argparse.Namespace) -> tuple[str | None, ServiceClass]:
+    """The pilot's name, if one is given, and the service class that the options name.
+
+    Raises:
+        ValueError: a file lacks what is read from it, or a file of measurements is named without a pilot.
+
+    """
+    pilot, name = None, options.class_name
     if options.pilot is not None:
-        name = read_class_name(options.pilot.read_text("utf-8"))
-    return read_service_class(options.service_class.read_text("utf-8"), name)
+        pilot, name = read_pilot(options.pilot.read_text("utf-8"))
+    elif options.probe_file is not None:
+        raise ValueError("--probe-file needs --pilot, whose measurement it is")
+    return pilot, read_service_class(options.service_class.read_text("utf-8"), name)
+
+
+def _append(path: Path, line: dict[str, object]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def _report(run: Run, promised: ServiceClass) -> int:

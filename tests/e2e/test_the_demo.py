@@ -105,6 +105,13 @@ def test_equity_is_recomputed_from_the_statement(demo: Demo) -> None:
     assert "simulated" in explained.stdout.lower()
 
 
+def test_the_service_level_of_the_trade_pilot_is_measured(demo: Demo) -> None:
+    promises = httpx.get(f"{demo.dashboard}/data/service-levels/promises.json", timeout=30).json()
+    measured = {row["measured"] for row in promises["rows"] if row["pilot"] == "trade"}
+    assert measured
+    assert None not in measured
+
+
 def test_a_pilot_that_no_member_can_hold_is_told_why_of_every_member(demo: Demo) -> None:
     body = trade("too-large", resources={"cpuMillis": 900_000, "memoryMib": 64})
     with applied(demo, body) as read:

@@ -9,7 +9,7 @@ import pytest
 
 from infra.local.control_plane import Cluster, local_clusters
 from infra.local.engines import build
-from infra.sites.programs import PROGRAMS, language_host
+from infra.sites.programs import built, language_host
 
 SITES = Path(__file__).parents[3] / "infra" / "sites"
 CONFIG = {
@@ -35,7 +35,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def environment(folder: Path) -> Mapping[str, str]:
-    engines = [str(build(program()).parent) for program in (*PROGRAMS, language_host)]
+    engines = [str(path.parent) for path in (*built(), build(language_host()))]
     return {
         **os.environ,
         "PATH": os.pathsep.join([*engines, os.environ["PATH"]]),

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from dashboards import probes
+
 ROOT = Path(__file__).parents[3]
 STALL_S = 2.0
 RUN_S = 6.0
@@ -69,11 +71,11 @@ def serving(stall_at: int | None = None) -> Iterator[str]:
         server.shutdown()
 
 
-def run_profile(address: str, service_class: Path) -> subprocess.CompletedProcess[str]:
+def run_profile(address: str, service_class: Path, *more: str) -> subprocess.CompletedProcess[str]:
     profile = ["-m", "locust", "-f", "loadtests/trade/profile.py", "--headless", "--users", "1", "--host", address]
     load = ["--arrivals-per-s", str(RATE_PER_S), "--seconds", str(RUN_S), "--service-class", str(service_class)]
     return subprocess.run(
-        [sys.executable, *profile, *load], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *profile, *load, *more], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
 
 
@@ -116,3 +118,21 @@ def test_a_gate_that_cannot_be_read_stops_the_run_before_any_load(tmp_path: Path
     run = run_profile("http://127.0.0.1:9", tmp_path / "missing.yaml")
     assert run.returncode == 2, run.stderr
     assert "--service-class" in run.stderr
+
+
+def test_what_was_measured_is_appended_for_the_dashboard(tmp_path: Path) -> None:
+    file, pilot = tmp_path / "measurements.jsonl", ROOT / "examples" / "50-trade-pilot.yaml"
+    asked = ("--pilot", str(pilot), "--probe-file", str(file))
+    with serving() as address:
+        run = run_profile(address, ROOT / "examples" / "10-charter.yaml", *asked)
+    assert run.returncode in {0, 1}, run.stderr
+    seen = probes.read(file)
+    assert seen.problems == ()
+    [line] = seen.measurements
+    assert (line.pilot_app, line.unavailable_ms) == ("trade", 0)
+
+
+def test_a_measurement_without_its_pilot_stops_the_run_before_any_load(service_class: Path, tmp_path: Path) -> None:
+    run = run_profile("http://127.0.0.1:9", service_class, "--probe-file", str(tmp_path / "file"))
+    assert run.returncode == 2, run.stderr
+    assert "--probe-file needs --pilot" in run.stderr

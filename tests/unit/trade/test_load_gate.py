@@ -1,12 +1,15 @@
 """The load gate: what a run must show to keep its service class. Arrivals do not depend on answers."""
 
+import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboards import probes
 from loadtests.bars.trade_examples import largest_error
 from loadtests.trade.arrivals import Model, due_times_s
 from loadtests.trade.gate import (
@@ -14,8 +17,9 @@ from loadtests.trade.gate import (
     Run,
     ServiceClass,
     judge,
+    measurement,
     percentile_ms,
-    read_class_name,
+    read_pilot,
     read_service_class,
 )
 
@@ -94,7 +98,8 @@ def test_a_rate_or_duration_of_nothing_is_refused(rate: float, duration: float) 
 
 
 def test_the_class_is_read_from_the_charter_by_the_name_in_the_pilot() -> None:
-    name = read_class_name((ROOT / "examples" / "50-trade-pilot.yaml").read_text("utf-8"))
+    pilot, name = read_pilot((ROOT / "examples" / "50-trade-pilot.yaml").read_text("utf-8"))
+    assert pilot == "trade"
     assert read_service_class((ROOT / "examples" / "10-charter.yaml").read_text("utf-8"), name) == PUBLIC
 
 
@@ -117,9 +122,31 @@ def test_a_wrong_class_is_named(text: str, said: str) -> None:
         read_service_class(text, "gold")
 
 
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+def written(measured: Run) -> probes.Measurement:
+    line = json.dumps(measurement(measured, "trade", NOON, NOON + timedelta(seconds=10)))
+    seen = probes.parse([line], "run")
+    assert seen.problems == ()
+    return seen.measurements[0]
+
+
+def test_the_dashboard_reads_what_a_run_writes_down() -> None:
+    silent, wrong = replace(GOOD, answered=False, right=False), replace(GOOD, right=False)
+    line = written(run(*[GOOD] * 7, silent, wrong, intended=10))
+    assert (line.pilot_app, line.requests, line.failed_requests, line.latency_p95_ms) == ("trade", 10, 3, 5)
+    assert line.unavailable_ms == 2000  # one unanswered and one never sent, of ten in ten seconds
+
+
+def test_a_run_without_arrivals_writes_no_latency() -> None:
+    assert written(run(intended=10)).latency_p95_ms is None
+    assert written(Run(intended=0, arrivals=(), generator_cpu_share=0)).unavailable_ms is None
+
+
 def test_a_text_without_pilot_is_refused() -> None:
     with pytest.raises(ValueError, match="no PilotApp"):
-        read_class_name("kind: Consortium")
+        read_pilot("kind: Consortium")
 
 
 def test_the_bar_takes_the_largest_error_and_misses_no_example() -> None:

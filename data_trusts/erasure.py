@@ -1,0 +1,204 @@
+"""Makes a value gone from a table's files, and proves it by reading every file that is left.
+
+Deleting rows only writes new files beside the old ones; expiring snapshots with PyIceberg drops them from the metadata
+and leaves them on disk. So: rewrite without the rows, expire every other snapshot on every branch and tag, remove each
+file that the one remaining snapshot does not name, then search what is left.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyiceberg.table import Table
+
+LEAST_RAW_BYTES = 6  # shorter text turns up in compressed bytes by chance, and is searched for in decoded files only
+_AVRO_MAGIC = b"Obj\x01"
+
+
+class ErasureError(Exception):
+    """The value cannot be erased as asked, or is still there; the message says where and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileLeft:
+    """A file that is left after an erasure, as it was searched."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Erased:
+    """What was done to one table; paths are relative to its root."""
+
+    erased_rows: int
+    kept_rows: int
+    snapshot_id: int | None
+    removed_files: int
+    removed_bytes: int
+    files: tuple[FileLeft, ...]
+
+
+def value_of(text: str, column: str, schema: pa.Schema) -> pa.Scalar:
+    """The text as a value of the column's type.
+
+    Raises:
+        ErasureError: the table has no such column, or the text is no such value.
+    """
+    if column not in schema.names:
+        raise ErasureError(f"--column {column}: unknown; the table has {', '.join(schema.names)}")
+    of_type = schema.field(column).type
+    try:
+        return pa.scalar(text, pa.string()).cast(of_type)
+    except pa.ArrowInvalid as error:
+        raise ErasureError(f"--value: it is no {of_type} as {column} holds ({error})") from error
+
+
+def erase(table: Table, column: str, text: str) -> Erased:
+    """Erase every row whose column equals the value, from the table and from every earlier version of it.
+
+    Safe to repeat after a crash at any point: what is left to do is found in the files themselves. A question that runs
+    meanwhile may fail, because its files are gone; it is asked again.
+
+    Raises:
+        ErasureError: bad input, or a file still holds the value.
+    """
+    root = root_of(table)
+    rows = table.scan().to_arrow()
+    value = value_of(text, column, rows.schema)
+    gone = pc.fill_null(pc.equal(rows[column], value), False)
+    kept = rows.filter(pc.invert(gone))
+    if kept.num_rows < rows.num_rows:
+        table.overwrite(kept)
+    _forget_history(table)
+    removed = list(_unreferenced(table, root))
+    removed_bytes = sum(path.stat().st_size for path in removed)
+    for path in removed:
+        path.unlink()
+    if holding := holders(root, column, text):
+        named = ", ".join(str(path.relative_to(root)) for path in holding)
+        raise ErasureError(f"{column}: the value is still in {named}; another writer is at work, run it again")
+    snapshot = table.current_snapshot()
+    return Erased(
+        erased_rows=rows.num_rows - kept.num_rows,
+        kept_rows=kept.num_rows,
+        snapshot_id=snapshot.snapshot_id if snapshot else None,
+        removed_files=len(removed),
+        removed_bytes=removed_bytes,
+        files=tuple(_left(path, root) for path in files_of(root)),
+    )
+
+
+def root_of(table: Table) -> Path:
+    """The folder of a table.
+
+    Raises:
+        ErasureError: the table does not lie in a folder.
+    """
+    address = urlsplit(table.location())
+    if address.scheme not in {"", "file"}:
+        raise ErasureError(f"{table.location()}: only a table in a folder can be searched file by file")
+    return Path(unquote(address.path))
+
+
+def files_of(root: Path) -> list[Path]:
+    """Every file below a folder, in order."""
+    return sorted(path for path in root.rglob("*") if path.is_file())
+
+
+def holders(root: Path, column: str, text: str) -> list[Path]:
+    """The files below `root` in which the value can still be read, as it stands or by who decodes the file."""
+    return [path for path in files_of(root) if _holds(path, column, text)]
+
+
+def _holds(path: Path, column: str, text: str) -> bool:
+    content, wanted = path.read_bytes(), text.encode()
+    plain = (content, b"".join(avro_blocks(content)))
+    if len(wanted) >= LEAST_RAW_BYTES and any(wanted in part for part in plain):
+        return True
+    return path.suffix == ".parquet" and _parquet_holds(path, column, text)
+
+
+def _parquet_holds(path: Path, column: str, text: str) -> bool:
+    table = pq.read_table(path, columns=[column]) if column in pq.read_schema(path).names else None
+    if table is None:
+        return False
+    return bool(pc.any(pc.equal(table[column], value_of(text, column, table.schema))).as_py())
+
+
+def avro_blocks(content: bytes) -> Iterator[bytes]:
+    """The blocks of an Avro object container file, inflated; nothing for any other file (Avro 1.11, section 4)."""
+    if not content.startswith(_AVRO_MAGIC):
+        return
+    place, deflated = len(_AVRO_MAGIC), False
+    while (count := _long(content, place))[0]:
+        place = count[1]
+        if count[0] < 0:
+            _, place = _long(content, place)
+        for _ in range(abs(count[0])):
+            key, place = _bytes(content, place)
+            held, place = _bytes(content, place)
+            deflated = deflated or (key == b"avro.codec" and held == b"deflate")
+    place = count[1] + 16  # the mark that ends every block
+    while place < len(content):
+        _, place = _long(content, place)
+        block, place = _bytes(content, place)
+        yield zlib.decompress(block, -zlib.MAX_WBITS) if deflated else block
+        place += 16
+
+
+def _long(content: bytes, place: int) -> tuple[int, int]:
+    """A zig-zag number of variable length, and the place behind it."""
+    shift = number = 0
+    while True:
+        byte = content[place]
+        number |= (byte & 0x7F) << shift
+        place, shift = place + 1, shift + 7
+        if not byte & 0x80:
+            return (number >> 1) ^ -(number & 1), place
+
+
+def _bytes(content: bytes, place: int) -> tuple[bytes, int]:
+    length, place = _long(content, place)
+    return content[place : place + length], place + length
+
+
+def _forget_history(table: Table) -> None:
+    """Drop every branch, tag and snapshot but the current one."""
+    with table.manage_snapshots() as manage:
+        for name, reference in table.metadata.refs.items():
+            if name != "main":
+                drop = manage.remove_tag if reference.snapshot_ref_type == "tag" else manage.remove_branch
+                drop(name)
+    current = table.current_snapshot()
+    old = [each.snapshot_id for each in table.snapshots() if current is None or each.snapshot_id != current.snapshot_id]
+    if old:
+        table.maintenance.expire_snapshots().by_ids(old).commit()
+
+
+def _unreferenced(table: Table, root: Path) -> Iterable[Path]:
+    kept = {_path(table.metadata_location)}
+    if (snapshot := table.current_snapshot()) is not None:
+        kept.add(_path(snapshot.manifest_list))
+        for manifest in snapshot.manifests(table.io):
+            kept.add(_path(manifest.manifest_path))
+            kept |= {_path(entry.data_file.file_path) for entry in manifest.fetch_manifest_entry(table.io)}
+    return (path for path in files_of(root) if path not in kept)
+
+
+def _path(location: str) -> Path:
+    return Path(unquote(urlsplit(location).path))
+
+
+def _left(path: Path, root: Path) -> FileLeft:
+    content = path.read_bytes()
+    return FileLeft(
+        path=str(path.relative_to(root)), size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
+    )

@@ -1,0 +1,96 @@
+"""A member's data folder with the customs rows of examples/, filled through our own commands."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from commonweal.grants import compile_policy
+from commonweal.kinds.data_trust import DataTrust
+from commonweal.kinds.member import Site
+from data_trusts.gateway.certificates import make_identity
+from loadtests.wire import WireError
+
+ROOT = Path(__file__).parents[1]
+TRUST, DATASET, MEMBER = "trade", "customs_rows", "ca"
+
+
+def member_folder(folder: Path) -> None:
+    """The policy that the hub would write, and the gateway's identity, in a new data folder.
+
+    Args:
+        folder: holds `policies/` and `data/` afterwards.
+    """
+    trust = DataTrust.read(yaml.safe_load((ROOT / "examples" / "30-trust.yaml").read_text("utf-8")))
+    site = Site.model_validate(
+        {
+            "issuer": "https://ca.example",
+            "jwks": '{"keys":[]}',
+            "nodeAddress": "127.0.0.1",
+            "allocatable": {},
+            "agentVersion": "0.1.0",
+            "kubernetesVersion": "v1.37.2",
+        }
+    )
+    now = datetime.now(UTC)
+    tls, policies = folder / "data" / "tls", folder / "policies"
+    tls.mkdir(parents=True)
+    policies.mkdir()
+    (policies / "policy-trade.json").write_text(compile_policy(trust, (), {MEMBER: site}, MEMBER, now).render())
+    identity = make_identity(MEMBER, ["127.0.0.1"], now)
+    (tls / "key.pem").write_text(identity.key_pem)
+    (tls / "certificate.pem").write_text(identity.certificate_pem)
+
+
+def command(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one of our modules on the folder, as the member's administrator would."""
+    environment = {
+        **os.environ,
+        "COMMONWEAL_MEMBER": MEMBER,
+        "COMMONWEAL_DATA": str(folder / "data"),
+        "COMMONWEAL_POLICY_DIR": str(folder / "policies"),
+    }
+    argv = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def generated(folder: Path, name: str) -> Path:
+    """A Parquet file of synthetic customs rows.
+
+    Raises:
+        WireError: the generator failed.
+    """
+    path = folder / name
+    _succeeded(command(folder, "apps.trade.customs", "--member", MEMBER, "--out", str(path)))
+    return path
+
+
+def ingest(folder: Path, file: Path) -> None:
+    """Take a file into the table.
+
+    Raises:
+        WireError: it was refused.
+    """
+    _succeeded(command(folder, "data_trusts.ingest", "--trust", TRUST, "--dataset", DATASET, "--file", str(file)))
+
+
+def erase(folder: Path, column: str, value: str) -> dict[str, Any]:
+    """Erase a value; returns the issued receipt.
+
+    Raises:
+        WireError: it was refused.
+    """
+    where = ["--trust", TRUST, "--dataset", DATASET, "--column", column, "--value", value]
+    issued: dict[str, Any] = json.loads(_succeeded(command(folder, "data_trusts.erase", "run", *where)))
+    return issued
+
+
+def _succeeded(done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode:
+        raise WireError(f"{' '.join(done.args[2:4])}: {done.stderr.strip()}")
+    return done.stdout
