@@ -155,10 +155,9 @@ def _emissions(trace: Trace, product: Product, base: str) -> list[Operand]:
 
 def _precursor(walk: Walk, precursor: BoughtPrecursor | MadePrecursor, base: str) -> tuple[Operand, Outputs]:
     """The mass of a precursor, named as the precursor, and what a tonne of it embeds."""
+    mass = _field(base, "amount_t", "t", precursor.amount_t)
     if isinstance(precursor, MadePrecursor):
-        return _field(base, "amount_t", "t", precursor.amount_t).named(precursor.product), walk.outputs[
-            precursor.product
-        ]
+        return mass.named(precursor.product), walk.outputs[precursor.product]
     bought = precursor.rule_input()
     see = of_bought(bought, walk.pack.scope())
     reported = _field(base, "direct_t_per_t", "t CO2e/t", precursor.direct_t_per_t)
@@ -179,7 +178,7 @@ def _precursor(walk: Walk, precursor: BoughtPrecursor | MadePrecursor, base: str
         indirect=step(formulas.PRECURSOR_INDIRECT, [indirect, code, origin], see.indirect_t_per_t),
         default_direct=step(formulas.PRECURSOR_DEFAULT, [reported, default, origin], see.default_direct_t_per_t),
     )
-    return _field(base, "amount_t", "t", precursor.amount_t).named(precursor.name), outputs
+    return mass.named(precursor.name), outputs
 
 
 def _per_unit(walk: Walk, product: Product, index: int, cn_code: str) -> Outputs:

@@ -14,6 +14,7 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 3600.0
 GIVE_UP_AFTER_S = 72 * 3600.0  # the specification's own bound
 DEADLINE_S = 30.0
+MOST_ON_THEIR_WAY = 1000  # a partner who is down and keeps asking must not fill the memory of a pod
 
 
 def waits_s() -> Iterator[float]:
@@ -28,10 +29,21 @@ def waits_s() -> Iterator[float]:
 class Callbacks:
     """Answers on their way. They are kept in memory: a restart loses them, and the partner asks again."""
 
-    def __init__(self, client: httpx.AsyncClient, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        most: int = MOST_ON_THEIR_WAY,
+    ) -> None:
         self._client = client
         self._sleep = sleep
+        self._most = most
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many answers wait as may."""
+        return len(self._tasks) >= self._most
 
     def send(self, to: Callback, event: dict[str, Any]) -> None:
         """Send in the background, again and again until it is taken or 72 hours have passed."""

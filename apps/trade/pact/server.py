@@ -134,6 +134,8 @@ class PactServer:
             if client.callback is None:
                 said = f"no callback of {client.client_id} is registered, so no answer could reach you; ask the owner"
                 raise Refusal(400, "BadRequest", said)
+            if self._callbacks.is_full:
+                raise Refusal(503, "InternalError", "too many answers are on their way; ask again later")
             source = f"//{request.url.netloc}/3/events"
             reply = answer(event, await self._current(), client.tier, source, self._now())
             self._callbacks.send(client.callback, reply)

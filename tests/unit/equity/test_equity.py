@@ -142,6 +142,12 @@ def test_money_in_and_out_again_leaves_the_unpaid_hour_alone() -> None:
     assert shares(charter(), washed) == shares(charter(), honest)
 
 
+def test_a_slice_is_ones_own_over_all() -> None:
+    """Slicing Pie's 4,000 slices: 1,000 for cash at four times its value, 3,000 for work at twice its value."""
+    rule = charter(basic=0, weights=ONLY_COMPUTE)
+    assert shares(rule, (gave("ca", 4 * 250), gave("kr", 2 * 1500))) == {"ca": 2500, "kr": 7500}
+
+
 @given(rows=periods(), rule=charters, data=st.data())
 def test_a_split_identity_gains_one_more_basic_share_and_nothing_else(
     rows: tuple[Contribution, ...], rule: Charter, data: st.DataObject

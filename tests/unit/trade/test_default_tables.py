@@ -6,7 +6,7 @@ from collections import Counter
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.trade.default_tables import COLUMNS, VALUES, read_table
@@ -28,6 +28,7 @@ def line(number: int, *values: str, route: str = "(C)") -> tuple[str, ...]:
     return (f"72{number:06d}", "coil", "KR", *values, route)
 
 
+@settings(deadline=None)
 @given(cells=st.lists(st.tuples(ANY_CELLS, ANY_CELLS, ANY_CELLS), max_size=20))
 def test_no_cell_is_lost(cells: list[tuple[str, str, str]]) -> None:
     reading = read_table(written(*(line(number, *values) for number, values in enumerate(cells))))
@@ -38,6 +39,7 @@ def test_no_cell_is_lost(cells: list[tuple[str, str, str]]) -> None:
     assert len(reading.rows) + len({bad.line for bad in reading.bad}) == len(cells)
 
 
+@settings(deadline=None)
 @given(cells=st.lists(st.tuples(GOOD_CELLS, GOOD_CELLS), min_size=1, max_size=20))
 def test_what_is_readable_is_read_as_written(cells: list[tuple[str, str]]) -> None:
     lines = [(f"72{number:06d}", "coil", "KR", *values) for number, values in enumerate(cells)]

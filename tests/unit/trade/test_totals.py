@@ -3,7 +3,7 @@
 from dataclasses import replace
 from decimal import Decimal
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.trade.assessment import Book, Consignment, assess
@@ -68,11 +68,13 @@ def test_a_total_is_the_consignments_added_up() -> None:
     assert len(totals.lines) == 2
 
 
+@settings(deadline=None)
 @given(groups=GROUPS, data=st.data())
 def test_the_order_of_the_groups_does_not_matter(groups: list[Group], data: st.DataObject) -> None:
     assert add_up(groups, BOOK, 2026) == add_up(data.draw(st.permutations(groups)), BOOK, 2026)
 
 
+@settings(deadline=None)
 @given(groups=GROUPS)
 def test_no_row_and_no_kilogram_is_lost(groups: list[Group]) -> None:
     totals = add_up(groups, BOOK, 2026)
@@ -82,6 +84,7 @@ def test_no_row_and_no_kilogram_is_lost(groups: list[Group]) -> None:
     assert sum((mass_t for _, mass_t in shown), Decimal(0)) == totals.mass_t
 
 
+@settings(deadline=None)
 @given(groups=GROUPS)
 def test_the_default_share_is_a_share_or_unknown(groups: list[Group]) -> None:
     totals = add_up(groups, BOOK, 2026)

@@ -1,8 +1,10 @@
 """A register of two products and three clients, disclosures of two years, and the endpoints over both."""
 
+import asyncio
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -22,6 +24,7 @@ from apps.trade.rule_packs import all_packs, defaults_of
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 TOKEN_KEY = "k" * 64
+MOST_ANSWERS = 3
 SECRET = "s3cret/with:signs+%41"
 STEEL = Disclosed(
     installation_id="MILL-1",
@@ -93,10 +96,13 @@ class Partner:
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
         self.failures = 0
+        self.blocked = False
         self.waited_s: list[float] = []
 
     async def wait(self, wait_s: float) -> None:
         self.waited_s.append(wait_s)
+        if self.blocked:
+            await asyncio.Event().wait()
 
     def handle(self, request: httpx.Request) -> httpx.Response:
         if self.failures:
@@ -120,7 +126,8 @@ def partner() -> Partner:
 @pytest.fixture
 def callbacks(partner: Partner) -> Callbacks:
     """Callbacks to the partner."""
-    return Callbacks(httpx.AsyncClient(transport=httpx.MockTransport(partner.handle)), sleep=partner.wait)
+    transport = httpx.MockTransport(partner.handle)
+    return Callbacks(httpx.AsyncClient(transport=transport), sleep=partner.wait, most=MOST_ANSWERS)
 
 
 class Clock:
@@ -144,7 +151,14 @@ def client(callbacks: Callbacks, clock: Clock) -> Iterator[TestClient]:
         return book
 
     server = PactServer(register(), current, callbacks, lambda: clock.now)
-    with TestClient(Starlette(routes=server.routes()), base_url="https://testserver") as running:
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        await callbacks.close()
+
+    app = Starlette(routes=server.routes(), lifespan=lifespan)
+    with TestClient(app, base_url="https://testserver") as running:
         yield running
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -92,6 +92,7 @@ def test_the_specifications_own_examples_are_refused(total: str, with_uptake: st
     refused(f"pcfExcludingBiogenicUptake: {total} is stated and the parts add up to", **stated, **parts)
 
 
+@settings(deadline=None)
 @given(parts=st.tuples(AMOUNTS, AMOUNTS, AMOUNTS, UPTAKES), uptake=UPTAKES, off=st.integers(-5, 5))
 def test_a_total_is_taken_exactly_when_it_is_the_sum_of_its_parts(
     parts: tuple[str, str, str, str], uptake: str, off: int
@@ -154,6 +155,7 @@ def test_a_number_that_is_no_string_is_refused(number: object) -> None:
     refused("fossilGhgEmissions", fossilGhgEmissions=number)
 
 
+@settings(deadline=None)
 @given(value=st.decimals(-(10**9), 10**9, places=9))
 def test_a_decimal_keeps_its_value_as_text(value: Decimal) -> None:
     exact: TypeAdapter[Decimal] = TypeAdapter(decimals.Exact)

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from apps.trade.pact import tokens
 from apps.trade.pact.callbacks import Callbacks
 
-from .conftest import NOW, SECRET, TOKEN_KEY, Clock, Partner, basic, bearer
+from .conftest import MOST_ANSWERS, NOW, SECRET, TOKEN_KEY, Clock, Partner, basic, bearer
 from .test_footprints import WHOLE
 
 STEEL_ID = "urn:gtin:1234567890123"
@@ -247,6 +247,16 @@ def test_an_answer_is_sent_again_until_it_is_taken(client: TestClient, partner: 
     client.portal.call(callbacks.settled)
     assert partner.waited_s == [1, 2, 4]
     assert len(partner.events) == 1
+
+
+def test_no_more_answers_wait_than_memory_is_meant_for(client: TestClient, partner: Partner) -> None:
+    partner.failures, partner.blocked = 10**6, True
+    request = event("RequestCreatedEvent", {})
+    headers = {**bearer(client), **EVENTS}
+    answers = [client.post("/3/events", json=request, headers=headers).status_code for _ in range(MOST_ANSWERS)]
+    assert set(answers) == {200}
+    refused = client.post("/3/events", json=request, headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (503, "InternalError")
 
 
 def test_a_request_that_no_answer_could_reach_is_refused_at_once(client: TestClient) -> None:
