@@ -152,8 +152,6 @@ class SiteRules(Model):
     """Registries, with path, whose images may be run by tag; all others are named by digest."""
     overhead: Overhead | None = None
     """The most that a site's own pods may request beside the pledge; unset, it is not bounded."""
-    energy_by_pod: bool = False
-    """Whether a site's exporter may see the processes of its node, which is how it tells energy by pod."""
 
 
 class ConsortiumSpec(Model):

@@ -29,16 +29,18 @@ class Facts:
     """What the rules know beside the manifest: the member's pledge, and what the charter says of sites.
 
     Empty `countries` and `grid_zones` allow all. What is None is not known, and not judged: `pledge` before the site
-    has said it, `image_sources` and `overhead` where no charter was named. `energy_by_pod` lets the exporter alone see
-    the processes of its node.
+    has said it, `image_sources` and `overhead` where no charter was named.
     """
 
     pledge: Resources | None = None
     countries: tuple[str, ...] = ()
     grid_zones: tuple[str, ...] = ()
     image_sources: tuple[str, ...] | None = None
+<<<<<<< HEAD
     overhead: Overhead | None = None
-    energy_by_pod: bool = False
+=======
+    overhead: Resources | None = None
+>>>>>>> parent of ffdaa19 (The exporter may see its node's processes where the charter says so, and nobody else may)
 
 
 @dataclass(frozen=True, kw_only=True)

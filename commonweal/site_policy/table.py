@@ -26,7 +26,6 @@ from commonweal.site_policy.rule import (
 from commonweal.site_policy.targets import (
     BINDINGS,
     COUNTRY_LABEL,
-    EXPORTER_CEL,
     PLACES,
     PODS,
     QUOTAS,
@@ -35,7 +34,6 @@ from commonweal.site_policy.targets import (
     STORAGE,
     ZONE_LABEL,
     containers_of,
-    is_exporter,
     pod_of,
 )
 
@@ -53,7 +51,7 @@ def rules(facts: Facts) -> tuple[Rule, ...]:
     always: tuple[Rule, ...] = (
         _no_wildcard_rights(),
         _no_cluster_admin(),
-        _no_host_namespaces(energy_by_pod=facts.energy_by_pod),
+        _no_host_namespaces(),
         _no_privilege(),
         _https_only(),
         _encrypted_storage(),
@@ -111,26 +109,17 @@ def _no_cluster_admin() -> ObjectRule:
     )
 
 
-def _no_host_namespaces(*, energy_by_pod: bool) -> ObjectRule:
-    allowed = {"hostPID": f" && !({EXPORTER_CEL})"} if energy_by_pod else {}
-    each = (
-        f"(has(variables.pod.{name}) && variables.pod.{name}{allowed.get(name, '')} ? ['{name}'] : [])"
-        for name in HOST_NAMESPACES
-    )
-
-    def shared(manifest: Manifest) -> tuple[str, ...]:
-        exempt = allowed.keys() if is_exporter(manifest) else ()
-        return tuple(name for name in HOST_NAMESPACES if pod_of(manifest).get(name) and name not in exempt)
-
+def _no_host_namespaces() -> ObjectRule:
+    each = (f"(has(variables.pod.{name}) && variables.pod.{name} ? ['{name}'] : [])" for name in HOST_NAMESPACES)
     return ObjectRule(
         id="no-host-namespaces",
         title="Pods stay out of the node's network, processes and memory",
         clause="confinement",
         wrong="would share the node with the pod",
-        fix="leave it out; only the exporter may have hostPID, where the charter allows energyByPod",
+        fix="leave it out",
         severity=Severity.CRITICAL,
         target=PODS,
-        offenders=shared,
+        offenders=lambda manifest: tuple(name for name in HOST_NAMESPACES if pod_of(manifest).get(name)),
         cel=" + ".join(each),
     )
 

@@ -7,7 +7,6 @@ from commonweal.site_policy.rule import (
     NAMESPACES,
     OURS,
     OURS_PREFIX,
-    SYSTEM,
     Manifest,
     Target,
     cel_list,
@@ -76,26 +75,6 @@ OURS_CEL = (
     f"object.metadata.labels[{cel_text(MANAGED_BY)}] == {cel_text(OURS)}) || "
     f"(has(object.subjects) && object.subjects.exists(s, has(s.namespace) && s.namespace in {cel_list(NAMESPACES)}))"
 )
-
-
-# The exporter's DaemonSet, and the pods that its controller makes from it.
-EXPORTER = "exporter"
-EXPORTER_CEL = (
-    f"object.metadata.namespace == {cel_text(SYSTEM)} && (object.kind == 'DaemonSet' ? "
-    f"object.metadata.name == {cel_text(EXPORTER)} : object.kind == 'Pod' && has(object.metadata.ownerReferences) && "
-    f"object.metadata.ownerReferences.exists(o, o.kind == 'DaemonSet' && o.name == {cel_text(EXPORTER)}))"
-)
-
-
-def is_exporter(manifest: Manifest) -> bool:
-    """Whether a manifest of `PODS` is the site's exporter."""
-    metadata = manifest["metadata"]
-    if metadata.get("namespace") != SYSTEM:
-        return False
-    if manifest["kind"] == "DaemonSet":
-        return bool(metadata["name"] == EXPORTER)
-    owners = (metadata.get("ownerReferences") or ()) if manifest["kind"] == "Pod" else ()
-    return any((owner["kind"], owner["name"]) == ("DaemonSet", EXPORTER) for owner in owners)
 
 
 def is_ours(manifest: Manifest) -> bool:

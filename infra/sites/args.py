@@ -71,7 +71,6 @@ class MemberSiteArgs:
     allowed_countries: Annotated[tuple[Country, ...], COMMAS] = ()
     allowed_grid_zones: Annotated[tuple[GridZone, ...], COMMAS] = ()
     allowed_images: Annotated[tuple[ImageSource, ...] | None, COMMAS] = None
-    allowed_energy_by_pod: bool = False
     overhead_cpu_millis: Annotated[Annotated[int, Field(ge=0)] | None, EMPTY_IS_UNSET] = None
     overhead_memory_mib: Annotated[Annotated[int, Field(ge=0)] | None, EMPTY_IS_UNSET] = None
     hub_invitation: Any = None

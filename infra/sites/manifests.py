@@ -53,7 +53,6 @@ def facts_of(args: MemberSiteArgs) -> Facts:
         grid_zones=args.allowed_grid_zones,
         image_sources=args.allowed_images,
         overhead=overhead,
-        energy_by_pod=args.allowed_energy_by_pod,
     )
 
 

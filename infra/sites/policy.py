@@ -52,7 +52,6 @@ def charter_arguments(charter: Consortium) -> dict[str, Any]:
         "allowed_countries": sites.countries,
         "allowed_grid_zones": sites.grid_zones,
         "allowed_images": sites.image_sources,
-        "allowed_energy_by_pod": sites.energy_by_pod,
         "overhead_cpu_millis": None if overhead is None else overhead.cpu_millis,
         "overhead_memory_mib": None if overhead is None else overhead.memory_mib,
     }

@@ -26,7 +26,6 @@ from tests.unit.site_policy.examples import EXAMPLES, FACTS, ORACLE
 REPOSITORY = Path(__file__).parents[3]
 SEEN_BY_SERVER = [example for example in EXAMPLES if example.get("admission", True)]
 IDS = [example["rule"] for example in SEEN_BY_SERVER]
-LISTS = ("allowed_countries", "allowed_grid_zones", "allowed_images")
 DENIED = "denied request: "
 PROGRAM = """\
 import pulumi
@@ -73,11 +72,9 @@ def server(
     """A member's API server with a site that stands."""
     state = tmp_path_factory.mktemp("site")
     values = {name.replace("-", "_"): value for name, value in ORACLE["site"].items()}
-    lists = {key: tuple(value.split(",")) for key, value in values.items() if key in LISTS}
+    lists = {key: tuple(value.split(",")) for key, value in values.items() if key.startswith("allowed_")}
     amounts = {key: int(value) for key, value in values.items() if value.isdecimal()}
-    args = type(ARGS)(
-        **{**vars(ARGS), "grid_zone": values["grid_zone"], "allowed_energy_by_pod": True, **lists, **amounts}
-    )
+    args = type(ARGS)(**{**vars(ARGS), "grid_zone": values["grid_zone"], **lists, **amounts})
     provision(args, clusters["ca"].kubeconfig, state=state)
     made = Server(clusters["ca"], kubectl_binary)
     # A policy is in force a moment after it is stored, once the server's own watch has brought it.

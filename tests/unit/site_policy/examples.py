@@ -17,5 +17,4 @@ FACTS = Facts(
     grid_zones=("CA-QC", "KE", "KR"),
     image_sources=("localhost/commonweal",),
     overhead=Overhead(cpu_millis=500, memory_mib=2048),
-    energy_by_pod=True,
 )

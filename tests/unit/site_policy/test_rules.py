@@ -133,30 +133,3 @@ def test_an_amount_that_is_none_is_named_and_not_passed() -> None:
         ValueError, match=r"ResourceQuota commonweal-apps/pledge: .*'plenty' is not a Kubernetes quantity"
     ):
         violations([body], FACTS)
-
-
-def exporter(kind: str, name: str, namespace: str = "commonweal-system", owner: str = "exporter") -> dict[str, Any]:
-    pod = {"hostPID": True, "containers": [{"name": "exporter", "image": "localhost/commonweal/site:abc"}]}
-    spec = pod if kind == "Pod" else {"template": {"spec": pod}}
-    owners = [{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": owner, "uid": "1"}] if kind == "Pod" else []
-    metadata = {"name": name, "namespace": namespace, "ownerReferences": owners}
-    return {"kind": kind, "metadata": metadata, "spec": spec}
-
-
-def test_the_exporter_and_its_pods_may_see_processes_where_the_charter_allows_it() -> None:
-    for body in (exporter("DaemonSet", "exporter"), exporter("Pod", "exporter-x7k2p")):
-        assert sentences([body]) == []
-        assert len(sentences([body], replace(FACTS, energy_by_pod=False))) == 1
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        exporter("DaemonSet", "watcher"),
-        exporter("DaemonSet", "exporter", "commonweal-apps"),
-        exporter("Deployment", "exporter"),
-        exporter("Pod", "exporter", owner="watcher"),
-    ],
-)
-def test_nobody_else_passes_for_the_exporter(body: dict[str, Any]) -> None:
-    assert len(sentences([body])) == 1

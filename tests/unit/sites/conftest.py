@@ -19,5 +19,6 @@ def on_host(tmp_path_factory: pytest.TempPathFactory) -> tuple[Registration, ...
 
 @pytest.fixture(scope="session")
 def by_pod(tmp_path_factory: pytest.TempPathFactory) -> tuple[Registration, ...]:
-    asked = {"podResourcesHostPath": "/var/lib/kubelet/pod-resources", "allowedEnergyByPod": "true"}
-    return plan_of(tmp_path_factory.mktemp("pods"), dataClaimMib="2048", **asked)
+    return plan_of(
+        tmp_path_factory.mktemp("pods"), dataClaimMib="2048", podResourcesHostPath="/var/lib/kubelet/pod-resources"
+    )

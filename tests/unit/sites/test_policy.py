@@ -89,7 +89,7 @@ def test_what_the_charter_does_not_bound_any_more_is_forgotten(tmp_path: Path) -
     bounded = charter_config(read_charter(CHARTER))
     free = charter_config(read_charter(charter_with(tmp_path, None)))
     assert bounded.keys() == free.keys()
-    assert set(free.values()) == {"", "false"}
+    assert set(free.values()) == {""}
     assert bounded["allowedGridZones"] == "CA-QC,KE,KR"
     assert bounded["overheadCpuMillis"] == "500"
 
