@@ -36,11 +36,7 @@ class Facts:
     countries: tuple[str, ...] = ()
     grid_zones: tuple[str, ...] = ()
     image_sources: tuple[str, ...] | None = None
-<<<<<<< HEAD
     overhead: Overhead | None = None
-=======
-    overhead: Resources | None = None
->>>>>>> parent of ffdaa19 (The exporter may see its node's processes where the charter says so, and nobody else may)
 
 
 @dataclass(frozen=True, kw_only=True)
