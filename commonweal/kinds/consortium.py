@@ -69,6 +69,10 @@ class EquityFormula(Model):
     """The most power that a credited GPU may have drawn, in milliwatts; energy above it earns nothing."""
     decay_half_life_periods: Annotated[int, Field(ge=1, le=1_000_000)]
     """After how many periods a past contribution counts half."""
+    vesting_half_life_periods: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """After how many periods half of a credit counts; without it a credit counts at once."""
+    smoothing_periods: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """A statement moves shares one part in so many of the way from the last one's; without it, all of the way."""
 
 
 class JoinRules(Model):

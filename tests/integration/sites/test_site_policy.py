@@ -18,8 +18,8 @@ from commonweal.site_policy import violations
 from infra.local.control_plane import Cluster, local_clusters
 from infra.sites.provision import decommission, provision
 from operators.hub.pilot_objects import assignment
+from tests.integration.sites.conftest import ARGS
 from tests.integration.sites.test_plain_pulumi import CONFIG, SITES, environment
-from tests.integration.sites.test_site_up import ARGS
 from tests.strategies import workloads
 from tests.unit.site_policy.examples import EXAMPLES, FACTS, ORACLE
 
