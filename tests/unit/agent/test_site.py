@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from commonweal.kinds.member import SiteDrift
+from commonweal.kinds.member import DRIFT_NAMED, SiteDrift
 from commonweal.kinds.meta import Resources
 from operators.agent.settings import SettingsError, read_settings
 from operators.agent.site import DRIFT_KEY, allocatable, read_drift
@@ -42,8 +42,10 @@ def test_settings_name_every_variable_that_is_missing_or_wrong() -> None:
         assert name in str(caught.value)
 
 
-def test_a_report_of_drift_is_read_as_it_was_written() -> None:
-    drift = SiteDrift(checked_at=datetime(2026, 11, 25, tzinfo=UTC), objects=1, differing=("update Role ca/agent",))
+@given(steps=st.lists(st.text(min_size=1, max_size=200), max_size=40))
+def test_a_report_of_drift_is_read_as_it_was_written(steps: list[str]) -> None:
+    named = tuple(steps[:DRIFT_NAMED])
+    drift = SiteDrift(checked_at=datetime(2026, 11, 25, tzinfo=UTC), objects=len(steps), differing=named)
     assert read_drift({"data": {DRIFT_KEY: drift.model_dump_json(by_alias=True)}}) == drift
 
 

@@ -157,6 +157,11 @@ def test_drift_is_said_with_its_objects_and_leaves_the_member_ready() -> None:
     assert differing[0] in finding.message
 
 
-def test_a_comparison_that_found_nothing_says_when_it_was() -> None:
-    planned = plan(body(), site=site(SiteDrift(checked_at=NOON, objects=0, differing=())))
-    assert said(planned, "SiteAsDeclared") == (True, "SiteAsDeclared")
+@given(objects=st.integers(0, 10**6), age_s=st.integers(0, 10**6))
+def test_a_site_is_as_declared_exactly_if_a_comparison_found_nothing_and_drift_never_unreadies(
+    objects: int, age_s: int
+) -> None:
+    drift = SiteDrift(checked_at=NOON - timedelta(seconds=age_s), objects=objects, differing=())
+    planned = plan(body(), site=site(drift))
+    assert said(planned, "SiteAsDeclared")[0] is (objects == 0)
+    assert said(planned, "Ready") == (True, "Active")
