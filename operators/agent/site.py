@@ -30,6 +30,7 @@ QUOTA = "pledge"
 QUOTAS = ApiResource("v1", "ResourceQuota", "resourcequotas")
 GPU = "nvidia.com/gpu"
 LOOK_EVERY_S = 15.0
+RETRY_S = 1.0  # the hub binds rights moments after it signs a certificate, and nobody is Ready before this report
 
 
 def resources(amounts: Json) -> Resources:
@@ -90,6 +91,7 @@ class SiteReporter:
         """Report at once, and again whenever something changed; errors are logged and tried again."""
         reported: Json = {}
         while True:
+            wait_s = LOOK_EVERY_S
             try:
                 body = self._body(await self._gather())
                 if body != reported:
@@ -98,7 +100,8 @@ class SiteReporter:
                     log.info("reported the site")
             except KubeError as error:
                 log.warning("cannot report the site: %s", error.message)
-            await asyncio.sleep(LOOK_EVERY_S)
+                wait_s = LOOK_EVERY_S if reported else RETRY_S
+            await asyncio.sleep(wait_s)
 
     async def _gather(self) -> Site:
         kube = self.mirror.kube
