@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from commonweal.kinds.member import DRIFT_NAMED, SiteDrift
 from commonweal.kinds.meta import Resources
