@@ -46,10 +46,19 @@ def _matched(target: Target) -> Body:
         groups.setdefault(group, []).append(plural)
     groups.setdefault("", []).extend(target.subresources)
     own = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": list(NAMESPACES)}
+    # Defaults are said, too: the whole has one owner, so what an API server adds would pass for another's change.
     return {
+        "matchPolicy": "Equivalent",
+        "objectSelector": {},
         "namespaceSelector": {"matchExpressions": [own]},
         "resourceRules": [
-            {"apiGroups": [group], "apiVersions": ["v1"], "resources": plurals, "operations": ["CREATE", "UPDATE"]}
+            {
+                "apiGroups": [group],
+                "apiVersions": ["v1"],
+                "resources": plurals,
+                "operations": ["CREATE", "UPDATE"],
+                "scope": "*",
+            }
             for group, plurals in groups.items()
             if plurals
         ],

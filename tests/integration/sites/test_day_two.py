@@ -65,7 +65,7 @@ def test_a_site_that_was_installed_by_hand_becomes_the_programs_and_nothing_is_m
 
 
 def test_a_hand_made_site_that_differs_is_refused_by_name_and_taken_over_on_demand(site: Site) -> None:
-    by_hand(site, cores=7)
+    by_hand(site, cores=1)
     with pytest.raises(SiteError, match=r"pledge: .*conflict.*requests\.cpu.*`up --take-over`"):
         site.up()
     site.do("up", "--take-over", *site.flags())
