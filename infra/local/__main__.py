@@ -4,10 +4,9 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from infra.local import engines
 from infra.local.access import Provider
 from infra.local.consortium import LocalProvider
-from infra.local.machine import LocalError, default_places, install_missing_packages
+from infra.local.machine import LocalError, install_missing_packages
 from infra.local.providers import provider
 
 
@@ -21,7 +20,6 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("status", help="processes and clusters; exits 1 where a process is down")
     commands.add_parser("images", help="build our images and bring them into the members")
     commands.add_parser("packages", help="install the Debian packages that the rest needs")
-    commands.add_parser("engines", help="build the engines, and nothing else")
     for verb in ("stop", "start"):
         one = commands.add_parser(verb, help=f"{verb} one process, for drills")
         one.add_argument("process", help="a name that `status` shows, such as ca-api-server")
@@ -61,11 +59,6 @@ def _packages(_: Provider) -> int:
     return 0
 
 
-def _engines(_: Provider) -> int:
-    _say(str(engines.build(engines.kubernetes(), default_places().cache)))
-    return 0
-
-
 def _show_clusters(chosen: Provider) -> int:
     for name, access in chosen.clusters().items():
         role = "hub" if access.is_hub else f"member, node {access.node_address}"
@@ -89,7 +82,6 @@ COMMANDS: dict[str, Callable[[Provider], int]] = {
     "down": _down,
     "status": _status,
     "images": _images,
-    "engines": _engines,
     "packages": _packages,
 }
 
