@@ -113,10 +113,17 @@ def test_a_second_start_changes_nothing(running: Running) -> None:
     assert running.supervisor.states(running.planes.processes()) == before
 
 
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:  # it ended since it was listed
+        return ""
+
+
 def test_nothing_runs_after_the_block_even_if_it_fails(tmp_path: Path) -> None:
     block = ExitStack()
     block.enter_context(local_clusters(["ch"], state_dir=tmp_path))
-    pids = [pid for pid in all_pids() if str(tmp_path) in Path(f"/proc/{pid}/cmdline").read_text()]
+    pids = [pid for pid in all_pids() if str(tmp_path) in command_line(pid)]
     failure = RuntimeError("in the block")
     assert not block.__exit__(RuntimeError, failure, None)
     assert len(pids) == 4
