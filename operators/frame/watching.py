@@ -69,8 +69,10 @@ def selectors(watches: Iterable[Watch]) -> dict[ApiResource, str]:
     return chosen
 
 
-def _settings(chosen: dict[ApiResource, str]) -> kopf.OperatorSettings:
+def kopf_settings(chosen: dict[ApiResource, str]) -> kopf.OperatorSettings:
+    """Kopf with all of its own handling switched off, and these kinds selected by label."""
     settings = kopf.OperatorSettings()
+    settings.process.ultimate_exiting_timeout = None  # it kills the process 10 min after a watch ends, while others run
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.peering.standalone = True
@@ -135,7 +137,7 @@ async def watch(
         kopf.on.event(*selector, registry=registry, id=f"hear-{resource.plural}", when=hear)(_unheard)
     kopf.on.login(registry=registry)(_login(kube))
     where: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
-    operator = kopf.operator(registry=registry, settings=_settings(chosen), standalone=True, stop_flag=stop, **where)
+    operator = kopf.operator(registry=registry, settings=kopf_settings(chosen), standalone=True, stop_flag=stop, **where)
     ended = _on_a_thread(operator, loop)
     try:
         await ended
