@@ -137,7 +137,9 @@ async def watch(
         kopf.on.event(*selector, registry=registry, id=f"hear-{resource.plural}", when=hear)(_unheard)
     kopf.on.login(registry=registry)(_login(kube))
     where: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
-    operator = kopf.operator(registry=registry, settings=kopf_settings(chosen), standalone=True, stop_flag=stop, **where)
+    operator = kopf.operator(
+        registry=registry, settings=kopf_settings(chosen), standalone=True, stop_flag=stop, **where
+    )
     ended = _on_a_thread(operator, loop)
     try:
         await ended
