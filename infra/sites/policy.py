@@ -10,7 +10,8 @@ from pydantic.alias_generators import to_camel
 from commonweal.kinds.consortium import Consortium
 from commonweal.site_policy import violations
 from infra.sites.args import MemberSiteArgs, SiteError, text_of
-from infra.sites.manifests import Manifest, facts_of, site_manifests
+from infra.sites.manifests import facts_of, site_manifests
+from infra.sites.objects import Manifest
 
 NO_CHARTER = (
     "no charter named: countries, grid zones, images and the site's own requests are not judged; name it with --charter"

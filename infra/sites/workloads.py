@@ -7,7 +7,7 @@ without a capability and outside the node's processes.
 
 from typing import Any
 
-from infra.sites.args import MemberSiteArgs
+from infra.sites.args import DataTrustSiteArgs, MemberSiteArgs, MeteringSiteArgs
 from infra.sites.rbac import AGENT, EXPORTER, GATEWAY
 
 Pod = dict[str, Any]
@@ -39,6 +39,8 @@ CONTAINER_SECURITY = {
 SCRATCH = {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}
 SCRATCH_MOUNT = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108  # the pod's own, shared with no other
 POD_MOUNT = {"name": "pod-resources", "mountPath": POD_RESOURCES_FOLDER, "readOnly": True}
+# Clouds taint their GPU nodes, so that only who asks for a GPU runs there; the exporter reads GPUs and asks for none.
+GPU_NODES = {"key": "nvidia.com/gpu", "operator": "Exists"}
 DATA_MOUNT = {"name": "data", "mountPath": DATA_FOLDER}
 
 
@@ -65,7 +67,7 @@ def agent_pod(args: MemberSiteArgs) -> Pod:
     return _pod(AGENT.name, [container], [SCRATCH])
 
 
-def exporter_pod(args: MemberSiteArgs) -> Pod:
+def exporter_pod(args: MeteringSiteArgs) -> Pod:
     """The exporter: one a node, it reads the energy registers of the node's GPUs."""
     device = (
         {
@@ -96,7 +98,7 @@ def exporter_pod(args: MemberSiteArgs) -> Pod:
         readinessProbe=_probe("/healthz", "metrics"),
     )
     kept = _host_folder(args.meter_host_path) if args.meter_host_path else {"emptyDir": {"sizeLimit": "256Mi"}}
-    pod = _pod(EXPORTER.name, [container], [SCRATCH, {"name": "meter", **kept}])
+    pod = _pod(EXPORTER.name, [container], [SCRATCH, {"name": "meter", **kept}]) | {"tolerations": [GPU_NODES]}
     return _telling_pods_apart(pod, args.pod_resources_host_path) if args.pod_resources_host_path else pod
 
 
@@ -107,7 +109,7 @@ def _telling_pods_apart(pod: Pod, pod_resources: str) -> Pod:
     return pod | {"securityContext": ROOT_SECURITY, "volumes": [*pod["volumes"], volume]}
 
 
-def gateway_pod(args: MemberSiteArgs) -> Pod:
+def gateway_pod(args: DataTrustSiteArgs) -> Pod:
     """The gateway, and beside it the engine it asks where that is Trino, which listens on the pod's loopback only."""
     gateway = _container(
         "gateway",
@@ -141,7 +143,7 @@ def _trino(image: str) -> Pod:
     )
 
 
-def _data_volume(args: MemberSiteArgs) -> Pod:
+def _data_volume(args: DataTrustSiteArgs) -> Pod:
     if args.data_host_path is not None:
         return {"name": "data", **_host_folder(args.data_host_path)}
     return {"name": "data", "persistentVolumeClaim": {"claimName": DATA_CLAIM}}
