@@ -5,8 +5,8 @@ from typing import Any
 import pulumi
 from pydantic import TypeAdapter
 
-from commonweal.site_policy import Facts, violations
-from infra.sites.args import DataTrustSiteArgs, MemberSiteArgs, MeteringSiteArgs, SiteError
+from commonweal.site_policy import Facts
+from infra.sites.args import DataTrustSiteArgs, MemberSiteArgs, MeteringSiteArgs
 from infra.sites.manifests import (
     data_trust_manifests,
     facts_of,
@@ -14,7 +14,7 @@ from infra.sites.manifests import (
     metering_manifests,
 )
 from infra.sites.objects import Manifest
-from infra.sites.policy import NO_CHARTER, lawful_manifests
+from infra.sites.policy import NO_CHARTER, lawful, lawful_manifests
 from infra.sites.rbac import APPS, DATA, SYSTEM
 from infra.sites.registration import register
 
@@ -38,7 +38,7 @@ class DataTrustSite(pulumi.ComponentResource):
     engine: pulumi.Output[str]
 
     def __init__(self, name: str, args: DataTrustSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        manifests = _lawful(data_trust_manifests(args))
+        manifests = lawful(data_trust_manifests(args), Facts())
         super().__init__(DATA_TRUST_TYPE, name, {}, opts)
         register(self, name, manifests, kept=lambda each: each["kind"] == "PersistentVolumeClaim", opts=opts)
         self.gateway_url = pulumi.Output.from_input(args.gateway_url)
@@ -63,7 +63,7 @@ class MeteringSite(pulumi.ComponentResource):
     simulated: pulumi.Output[bool]
 
     def __init__(self, name: str, args: MeteringSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        manifests = _lawful(metering_manifests(args))
+        manifests = lawful(metering_manifests(args), Facts())
         super().__init__(METERING_TYPE, name, {}, opts)
         register(self, name, manifests, opts=opts)
         self.simulated = pulumi.Output.from_input(args.simulated_gpus > 0)
@@ -120,9 +120,3 @@ class MemberSite(pulumi.ComponentResource):
 def _around_data(args: DataTrustSiteArgs, manifest: Manifest) -> bool:
     """Whether an object of the frame is the namespace around data on a claim, which nothing of ours may delete."""
     return args.data_claim_mib is not None and manifest["kind"] == "Namespace" and manifest["metadata"]["name"] == DATA
-
-
-def _lawful(manifests: tuple[Manifest, ...]) -> tuple[Manifest, ...]:
-    if found := violations(manifests, Facts()):
-        raise SiteError("; ".join(each.sentence for each in found))
-    return manifests

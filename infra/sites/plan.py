@@ -13,7 +13,7 @@ from pulumi.runtime import mocks, rpc, set_mocks
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_pulumi_func
 
-from infra.sites.program import CLUSTER
+from infra.sites.pinned import CLUSTER
 
 UNKNOWN_UID = "known-once-the-cluster-answers"
 SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d"  # noqa: S105  # the wire's mark of a special value, public

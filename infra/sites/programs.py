@@ -61,8 +61,8 @@ def installed_sdks() -> dict[str, str]:
     return {name: version(name) for name in SDK_VERSIONS}
 
 
-def require_matching(sdks: Mapping[str, str], cli: str) -> None:
-    """Refuse to start unless CLI, provider and SDK are the versions that were tried together.
+def require_matching_sdks(sdks: Mapping[str, str]) -> None:
+    """Refuse to start unless Pulumi's Python packages are the versions that the provider is of.
 
     Raises:
         SiteError: One differs; the message names it, what was found and what to install.
@@ -70,6 +70,15 @@ def require_matching(sdks: Mapping[str, str], cli: str) -> None:
     for name, wanted in SDK_VERSIONS.items():
         if sdks[name] != wanted:
             raise SiteError(f"{name} {sdks[name]} is installed and the site needs {wanted}; run `uv sync`")
+
+
+def require_matching(sdks: Mapping[str, str], cli: str) -> None:
+    """Refuse to start unless CLI, provider and SDK are the versions that were tried together.
+
+    Raises:
+        SiteError: One differs; the message names it, what was found and what to install.
+    """
+    require_matching_sdks(sdks)
     if cli != cli_version():
         raise SiteError(
             f"the pulumi CLI is {cli} and the site needs {cli_version()}; delete its cached build and run again"

@@ -11,6 +11,7 @@ from infra.sites.objects import Manifest
 KINDS: Mapping[str, Any] = {
     "ClusterRole": kubernetes.rbac.v1.ClusterRole,
     "ClusterRoleBinding": kubernetes.rbac.v1.ClusterRoleBinding,
+    "ConfigMap": kubernetes.core.v1.ConfigMap,
     "CustomResourceDefinition": kubernetes.apiextensions.v1.CustomResourceDefinition,
     "DaemonSet": kubernetes.apps.v1.DaemonSet,
     "Deployment": kubernetes.apps.v1.Deployment,

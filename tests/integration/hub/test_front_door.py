@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from operators.hub.front_door import Door, FrontDoor, render
+from operators.hub.front_door import Door, FrontDoor
 from tests.integration.hub.world import eventually
 
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin")
@@ -35,7 +35,7 @@ def free_ports(count: int) -> int:
 
 @pytest.fixture
 def front(tmp_path: Path) -> FrontDoor:
-    return FrontDoor(folder=tmp_path / "door", host="127.0.0.1", first_port=free_ports(4) + 1)
+    return FrontDoor(folder=tmp_path / "door", host="127.0.0.1", bind="127.0.0.1", first_port=free_ports(4) + 1)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ async def pilot(name: str) -> AsyncIterator[str]:
 
 def serve(front: FrontDoor, **servers: str) -> None:
     door = Door(app="trade", port=front.first_port, servers=tuple((f"{name}-0", at) for name, at in servers.items()))
-    front.write(render(front.host, front.first_port - 1, [door]))
+    front.write(front.render([door]))
     front.reload()
 
 
