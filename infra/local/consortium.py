@@ -159,9 +159,10 @@ def build_images(cache: Path, say: machine.Say) -> list[oci.Image]:
 def load(store: Store, images: Sequence[oci.Image]) -> None:
     """Bring images into a node; the site's also under its version, by which examples/ name it."""
     store.load(images)
-    store.name(short_names(images)["site"], site_image.RELEASE)
+    (site,) = (image for image in images if image.name == site_image.NAME)
+    store.name(site.reference, site_image.RELEASE)
 
 
 def short_names(images: Sequence[oci.Image]) -> dict[str, str]:
-    """Short name (`pause`, `site`, `trino`) -> reference."""
-    return {image.reference.rpartition("/")[2].partition(":")[0]: image.reference for image in images}
+    """Short name (`pause`, `site`, `trino`) -> reference by digest."""
+    return {image.name.rpartition("/")[2]: image.pinned for image in images}

@@ -18,9 +18,9 @@ from infra.sites.args import MemberSiteArgs, SiteError
 from infra.sites.flags import flag
 from infra.sites.folder import SiteFolder
 from infra.sites.manifests import facts_of
+from infra.sites.pinned import CLUSTER_UID, KUBECONFIG
 from infra.sites.plan import planned
 from infra.sites.policy import NO_CHARTER, charter_config, lawful_manifests, read_charter, read_manifests
-from infra.sites.pinned import CLUSTER_UID, KUBECONFIG
 from infra.sites.program import CONFIG_KEYS, INVITATION, PROJECT, checked, member_site
 from infra.sites.release import BREAKS
 

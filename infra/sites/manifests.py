@@ -48,9 +48,7 @@ def data_trust_manifests(args: DataTrustSiteArgs) -> tuple[Manifest, ...]:
         *identity(owner, GATEWAY),
         *((claim(owner, DATA, DATA_CLAIM, args.data_claim_mib),) if args.data_claim_mib is not None else ()),
         _gateway_service(args),
-        workload(
-            owner, "Deployment", DATA, "gateway", gateway_pod(args), awaited=args.wait_for_pods, **ONE_AT_A_TIME
-        ),
+        workload(owner, "Deployment", DATA, "gateway", gateway_pod(args), awaited=args.wait_for_pods, **ONE_AT_A_TIME),
     )
 
 

@@ -12,9 +12,7 @@ CLUSTER_UID = "clusterUid"
 CLUSTER = "cluster"  # the name under which kube-system is read
 
 
-def site_provider(
-    name: str, config: Mapping[str, str], *, gone: str
-) -> tuple[kubernetes.Provider, pulumi.Output[str]]:
+def site_provider(name: str, config: Mapping[str, str], *, gone: str) -> tuple[kubernetes.Provider, pulumi.Output[str]]:
     """The provider for the site `name`, and the uid of its cluster.
 
     It is given the kubeconfig's path, so that no credential enters the state, and the site's name as the cluster's

@@ -1,8 +1,8 @@
 """The one address of every pilot: an haproxy configuration, written from PilotApp.status and reloaded when it changes.
 
-haproxy itself runs beside whoever writes the file, in master-worker mode with `-f <folder>/haproxy.cfg -p <folder>/haproxy.pid`; this
-module only writes the file and signals the master. A pod that goes away fails no request: its server is checked twice
-a second, and a request that found no server is given to another one.
+haproxy itself runs beside whoever writes the file, in master-worker mode with `-f <folder>/haproxy.cfg
+-p <folder>/haproxy.pid`; this module only writes the file and signals the master. A pod that goes away fails no
+request: its server is checked twice a second, and a request that found no server is given to another one.
 """
 
 import contextlib

@@ -64,7 +64,7 @@ class HubSiteArgs:
                 f"front_door_tls_secret: a front door by {self.front_door_exposure} is open to the outside and speaks "
                 "HTTPS; name the Secret of its certificate, or keep it a ClusterIP behind a gateway that does"
             )
-        in_range = LOWEST_NODE_PORT < self.front_door_first_port and self.last_port <= HIGHEST_NODE_PORT
+        in_range = self.front_door_first_port > LOWEST_NODE_PORT and self.last_port <= HIGHEST_NODE_PORT
         if self.front_door_exposure is Exposure.NODE_PORT and not in_range:
             raise ValueError(
                 f"front_door_first_port: doors are node ports of the same number, from {LOWEST_NODE_PORT + 1} to "

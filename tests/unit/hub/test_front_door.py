@@ -105,7 +105,7 @@ def test_a_reload_signals_the_master_and_needs_none(tmp_path: Path) -> None:
 
 
 def test_pilots_are_announced_under_one_address_and_served_on_another() -> None:
-    front = replace(FRONT, host="pilots.example.org", bind="0.0.0.0")
+    front = replace(FRONT, host="pilots.example.org", bind="0.0.0.0")  # noqa: S104 - a text
     text = front.render([Door(app="trade", port=18080, servers=())])
     assert front.address(18080) == "http://pilots.example.org:18080"
     assert "bind 0.0.0.0:18080\n" in text
