@@ -40,7 +40,8 @@ class DataTrustSite(pulumi.ComponentResource):
     def __init__(self, name: str, args: DataTrustSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         manifests = lawful(data_trust_manifests(args), Facts())
         super().__init__(DATA_TRUST_TYPE, name, {}, opts)
-        register(self, name, manifests, kept=lambda each: each["kind"] == "PersistentVolumeClaim", opts=opts)
+        kept = "PersistentVolumeClaim"
+        register(self, name, manifests, kept=lambda each: each["kind"] == kept, opts=opts, former=_site_around(opts))
         self.gateway_url = pulumi.Output.from_input(args.gateway_url)
         self.engine = pulumi.Output.from_input(args.engine.value)
         self.register_outputs(self.summary())
@@ -65,7 +66,7 @@ class MeteringSite(pulumi.ComponentResource):
     def __init__(self, name: str, args: MeteringSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         manifests = lawful(metering_manifests(args), Facts())
         super().__init__(METERING_TYPE, name, {}, opts)
-        register(self, name, manifests, opts=opts)
+        register(self, name, manifests, opts=opts, former=_site_around(opts))
         self.simulated = pulumi.Output.from_input(args.simulated_gpus > 0)
         self.register_outputs(self.summary())
 
@@ -120,3 +121,8 @@ class MemberSite(pulumi.ComponentResource):
 def _around_data(args: DataTrustSiteArgs, manifest: Manifest) -> bool:
     """Whether an object of the frame is the namespace around data on a claim, which nothing of ours may delete."""
     return args.data_claim_mib is not None and manifest["kind"] == "Namespace" and manifest["metadata"]["name"] == DATA
+
+
+def _site_around(opts: pulumi.ResourceOptions | None) -> pulumi.Resource | None:
+    """The MemberSite that a part of it stands in, and that once registered what is the part's now."""
+    return opts.parent if opts and isinstance(opts.parent, MemberSite) else None

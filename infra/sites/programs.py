@@ -47,6 +47,18 @@ def language_host() -> GoProgram:
     return GoProgram(name="pulumi-language-python", folder=HERE / "language", variables={}, generate=True)
 
 
+def yaml_host() -> GoProgram:
+    """What lets `pulumi up` run a program in YAML, which uses the components through their provider."""
+    module = "github.com/pulumi/pulumi-yaml"
+    folder = HERE / "yaml_language"
+    return GoProgram(
+        name="pulumi-language-yaml",
+        folder=folder,
+        package=f"{module}/cmd/pulumi-language-yaml",
+        variables={f"{module}/pkg/version.Version": required_version(folder, module)},
+    )
+
+
 def built() -> tuple[Path, Path]:
     """The paths of the CLI and the provider, which are built first unless the cache has them.
 

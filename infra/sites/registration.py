@@ -38,13 +38,14 @@ def register(
     *,
     kept: Callable[[Manifest], bool] = lambda _: False,
     opts: pulumi.ResourceOptions | None = None,
+    former: pulumi.Resource | None = None,
 ) -> list[pulumi.Resource]:
     """Register `manifests` in their order; workloads come after everything else. Returns what is no workload.
 
     Nothing of ours ever deletes an object that is `kept`. `opts` are the component's own: its children wait for what it
-    waits for, and an object that its parent once registered itself is found again and not replaced.
+    waits for. An object that stands as the child of the `former` component is found again and not replaced.
     """
-    waited, former = _waited(opts), opts.parent if opts else None
+    waited = _waited(opts)
     namespaces: dict[str, pulumi.Resource] = {}
     ready: list[pulumi.Resource] = []
     for manifest in manifests:
