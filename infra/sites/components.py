@@ -26,9 +26,10 @@ from infra.sites.programs import PROVIDER_VERSION, installed_sdks, require_match
 PACKAGE = "commonweal"
 # What may be known only while a program runs, and is a secret; all else decides which objects there are.
 SECRETS = ("hub_invitation",)
-TEXT, NUMBER, TRUTH = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
-TEXTS = {"type": "array", "items": TEXT}
 Json = dict[str, Any]
+TEXT, NUMBER, TRUTH = {"type": "string"}, {"type": "integer"}, {"type": "boolean"}
+TEXTS: Json = {"type": "array", "items": TEXT}
+NUMBERS: Json = {"type": "array", "items": NUMBER}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +43,9 @@ class Offered:
 
 def offered() -> Mapping[str, Offered]:
     """Each component by its type."""
-    data_trust = {"gatewayUrl": TEXT, "engine": TEXT}
-    member = {**data_trust, "member": TEXT, "namespaces": TEXTS, "images": TEXTS}
-    ports = {"type": "array", "items": NUMBER}
-    hub = {"hub": TEXT, "namespace": TEXT, "images": TEXTS, "frontDoorPorts": ports}
+    data_trust: Mapping[str, Json] = {"gatewayUrl": TEXT, "engine": TEXT}
+    member: Mapping[str, Json] = {**data_trust, "member": TEXT, "namespaces": TEXTS, "images": TEXTS}
+    hub: Mapping[str, Json] = {"hub": TEXT, "namespace": TEXT, "images": TEXTS, "frontDoorPorts": NUMBERS}
     return {
         SITE_TYPE: _offered(MemberSite, member),
         DATA_TRUST_TYPE: _offered(DataTrustSite, data_trust),

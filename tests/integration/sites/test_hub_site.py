@@ -47,7 +47,7 @@ def project(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Proje
 
 
 @pytest.fixture
-async def hub(cluster: Cluster, project: Project, tmp_path: Path) -> AsyncIterator[Hub]:
+async def hub(cluster: Cluster, project: Project, tmp_path: Path) -> AsyncIterator[Hub]:  # noqa: ARG001 - it stands
     async with await Kube.from_kubeconfig(cluster.kubeconfig) as admin:
         made = Hub(cluster, admin, tmp_path)
         await made.example("10-charter.yaml")
@@ -122,7 +122,13 @@ def test_a_hub_that_is_taken_away_keeps_its_kinds_and_its_books(
     project: Project, cluster: Cluster, kubectl_binary: Path
 ) -> None:
     project.pulumi("destroy", "--yes", "--skip-preview", "--exclude-protected")
-    kubectl = [kubectl_binary, f"--kubeconfig={cluster.kubeconfig}", f"--namespace={SPACE}", "get", "--output=name"]
+    kubectl: list[str | Path] = [
+        kubectl_binary,
+        f"--kubeconfig={cluster.kubeconfig}",
+        f"--namespace={SPACE}",
+        "get",
+        "--output=name",
+    ]
     ours = "--selector=app.kubernetes.io/managed-by=commonweal"
     assert run([*kubectl, ours, "deployments,services,serviceaccounts,networkpolicies,configmaps,roles"]) == ""
     assert run([*kubectl, ours, "persistentvolumeclaims"]).split() == ["persistentvolumeclaim/hub-state"]
