@@ -44,7 +44,13 @@ class Offered:
 def offered() -> Mapping[str, Offered]:
     """Each component by its type."""
     data_trust: Mapping[str, Json] = {"gatewayUrl": TEXT, "engine": TEXT}
-    member: Mapping[str, Json] = {**data_trust, "member": TEXT, "namespaces": TEXTS, "images": TEXTS}
+    member: Mapping[str, Json] = {
+        **data_trust,
+        "member": TEXT,
+        "namespaces": TEXTS,
+        "images": TEXTS,
+        "declaration": TEXT,
+    }
     hub: Mapping[str, Json] = {"hub": TEXT, "namespace": TEXT, "images": TEXTS, "frontDoorPorts": NUMBERS}
     return {
         SITE_TYPE: _offered(MemberSite, member),

@@ -3,9 +3,12 @@
 Nothing here knows Pulumi: the same objects are registered by the components, printed by `plan.py` and checked by tests.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 
 from commonweal.kinds.consortium import Overhead
+from commonweal.kinds.member import SiteDeclaration
 from commonweal.kinds.meta import Resources
 from commonweal.site_policy import Facts
 from commonweal.site_policy.admission import policies
@@ -15,6 +18,7 @@ from infra.sites.network import DATA_TRUST_OPENINGS, FRAME_OPENINGS, METERING_OP
 from infra.sites.objects import UNAWAITED, Manifest, claim, cores, identity, manifest, memory, network, workload
 from infra.sites.rbac import AGENT, APPS, DATA, EXPORTER, GATEWAY, SYSTEM
 from infra.sites.workloads import DATA_CLAIM, GATEWAY_PORT, agent_pod, exporter_pod, gateway_pod
+from operators.agent.site import DECLARATION_CONFIG_MAP, DECLARATION_KEY
 
 # Each keeps something of which there is one: the member's identity, the data's SQLite catalog.
 ONE_AT_A_TIME = {"replicas": 1, "strategy": {"type": "Recreate"}}
@@ -25,8 +29,35 @@ def site_manifests(args: MemberSiteArgs) -> tuple[Manifest, ...]:
     return (*frame_manifests(args), *data_trust_manifests(args), *metering_manifests(args))
 
 
+def site_declaration(args: MemberSiteArgs) -> SiteDeclaration:
+    """What the site is declared as; the member's agent signs it and the hub holds the member to it."""
+    objects = (*_undeclared_frame(args), *data_trust_manifests(args), *metering_manifests(args))
+    public = [body for body in objects if body["kind"] != "Secret"]
+    text = json.dumps(public, sort_keys=True, separators=(",", ":"))
+    return SiteDeclaration(
+        country=args.country,
+        grid_zone=args.grid_zone,
+        engine=args.engine,
+        gateway_url=args.gateway_url,
+        images=args.images,
+        objects=len(public),
+        digest=hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+def declaration_text(args: MemberSiteArgs) -> str:
+    """The declaration as canonical JSON."""
+    return json.dumps(site_declaration(args).wire(), sort_keys=True, separators=(",", ":"))
+
+
 def frame_manifests(args: MemberSiteArgs) -> tuple[Manifest, ...]:
-    """What a MemberSite makes itself: the namespaces, what holds in them, and the agent."""
+    """What a MemberSite makes itself: the namespaces, what holds in them, the agent, and what it declares."""
+    data = {DECLARATION_KEY: declaration_text(args)}
+    declaration = manifest(_owner(args), "v1", "ConfigMap", SYSTEM, DECLARATION_CONFIG_MAP, data=data)
+    return (*_undeclared_frame(args), declaration)
+
+
+def _undeclared_frame(args: MemberSiteArgs) -> tuple[Manifest, ...]:
     owner = _owner(args)
     return (
         *_namespaces(args),

@@ -9,6 +9,7 @@ from commonweal.site_policy import Facts
 from infra.sites.args import DataTrustSiteArgs, MemberSiteArgs, MeteringSiteArgs
 from infra.sites.manifests import (
     data_trust_manifests,
+    declaration_text,
     facts_of,
     frame_manifests,
     metering_manifests,
@@ -78,7 +79,8 @@ class MeteringSite(pulumi.ComponentResource):
 class MemberSite(pulumi.ComponentResource):
     """Namespaces, rights, quota and agent of one member, in its own cluster; its data trust and its metering in them.
 
-    Outputs: `member`, `namespaces`, `gateway_url`, `engine` and `images`.
+    Outputs: `member`, `namespaces`, `gateway_url`, `engine`, `images`, and `declaration`, the text of what the site is
+    declared as, which the agent signs and the hub verifies.
 
     Raises:
         SiteError: An object breaks a rule of the consortium; none has been registered.
@@ -89,6 +91,7 @@ class MemberSite(pulumi.ComponentResource):
     gateway_url: pulumi.Output[str]
     engine: pulumi.Output[str]
     images: pulumi.Output[list[str]]
+    declaration: pulumi.Output[str]
 
     def __init__(self, name: str, args: MemberSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         lawful_manifests(args)
@@ -105,6 +108,7 @@ class MemberSite(pulumi.ComponentResource):
         self.gateway_url = data_trust.gateway_url
         self.engine = data_trust.engine
         self.images = pulumi.Output.from_input(list(args.images))
+        self.declaration = pulumi.Output.from_input(declaration_text(args))
         self.register_outputs(self.summary())
 
     def summary(self) -> dict[str, pulumi.Output[Any]]:
@@ -115,6 +119,7 @@ class MemberSite(pulumi.ComponentResource):
             "gatewayUrl": self.gateway_url,
             "engine": self.engine,
             "images": self.images,
+            "declaration": self.declaration,
         }
 
 

@@ -52,5 +52,7 @@ def _provider(name: str, kubeconfig: pulumi.Input[str], *, cluster_identifier: s
         enable_server_side_apply=True,
         # An unreachable cluster is an error to be repaired, not a reason to forget what stands there.
         delete_unreachable=False,
+        # Else one that changes is deleted first, and its reader finds none for a while.
+        enable_config_map_mutable=True,
         opts=pulumi.ResourceOptions(version=PROVIDER_VERSION),
     )
