@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`. Each target is one short script.
-.PHONY: help demo down status test unit integration e2e check bench bar bars images
+.PHONY: help demo down status test unit integration e2e check bench bar bars images plan
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,5 +27,7 @@ bar: ## one promise, measured: make bar NAME=trade-examples
 	@scripts/bar "$(NAME)"
 bars: ## the bars, and what each proves
 	@scripts/bar --list
+plan: ## what a member would get, offline: make plan MEMBER=ca, or ARGS=--json
+	@scripts/plan "$(or $(MEMBER),ca)" $(ARGS)
 images: ## build the container images
 	@scripts/images

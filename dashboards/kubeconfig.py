@@ -85,8 +85,17 @@ def read_access(path: Path) -> Access:
         ca_pem=_pem(cluster, "certificate-authority", path),
         certificate_pem=_pem(user, "client-certificate", path),
         key_pem=_pem(user, "client-key", path),
-        token=user.get("token"),
+        token=user.get("token") or _token(user, path),
     )
+
+
+def _token(user: Mapping[str, Any], path: Path) -> str | None:
+    """Return the token in a file, as a pod has it; it is read again at every refresh, because it rotates."""
+    name = user.get("tokenFile")
+    try:
+        return (path.parent / str(name)).read_text().strip() if name else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise KubeconfigError(f"{path}: tokenFile: {error}; name a readable file") from error
 
 
 def _named(document: Mapping[str, Any], plural: str, singular: str, name: object, path: Path) -> Mapping[str, Any]:

@@ -11,16 +11,19 @@ from commonweal.kinds.meta import (
     Count,
     Country,
     Definition,
+    GridZone,
     Model,
     Resource,
     Resources,
     Scope,
+    Sha256,
     Status,
     Text,
     Url,
     immutable,
 )
 
+ImageReference = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 DRIFT_NAMED = 20  # enough to find the cause; the count says how many there are
 
 
@@ -50,6 +53,7 @@ class MemberCondition(StrEnum):
     DRAINED = "Drained"
     LEFT = "Left"
     SITE_AS_DECLARED = "SiteAsDeclared"
+    SITE_DECLARED = "SiteDeclared"
 
 
 class MemberReason(StrEnum):
@@ -74,6 +78,9 @@ class MemberReason(StrEnum):
     SITE_NOT_COMPARED = "SiteNotCompared"
     SITE_AS_DECLARED = "SiteAsDeclared"
     SITE_DRIFTED = "SiteDrifted"
+    SITE_DECLARED = "SiteDeclared"
+    SITE_NOT_DECLARED = "SiteNotDeclared"
+    SITE_CONTRADICTED = "SiteContradicted"
 
 
 class MemberSpec(Model):
@@ -106,6 +113,25 @@ class SiteDrift(Model):
     """The first of them, each as what would be done to it, as `update Deployment ca/commonweal-data/gateway`."""
 
 
+class SiteDeclaration(Model):
+    """What the program that made the member's site declares: made with the site, and signed by the agent with it."""
+
+    country: Country
+    """Where the program places the site."""
+    grid_zone: GridZone | None = None
+    """Zone of the electricity grid, as in the pledge."""
+    engine: Engine
+    """What the program has answer questions."""
+    gateway_url: Url
+    """Where the program has the member's data trust answer."""
+    images: Annotated[tuple[ImageReference, ...], Field(min_length=1, max_length=8)]
+    """Every image that the site runs."""
+    objects: Count
+    """How many Kubernetes objects the site is made of."""
+    digest: Sha256
+    """SHA-256, in hex, of those objects as canonical JSON, without the invitation and this declaration."""
+
+
 class Site(Model):
     """What the member's agent reports of its site, in a document signed by the member's identity."""
 
@@ -129,6 +155,8 @@ class Site(Model):
     """Version of the member's API server."""
     drift: SiteDrift | None = None
     """The last comparison of the site with its declaration; unset if the member never compared."""
+    declaration: SiteDeclaration | None = None
+    """What the site was declared as; unset where no program of ours made it."""
 
 
 class MemberStatus(Status):

@@ -18,8 +18,17 @@ def folder(cache: Path) -> Path:
     Raises:
         LocalError: We are not root, or the Debian archive cannot be reached.
     """
-    key = workshop.key_of(SUITE, PACKAGES, HOOK, *LEFT_OUT)
-    return workshop.make_once(cache / "images" / f"base-{key}", _make)
+    return debian(cache, PACKAGES)
+
+
+def debian(cache: Path, packages: str) -> Path:
+    """A folder that holds Debian's essential packages and `packages` as `base.tar`, and unpacked as `root`, made once.
+
+    Raises:
+        LocalError: We are not root, or the Debian archive cannot be reached.
+    """
+    key = workshop.key_of(SUITE, packages, HOOK, *LEFT_OUT)
+    return workshop.make_once(cache / "images" / f"base-{key}", lambda target: _make(target, packages))
 
 
 def layer(cache: Path) -> oci.Layer:
@@ -32,11 +41,11 @@ def root(cache: Path) -> Path:
     return folder(cache) / "root"
 
 
-def _make(target: Path) -> None:
+def _make(target: Path, packages: str) -> None:
     require_linux_root()
     tar = target / "base.tar"
     exclusions = [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
-    options = ["--quiet", "--variant=essential", f"--include={PACKAGES}", f"--customize-hook={HOOK}", *exclusions]
+    options = ["--quiet", "--variant=essential", f"--include={packages}", f"--customize-hook={HOOK}", *exclusions]
     environment = ["env", f"SOURCE_DATE_EPOCH={oci.FIXED_TIME}"]
     run([*environment, "mmdebstrap", *options, SUITE, tar], timeout_s=900)
     (target / "root").mkdir()

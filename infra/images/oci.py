@@ -38,7 +38,7 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """Layers from the base up, how a container of it starts, and the name by which pods ask for it."""
+    """Layers from the base up, how a container of it starts and is asked to stop, and the tag that people read."""
 
     reference: str
     layers: tuple[Layer, ...]
@@ -47,6 +47,18 @@ class Image:
     env: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
     working_dir: str = "/"
+    stop_signal: str = ""
+
+    @property
+    def name(self) -> str:
+        """The repository of the reference, without its tag."""
+        head, _, tail = self.reference.rpartition("/")
+        return f"{head}/{tail.partition(':')[0]}"
+
+    @property
+    def pinned(self) -> str:
+        """The reference by which pods ask for it: its digest, which cannot come to mean something else."""
+        return f"{self.name}@{digest_of(self.manifest())}"
 
     def config(self) -> bytes:
         """The image configuration."""
@@ -59,6 +71,7 @@ class Image:
                 "Env": [f"{name}={value}" for name, value in sorted(self.env.items())],
                 "User": self.user,
                 "WorkingDir": self.working_dir,
+                **({"StopSignal": self.stop_signal} if self.stop_signal else {}),
             },
             "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in self.layers]},
         }
@@ -140,12 +153,20 @@ def read_layer(file: Path) -> Layer:
     return Layer(file=file, digest=note.read_text())
 
 
-def write_archive(image: Image, out: IO[bytes], without: Collection[str] = ()) -> None:
-    """Stream the image as an OCI archive, leaving out the layers `without`, which the receiver has already."""
+def write_archive(
+    image: Image, out: IO[bytes], without: Collection[str] = (), *, names: Collection[str] | None = None
+) -> None:
+    """Stream the image as an OCI archive, leaving out the layers `without`, which the receiver has already.
+
+    It is listed under each of `names`, else by its tag and by its digest, as containerd finds an image by name alone.
+    """
     config, manifest = image.config(), image.manifest()
     entry = descriptor(MANIFEST_TYPE, digest_of(manifest), len(manifest))
-    entry["annotations"] = {"io.containerd.image.name": image.reference}
-    index = _encode({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [entry]})
+    named: list[Document] = [
+        {**entry, "annotations": {"io.containerd.image.name": name}}
+        for name in names or (image.reference, image.pinned)
+    ]
+    index = _encode({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": named})
     with tarfile.open(fileobj=out, mode="w|") as archive:
         _add_bytes(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
         _add_bytes(archive, "index.json", index)

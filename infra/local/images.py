@@ -28,7 +28,7 @@ class Store:
             LocalError: containerd refuses one.
         """
         present = self.references()
-        missing = [image for image in images if image.reference not in present]
+        missing = [image for image in images if not {image.reference, image.pinned} <= present]
         for image in missing:
             self._import(image, set(run([*self._ctr, "content", "list", "--quiet"]).split()))
         return [image.reference for image in missing]

@@ -14,13 +14,14 @@ import yaml
 from commonweal.site_policy import ObjectRule, rules, violations
 from infra.local.machine import LocalError
 from infra.sites import stack
-from infra.sites.args import MemberSiteArgs, SiteError
+from infra.sites.args import MemberSiteArgs, SiteError, text_of
 from infra.sites.flags import flag
 from infra.sites.folder import SiteFolder
 from infra.sites.manifests import facts_of
-from infra.sites.plan import planned
+from infra.sites.pinned import CLUSTER_UID, KUBECONFIG
+from infra.sites.plan import as_json, as_text, planned
 from infra.sites.policy import NO_CHARTER, charter_config, lawful_manifests, read_charter, read_manifests
-from infra.sites.program import CLUSTER_UID, CONFIG_KEYS, INVITATION, KUBECONFIG, PROJECT, checked, member_site
+from infra.sites.program import CONFIG_KEYS, INVITATION, PROJECT, checked, member_site
 from infra.sites.release import BREAKS
 
 FILES = (KUBECONFIG, INVITATION)
@@ -44,6 +45,7 @@ OPTIONS = {
         "--repair": "also put back what others changed or took away",
         "--take-over": "make the site's what was installed by hand, also where its values differ; for a first `up`",
     },
+    "plan": {"--json": "for programs, not for people"},
     "destroy": {"--without-release": f"do not ask the hub; this breaks things: {BREAKS}"},
 }
 
@@ -58,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--state", type=Path, help="where stacks lie; by default $COMMONWEAL_STATE")
         if verb in CONFIGURING:
             command.add_argument("--charter", type=Path, help="the hub's charter; what it says of sites is remembered")
+            command.add_argument("--config", type=Path, help="a stack's Pulumi.<member>.yaml, below what flags say")
         if verb == "check":
             command.add_argument("--file", type=Path, required=True, help="a YAML file of Kubernetes objects")
         for option, effect in OPTIONS.get(verb, {}).items():
@@ -85,9 +88,23 @@ def changes_of(arguments: argparse.Namespace) -> dict[str, str]:
             if not path.is_file():
                 raise SiteError(f"{flag(key)}: {path} is not a file; name one that exists")
             given[key] = str(path)
-    if charter := getattr(arguments, "charter", None):
-        return {**charter_config(read_charter(charter)), **given}
-    return given
+    written = read_config(arguments.config) if getattr(arguments, "config", None) else {}
+    charter = charter_config(read_charter(arguments.charter)) if getattr(arguments, "charter", None) else {}
+    return {**written, **charter, **given}
+
+
+def read_config(path: Path) -> dict[str, str]:
+    """A stack's configuration as Pulumi writes it to a file.
+
+    Raises:
+        SiteError: It cannot be read, or holds something that is no configuration.
+    """
+    try:
+        config = yaml.safe_load(path.read_text())["config"]
+        return {key.removeprefix(f"{PROJECT}:"): text_of(value) for key, value in config.items()}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        why = " ".join(str(error).split())
+        raise SiteError(f"--config: {path} is no stack's configuration ({why}); give its Pulumi.<stack>.yaml") from None
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -100,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder, changes = stack.site_folder(arguments.member, arguments.state), changes_of(arguments)
     match arguments.verb:
         case "plan":
-            print_plan(arguments.member, {**folder.config(), **changes})
+            print_plan(arguments.member, {**folder.config(), **changes}, as_program=arguments.json)
         case "rules":
             print_rules(checked(arguments.member, {**folder.config(), **changes}))
         case "check":
@@ -142,19 +159,19 @@ def tell(arguments: argparse.Namespace, done: stack.Outcome) -> None:
     write_json({"changed": done.changed, "objects": done.steps, "outputs": done.outputs})
 
 
-def print_plan(member: str, config: dict[str, str]) -> None:
-    """Write every resource that the program declares as YAML documents, secrets hidden.
+def print_plan(member: str, config: dict[str, str], *, as_program: bool) -> None:
+    """Write every resource that the program declares, secrets hidden; a kubeconfig need not be named yet.
 
     Raises:
         SiteError: The configuration is wrong, or an object breaks a rule of the consortium.
     """
-    args = checked(member, config)
+    whole = {KUBECONFIG: "(named at the first up)", **config}
+    args = checked(member, whole)
     lawful_manifests(args)
     if args.allowed_images is None:
         report(NO_CHARTER)
-    for item in planned(member, PROJECT, lambda: member_site(member, config)):
-        kept = " (never deleted)" if item.retained else ""
-        sys.stdout.write(f"---\n# {item.type} {item.name}{kept}\n{yaml.safe_dump(item.inputs, sort_keys=True)}")
+    found = planned(member, PROJECT, lambda: member_site(member, whole))
+    sys.stdout.write(f"{as_json(found)}\n" if as_program else "".join(as_text(found)))
 
 
 def print_rules(args: MemberSiteArgs) -> None:

@@ -20,8 +20,8 @@ from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
 from pydantic import TypeAdapter
 
 from commonweal.site_policy import Facts, Severity, Violation, rules, violations
-from infra.sites.manifests import Manifest
 from infra.sites.member import FACTS, SITE_TYPE
+from infra.sites.objects import Manifest
 from infra.sites.plan import hidden
 
 PACK = "commonweal-sites"

@@ -1,4 +1,7 @@
-"""What a member's site is made from: flat, frozen and checked, so that YAML and TypeScript programs can say it too."""
+"""What a member's site is made from: flat, frozen and checked, so that YAML and TypeScript programs can say it too.
+
+A MemberSite holds a DataTrustSite and a MeteringSite, so its arguments are theirs and its own in one flat list.
+"""
 
 import re
 from collections.abc import Mapping
@@ -33,51 +36,48 @@ class SiteError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemberSiteArgs:
-    """The arguments of a MemberSite.
-
-    Data lies either on the node at `data_host_path`, or on a claim of `data_claim_mib` from the cluster's storage.
-    The exporter's readings outlive its pod at `meter_host_path`, else only its container. The user id 65532 must own
-    both paths. `pod_resources_host_path`, the kubelet's (mostly /var/lib/kubelet/pod-resources), has the exporter tell
-    energy by pod: it then runs as root, which alone may ask the kubelet, and root must own `meter_host_path`.
-    `node_address` is where other members reach a node. `simulated_gpus` above 0 replaces the node's driver by a
-    simulation that says so. `hub_invitation` is the text of an invitation file; None once it has served.
-
-    What starts with `allowed_` or `overhead_` is the charter's: empty lists allow every country and zone, no images by
-    tag; None says that no charter was named. `grid_zone` is the zone of the electricity grid, as in the pledge.
-    """
+class SiteArgs:
+    """What every part of a member's site is told: whose it is, our image, and whether to wait until its pods run."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     member: MemberName
-    display_name: Text
-    country: Country
     image: Image
-    node_address: Annotated[str, StringConstraints(min_length=1, max_length=253)]
-    engine: Engine = Engine.TRINO
-    trino_image: Image | None = None
-    pledge_cpu_millis: Annotated[int, Field(ge=0)]
-    pledge_memory_mib: Annotated[int, Field(ge=0)]
-    pledge_gpus: Annotated[int, Field(ge=0)]
-    gateway_node_port: Annotated[int, Field(ge=30000, le=32767)] = 30443
-    data_host_path: HostPath | None = None
-    data_claim_mib: Annotated[int, Field(ge=64)] | None = None
+    wait_for_pods: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeteringSiteArgs(SiteArgs):
+    """The arguments of a MeteringSite.
+
+    The exporter's readings outlive its pod at `meter_host_path`, else only its container. The user id 65532 must own
+    that path. `pod_resources_host_path`, the kubelet's (mostly /var/lib/kubelet/pod-resources), has the exporter tell
+    energy by pod: it then runs as root, which alone may ask the kubelet, and root must own `meter_host_path`.
+    `simulated_gpus` above 0 replaces the node's driver by a simulation that says so.
+    """
+
     meter_host_path: HostPath | None = None
     pod_resources_host_path: HostPath | None = None
     meter_period_s: Annotated[int, Field(ge=15, le=86_400)] = 3600
     simulated_gpus: Annotated[int, Field(ge=0, le=16)] = 0
-    wait_for_pods: bool = True
-    grid_zone: GridZone | None = None
-    allowed_countries: Annotated[tuple[Country, ...], COMMAS] = ()
-    allowed_grid_zones: Annotated[tuple[GridZone, ...], COMMAS] = ()
-    allowed_images: Annotated[tuple[ImageSource, ...] | None, COMMAS] = None
-    overhead_cpu_millis: Annotated[Annotated[int, Field(ge=0)] | None, EMPTY_IS_UNSET] = None
-    overhead_memory_mib: Annotated[Annotated[int, Field(ge=0)] | None, EMPTY_IS_UNSET] = None
-    hub_invitation: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataTrustSiteArgs(SiteArgs):
+    """The arguments of a DataTrustSite.
+
+    Data lies either on the node at `data_host_path`, which the user id 65532 must own, or on a claim of
+    `data_claim_mib` from the cluster's storage. `node_address` is where other members reach a node.
+    """
+
+    node_address: Annotated[str, StringConstraints(min_length=1, max_length=253)]
+    gateway_node_port: Annotated[int, Field(ge=30000, le=32767)] = 30443
+    engine: Engine = Engine.TRINO
+    trino_image: Image | None = None
+    data_host_path: HostPath | None = None
+    data_claim_mib: Annotated[int, Field(ge=64)] | None = None
 
     def __post_init__(self) -> None:
-        if (self.overhead_cpu_millis is None) != (self.overhead_memory_mib is None):
-            raise ValueError("overhead_cpu_millis, overhead_memory_mib: give both, as the charter does, or neither")
         if (self.data_host_path is None) == (self.data_claim_mib is None):
             raise ValueError(
                 "data_host_path, data_claim_mib: give one of the two, the place where the member's data lies"
@@ -96,6 +96,35 @@ class MemberSiteArgs:
     def images(self) -> tuple[str, ...]:
         """Every image that the site runs."""
         return (self.image,) if self.trino_image is None else (self.image, self.trino_image)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberSiteArgs(DataTrustSiteArgs, MeteringSiteArgs):
+    """The arguments of a MemberSite: those of its DataTrustSite and its MeteringSite, and what is its own.
+
+    `hub_invitation` is the text of an invitation file; None once it has served.
+
+    What starts with `allowed_` or `overhead_` is the charter's: empty lists allow every country and zone, no images by
+    tag; None says that no charter was named. `grid_zone` is the zone of the electricity grid, as in the pledge.
+    """
+
+    display_name: Text
+    country: Country
+    pledge_cpu_millis: Annotated[int, Field(ge=0)]
+    pledge_memory_mib: Annotated[int, Field(ge=0)]
+    pledge_gpus: Annotated[int, Field(ge=0)]
+    grid_zone: GridZone | None = None
+    allowed_countries: Annotated[tuple[Country, ...], COMMAS] = ()
+    allowed_grid_zones: Annotated[tuple[GridZone, ...], COMMAS] = ()
+    allowed_images: Annotated[tuple[ImageSource, ...] | None, COMMAS] = None
+    overhead_cpu_millis: Annotated[Annotated[int, Field(ge=0)] | None, EMPTY_IS_UNSET] = None
+    overhead_memory_mib: Annotated[Annotated[int, Field(ge=0)] | None, EMPTY_IS_UNSET] = None
+    hub_invitation: Any = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.overhead_cpu_millis is None) != (self.overhead_memory_mib is None):
+            raise ValueError("overhead_cpu_millis, overhead_memory_mib: give both, as the charter does, or neither")
 
 
 def site_args(values: Mapping[str, Any]) -> MemberSiteArgs:

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from commonweal.kinds.member import DRIFT_NAMED, SiteDrift
 from infra.sites.args import MemberSiteArgs, SiteError
-from infra.sites.manifests import FIELD_MANAGER, MANAGED_BY, site_manifests
+from infra.sites.manifests import site_manifests
+from infra.sites.objects import FIELD_MANAGER, MANAGED_BY
 from infra.sites.rbac import AGENT, DATA, SYSTEM
 from operators.agent.site import DRIFT_CONFIG_MAP, DRIFT_KEY
 from operators.agent.vault import Vault

@@ -1,44 +1,98 @@
 """The Kubernetes objects of a member's site, as plain data, from its arguments.
 
-Nothing here knows Pulumi: the same objects are registered by `member.py`, printed by `plan.py` and checked by tests.
+Nothing here knows Pulumi: the same objects are registered by the components, printed by `plan.py` and checked by tests.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from commonweal.kinds.consortium import Overhead
+from commonweal.kinds.member import SiteDeclaration
 from commonweal.kinds.meta import Resources
 from commonweal.site_policy import Facts
 from commonweal.site_policy.admission import policies
 from commonweal.site_policy.targets import COUNTRY_LABEL, ZONE_LABEL
-from infra.sites.args import MemberSiteArgs
-from infra.sites.network import DENIAL, OPENINGS
-from infra.sites.rbac import APPS, DATA, IDENTITIES, SYSTEM, Identity
+from infra.sites.args import DataTrustSiteArgs, MemberSiteArgs, MeteringSiteArgs, SiteArgs
+from infra.sites.network import DATA_TRUST_OPENINGS, FRAME_OPENINGS, METERING_OPENINGS
+from infra.sites.objects import UNAWAITED, Manifest, claim, cores, identity, manifest, memory, network, workload
+from infra.sites.rbac import AGENT, APPS, DATA, EXPORTER, GATEWAY, SYSTEM
 from infra.sites.workloads import DATA_CLAIM, GATEWAY_PORT, agent_pod, exporter_pod, gateway_pod
+from operators.agent.site import DECLARATION_CONFIG_MAP, DECLARATION_KEY
 
-Manifest = dict[str, Any]
-
-MANAGED_BY = {"app.kubernetes.io/managed-by": "commonweal"}
-# One owner for all fields of the site, whoever runs the program and whenever: a random one would conflict with itself.
-FIELD_MANAGER = "commonweal-site"
-UNAWAITED = {"pulumi.com/skipAwait": "true"}
-RBAC_GROUP = "rbac.authorization.k8s.io"
+# Each keeps something of which there is one: the member's identity, the data's SQLite catalog.
+ONE_AT_A_TIME = {"replicas": 1, "strategy": {"type": "Recreate"}}
 
 
 def site_manifests(args: MemberSiteArgs) -> tuple[Manifest, ...]:
     """Every object of the site, in an order in which each can be created."""
+    return (*frame_manifests(args), *data_trust_manifests(args), *metering_manifests(args))
+
+
+def site_declaration(args: MemberSiteArgs) -> SiteDeclaration:
+    """What the site is declared as; the member's agent signs it and the hub holds the member to it."""
+    objects = (*_ground(args), _agent(args), *data_trust_manifests(args), *metering_manifests(args))
+    public = [body for body in objects if body["kind"] != "Secret"]
+    text = json.dumps(public, sort_keys=True, separators=(",", ":"))
+    return SiteDeclaration(
+        country=args.country,
+        grid_zone=args.grid_zone,
+        engine=args.engine,
+        gateway_url=args.gateway_url,
+        images=args.images,
+        objects=len(public),
+        digest=hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+def declaration_text(args: MemberSiteArgs) -> str:
+    """The declaration as canonical JSON."""
+    return json.dumps(site_declaration(args).wire(), sort_keys=True, separators=(",", ":"))
+
+
+def frame_manifests(args: MemberSiteArgs) -> tuple[Manifest, ...]:
+    """What a MemberSite makes itself: the namespaces, what holds in them, the agent, and what it declares."""
+    data = {DECLARATION_KEY: declaration_text(args)}
+    declaration = manifest(_owner(args), "v1", "ConfigMap", SYSTEM, DECLARATION_CONFIG_MAP, data=data)
+    return (*_ground(args), declaration, _agent(args))
+
+
+def _ground(args: MemberSiteArgs) -> tuple[Manifest, ...]:
+    owner = _owner(args)
     return (
         *_namespaces(args),
         *_admission(args),
-        *_network(args),
-        *(item for identity in IDENTITIES for item in _identity(args, identity)),
+        *network(owner, (SYSTEM, DATA, APPS), FRAME_OPENINGS),
+        *identity(owner, AGENT),
         _quota(args),
         *_secrets(args),
-        *_claims(args),
+    )
+
+
+def _agent(args: MemberSiteArgs) -> Manifest:
+    # It is ready once the hub has accepted the member, which another person does after this.
+    return workload(_owner(args), "Deployment", SYSTEM, "agent", agent_pod(args), awaited=False, **ONE_AT_A_TIME)
+
+
+def data_trust_manifests(args: DataTrustSiteArgs) -> tuple[Manifest, ...]:
+    """What a DataTrustSite makes in the data namespace: the gateway, its engine, and the claim under their data."""
+    owner = _owner(args)
+    return (
+        *network(owner, (), DATA_TRUST_OPENINGS),
+        *identity(owner, GATEWAY),
+        *((claim(owner, DATA, DATA_CLAIM, args.data_claim_mib),) if args.data_claim_mib is not None else ()),
         _gateway_service(args),
-        _workload(args, "Deployment", SYSTEM, "agent", agent_pod(args)),
-        _workload(args, "DaemonSet", SYSTEM, "exporter", exporter_pod(args)),
-        _workload(args, "Deployment", DATA, "gateway", gateway_pod(args)),
+        workload(owner, "Deployment", DATA, "gateway", gateway_pod(args), awaited=args.wait_for_pods, **ONE_AT_A_TIME),
+    )
+
+
+def metering_manifests(args: MeteringSiteArgs) -> tuple[Manifest, ...]:
+    """What a MeteringSite makes in the system namespace: the exporter on every node."""
+    owner = _owner(args)
+    return (
+        *network(owner, (), METERING_OPENINGS),
+        *identity(owner, EXPORTER),
+        workload(owner, "DaemonSet", SYSTEM, "exporter", exporter_pod(args), awaited=args.wait_for_pods),
     )
 
 
@@ -56,25 +110,8 @@ def facts_of(args: MemberSiteArgs) -> Facts:
     )
 
 
-def _manifest(
-    args: MemberSiteArgs,
-    api: str,
-    kind: str,
-    namespace: str | None,
-    name: str,
-    *,
-    labels: Mapping[str, str] | None = None,
-    annotations: Mapping[str, str] | None = None,
-    **body: object,
-) -> Manifest:
-    metadata: Manifest = {
-        "name": name,
-        "labels": {**MANAGED_BY, "commonweal.dev/member": args.member, **(labels or {})},
-        "annotations": {"pulumi.com/patchFieldManager": FIELD_MANAGER, **(annotations or {})},
-    }
-    if namespace is not None:
-        metadata["namespace"] = namespace
-    return {"apiVersion": api, "kind": kind, "metadata": metadata, **body}
+def _owner(args: SiteArgs) -> Mapping[str, str]:
+    return {"commonweal.dev/member": args.member}
 
 
 def _namespaces(args: MemberSiteArgs) -> Iterator[Manifest]:
@@ -88,53 +125,13 @@ def _namespaces(args: MemberSiteArgs) -> Iterator[Manifest]:
     place = {COUNTRY_LABEL: args.country, **({ZONE_LABEL: args.grid_zone} if args.grid_zone else {})}
     for name, level in levels.items():
         labels = {"pod-security.kubernetes.io/enforce": level, **place}
-        yield _manifest(args, "v1", "Namespace", None, name, labels=labels)
+        yield manifest(_owner(args), "v1", "Namespace", None, name, labels=labels)
 
 
 def _admission(args: MemberSiteArgs) -> Iterator[Manifest]:
     for body in policies(facts_of(args)):
-        yield _manifest(args, body["apiVersion"], body["kind"], None, body["metadata"]["name"], spec=body["spec"])
-
-
-def _network(args: MemberSiteArgs) -> Iterator[Manifest]:
-    specs = [(namespace, "default-deny", DENIAL) for namespace in (SYSTEM, DATA, APPS)]
-    specs += [(opening.namespace, opening.name, opening.spec()) for opening in OPENINGS]
-    for namespace, name, spec in specs:
-        yield _manifest(args, "networking.k8s.io/v1", "NetworkPolicy", namespace, name, spec=spec)
-
-
-def _identity(args: MemberSiteArgs, identity: Identity) -> Iterator[Manifest]:
-    yield _manifest(
-        args,
-        "v1",
-        "ServiceAccount",
-        identity.namespace,
-        identity.name,
-        automountServiceAccountToken=bool(identity.rules),
-    )
-    subject = {"kind": "ServiceAccount", "name": identity.name, "namespace": identity.namespace}
-    for scope in identity.scopes():
-        prefix = "Cluster" if scope is None else ""
-        name = f"commonweal-{identity.name}"
-        rules = [rule.manifest() for rule in identity.rules if rule.namespace == scope]
-        reference = {"apiGroup": RBAC_GROUP, "kind": f"{prefix}Role", "name": name}
-        yield _manifest(args, f"{RBAC_GROUP}/v1", f"{prefix}Role", scope, name, rules=rules)
-        yield _manifest(
-            args, f"{RBAC_GROUP}/v1", f"{prefix}RoleBinding", scope, name, roleRef=reference, subjects=[subject]
-        )
-
-
-def cores(millis: int) -> str:
-    """Thousandths of a core as the API server itself would write them, so that reading back shows no difference."""
-    return f"{millis}m" if millis % 1000 else str(millis // 1000)
-
-
-def memory(mib: int) -> str:
-    """MiB as the API server itself would write them."""
-    if mib == 0 or mib % 1024:
-        return f"{mib}Mi" if mib else "0"
-    gib = mib // 1024
-    return f"{gib}Gi" if gib % 1024 else f"{gib // 1024}Ti"
+        name = body["metadata"]["name"]
+        yield manifest(_owner(args), body["apiVersion"], body["kind"], None, name, spec=body["spec"])
 
 
 def _quota(args: MemberSiteArgs) -> Manifest:
@@ -144,40 +141,17 @@ def _quota(args: MemberSiteArgs) -> Manifest:
         "requests.memory": memory(args.pledge_memory_mib),
         "requests.nvidia.com/gpu": str(args.pledge_gpus),
     }
-    return _manifest(args, "v1", "ResourceQuota", APPS, "pledge", spec={"hard": hard})
+    return manifest(_owner(args), "v1", "ResourceQuota", APPS, "pledge", spec={"hard": hard})
 
 
 def _secrets(args: MemberSiteArgs) -> Iterator[Manifest]:
     if args.hub_invitation is not None:
         content = {"invitation.json": args.hub_invitation}
-        yield _manifest(args, "v1", "Secret", SYSTEM, "hub-invitation", type="Opaque", stringData=content)
+        yield manifest(_owner(args), "v1", "Secret", SYSTEM, "hub-invitation", type="Opaque", stringData=content)
 
 
-def _claims(args: MemberSiteArgs) -> Iterator[Manifest]:
-    if args.data_claim_mib is not None:
-        spec = {
-            "accessModes": ["ReadWriteOnce"],
-            "resources": {"requests": {"storage": memory(args.data_claim_mib)}},
-        }
-        # Many storage classes bind a claim only when its first pod comes, which comes after.
-        yield _manifest(args, "v1", "PersistentVolumeClaim", DATA, DATA_CLAIM, annotations=UNAWAITED, spec=spec)
-
-
-def _gateway_service(args: MemberSiteArgs) -> Manifest:
+def _gateway_service(args: DataTrustSiteArgs) -> Manifest:
     port = {"name": "https", "port": GATEWAY_PORT, "targetPort": "https", "nodePort": args.gateway_node_port}
     spec = {"type": "NodePort", "selector": {"app.kubernetes.io/name": "gateway"}, "ports": [port]}
     # Its pods come after it, so waiting for endpoints would wait for ever.
-    return _manifest(args, "v1", "Service", DATA, "gateway", annotations=UNAWAITED, spec=spec)
-
-
-def _workload(args: MemberSiteArgs, kind: str, namespace: str, name: str, pod: Manifest) -> Manifest:
-    selector = {"app.kubernetes.io/name": name}
-    labels = {**selector, **MANAGED_BY, "commonweal.dev/member": args.member}
-    spec: Manifest = {"selector": {"matchLabels": selector}, "template": {"metadata": {"labels": labels}, "spec": pod}}
-    if kind == "Deployment":
-        # Each keeps something of which there is one: the member's identity, the data's SQLite catalog.
-        spec |= {"replicas": 1, "strategy": {"type": "Recreate"}}
-    # The agent is ready once the hub has accepted the member, which another person does after this.
-    awaited = args.wait_for_pods and name != "agent"
-    annotations = {"pulumi.com/timeoutSeconds": "300"} if awaited else UNAWAITED
-    return _manifest(args, "apps/v1", kind, namespace, name, labels=selector, annotations=annotations, spec=spec)
+    return manifest(_owner(args), "v1", "Service", DATA, "gateway", annotations=UNAWAITED, spec=spec)

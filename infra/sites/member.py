@@ -1,44 +1,86 @@
-"""MemberSite: a member's whole site as one Pulumi component."""
+"""MemberSite, a member's whole site as one Pulumi component, and the two parts of it that are components themselves."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as kubernetes
 from pydantic import TypeAdapter
 
 from commonweal.site_policy import Facts
-from infra.sites.args import MemberSiteArgs
-from infra.sites.manifests import Manifest, facts_of
-from infra.sites.policy import NO_CHARTER, lawful_manifests
+from infra.sites.args import DataTrustSiteArgs, MemberSiteArgs, MeteringSiteArgs
+from infra.sites.manifests import (
+    data_trust_manifests,
+    declaration_text,
+    facts_of,
+    frame_manifests,
+    metering_manifests,
+)
+from infra.sites.objects import Manifest
+from infra.sites.policy import NO_CHARTER, lawful, lawful_manifests
 from infra.sites.rbac import APPS, DATA, SYSTEM
+from infra.sites.registration import register
 
-KINDS: Mapping[str, Any] = {
-    "ClusterRole": kubernetes.rbac.v1.ClusterRole,
-    "ClusterRoleBinding": kubernetes.rbac.v1.ClusterRoleBinding,
-    "DaemonSet": kubernetes.apps.v1.DaemonSet,
-    "Deployment": kubernetes.apps.v1.Deployment,
-    "Namespace": kubernetes.core.v1.Namespace,
-    "NetworkPolicy": kubernetes.networking.v1.NetworkPolicy,
-    "PersistentVolumeClaim": kubernetes.core.v1.PersistentVolumeClaim,
-    "ResourceQuota": kubernetes.core.v1.ResourceQuota,
-    "Role": kubernetes.rbac.v1.Role,
-    "RoleBinding": kubernetes.rbac.v1.RoleBinding,
-    "Secret": kubernetes.core.v1.Secret,
-    "Service": kubernetes.core.v1.Service,
-    "ServiceAccount": kubernetes.core.v1.ServiceAccount,
-    "ValidatingAdmissionPolicy": kubernetes.admissionregistration.v1.ValidatingAdmissionPolicy,
-    "ValidatingAdmissionPolicyBinding": kubernetes.admissionregistration.v1.ValidatingAdmissionPolicyBinding,
-}
 SITE_TYPE = "commonweal:site:MemberSite"
+DATA_TRUST_TYPE = "commonweal:site:DataTrustSite"
+METERING_TYPE = "commonweal:site:MeteringSite"
 FACTS = "facts"
-WORKLOADS = ("DaemonSet", "Deployment")
+
+
+class DataTrustSite(pulumi.ComponentResource):
+    """The gateway of one member's data, its engine, and the claim that the data lies on.
+
+    It needs the namespace `commonweal-data`, which a MemberSite makes, and the agent's policies in it.
+    Outputs: `gateway_url` and `engine`.
+
+    Raises:
+        SiteError: An object breaks a rule of the consortium that needs no charter; none has been registered.
+    """
+
+    gateway_url: pulumi.Output[str]
+    engine: pulumi.Output[str]
+
+    def __init__(self, name: str, args: DataTrustSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        manifests = lawful(data_trust_manifests(args), Facts())
+        super().__init__(DATA_TRUST_TYPE, name, {}, opts)
+        kept = "PersistentVolumeClaim"
+        register(self, name, manifests, kept=lambda each: each["kind"] == kept, opts=opts, former=_site_around(opts))
+        self.gateway_url = pulumi.Output.from_input(args.gateway_url)
+        self.engine = pulumi.Output.from_input(args.engine.value)
+        self.register_outputs(self.summary())
+
+    def summary(self) -> dict[str, pulumi.Output[Any]]:
+        """The outputs under the names that other programs know."""
+        return {"gatewayUrl": self.gateway_url, "engine": self.engine}
+
+
+class MeteringSite(pulumi.ComponentResource):
+    """The exporter on every node of one member, which reads the energy registers of its GPUs.
+
+    It needs the namespace `commonweal-system`, which a MemberSite makes, and an agent that signs the readings.
+    Output: `simulated`, whether the readings are of no real device.
+
+    Raises:
+        SiteError: An object breaks a rule of the consortium that needs no charter; none has been registered.
+    """
+
+    simulated: pulumi.Output[bool]
+
+    def __init__(self, name: str, args: MeteringSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        manifests = lawful(metering_manifests(args), Facts())
+        super().__init__(METERING_TYPE, name, {}, opts)
+        register(self, name, manifests, opts=opts, former=_site_around(opts))
+        self.simulated = pulumi.Output.from_input(args.simulated_gpus > 0)
+        self.register_outputs(self.summary())
+
+    def summary(self) -> dict[str, pulumi.Output[Any]]:
+        """The outputs under the names that other programs know."""
+        return {"simulated": self.simulated}
 
 
 class MemberSite(pulumi.ComponentResource):
-    """Namespaces, rights, quota, agent, exporter, gateway and engine of one member, in the member's own cluster.
+    """Namespaces, rights, quota and agent of one member, in its own cluster; its data trust and its metering in them.
 
-    Outputs: `member`, `namespaces`, `gateway_url`, `engine` and `images`.
+    Outputs: `member`, `namespaces`, `gateway_url`, `engine`, `images`, and `declaration`, the text of what the site is
+    declared as, which the agent signs and the hub verifies.
 
     Raises:
         SiteError: An object breaks a rule of the consortium; none has been registered.
@@ -49,19 +91,24 @@ class MemberSite(pulumi.ComponentResource):
     gateway_url: pulumi.Output[str]
     engine: pulumi.Output[str]
     images: pulumi.Output[list[str]]
+    declaration: pulumi.Output[str]
 
     def __init__(self, name: str, args: MemberSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        manifests = lawful_manifests(args)
+        lawful_manifests(args)
         # The facts go along for Pulumi's policy packs, which see inputs and nothing else.
         super().__init__(SITE_TYPE, name, {FACTS: TypeAdapter(Facts).dump_python(facts_of(args), mode="json")}, opts)
         if args.allowed_images is None:
             pulumi.warn(NO_CHARTER, self)
-        self._register(name, args, manifests)
+        frame = register(self, name, frame_manifests(args), kept=lambda each: _around_data(args, each), opts=opts)
+        inside = pulumi.ResourceOptions(parent=self, depends_on=frame)
+        data_trust = DataTrustSite(name, args, inside)
+        MeteringSite(name, args, inside)
         self.member = pulumi.Output.from_input(args.member)
         self.namespaces = pulumi.Output.from_input([SYSTEM, DATA, APPS])
-        self.gateway_url = pulumi.Output.from_input(args.gateway_url)
-        self.engine = pulumi.Output.from_input(args.engine.value)
+        self.gateway_url = data_trust.gateway_url
+        self.engine = data_trust.engine
         self.images = pulumi.Output.from_input(list(args.images))
+        self.declaration = pulumi.Output.from_input(declaration_text(args))
         self.register_outputs(self.summary())
 
     def summary(self) -> dict[str, pulumi.Output[Any]]:
@@ -72,41 +119,15 @@ class MemberSite(pulumi.ComponentResource):
             "gatewayUrl": self.gateway_url,
             "engine": self.engine,
             "images": self.images,
+            "declaration": self.declaration,
         }
 
-    def _register(self, name: str, args: MemberSiteArgs, manifests: Sequence[Manifest]) -> None:
-        namespaces: dict[str, pulumi.Resource] = {}
-        ready: list[pulumi.Resource] = []
-        for manifest in manifests:
-            kind, metadata = manifest["kind"], manifest["metadata"]
-            space = metadata.get("namespace")
-            kept = holds_data(args, manifest)
-            options = pulumi.ResourceOptions(
-                parent=self,
-                depends_on=list(ready) if kind in WORKLOADS else [namespaces[space]] if space else [],
-                protect=kept or None,
-                retain_on_delete=kept or None,
-            )
-            path = "/".join(part for part in (name, space, metadata["name"]) if part)
-            resource = _resource(path, manifest, options)
-            if kind == "Namespace":
-                namespaces[metadata["name"]] = resource
-            elif kind not in WORKLOADS:
-                ready.append(resource)
+
+def _around_data(args: DataTrustSiteArgs, manifest: Manifest) -> bool:
+    """Whether an object of the frame is the namespace around data on a claim, which nothing of ours may delete."""
+    return args.data_claim_mib is not None and manifest["kind"] == "Namespace" and manifest["metadata"]["name"] == DATA
 
 
-def holds_data(args: MemberSiteArgs, manifest: Manifest) -> bool:
-    """Whether nothing of ours may ever delete an object: the data's claim, and the namespace around it."""
-    is_data = manifest["kind"] == "PersistentVolumeClaim" or manifest["metadata"]["name"] == DATA
-    return args.data_claim_mib is not None and is_data
-
-
-def _resource(name: str, manifest: Manifest, options: pulumi.ResourceOptions) -> pulumi.Resource:
-    """Register one manifest under its type."""
-    keywords = {_snake(key): value for key, value in manifest.items() if key not in {"apiVersion", "kind"}}
-    resource: pulumi.Resource = KINDS[manifest["kind"]](name, opts=options, **keywords)
-    return resource
-
-
-def _snake(key: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in key)
+def _site_around(opts: pulumi.ResourceOptions | None) -> pulumi.Resource | None:
+    """The MemberSite that a part of it stands in, and that once registered what is the part's now."""
+    return opts.parent if opts and isinstance(opts.parent, MemberSite) else None

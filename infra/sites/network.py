@@ -149,6 +149,10 @@ OPENINGS = (
     ),
 )
 
+METERING_OPENINGS = tuple(each for each in OPENINGS if each.pods == "exporter")
+DATA_TRUST_OPENINGS = tuple(each for each in OPENINGS if each.pods == "gateway")
+FRAME_OPENINGS = tuple(each for each in OPENINGS if each not in (*METERING_OPENINGS, *DATA_TRUST_OPENINGS))
+
 
 def _called(pods: str) -> dict[str, Any]:
     """The selector of pods by name; pilots have a label of their own, whatever they are called."""

@@ -4,16 +4,19 @@ It is a preview of what is declared, not of what would change; `python -m infra.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import yaml
 from pulumi.runtime import mocks, rpc, set_mocks
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_pulumi_func
 
-from infra.sites.program import CLUSTER
+from infra.sites.pinned import CLUSTER
 
 UNKNOWN_UID = "known-once-the-cluster-answers"
 SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d"  # noqa: S105  # the wire's mark of a special value, public
@@ -33,6 +36,13 @@ class Registration:
     parent: str
     protected: bool
     retained: bool
+
+    @property
+    def component(self) -> str:
+        """What it is a part of: the component's type and name, or `the stack`."""
+        path, _, name = self.parent.rpartition("::")
+        kind = path.rpartition("::")[2].rpartition("$")[2]
+        return f"{kind.rpartition(':')[2]} {name}" if kind not in {"", "pulumi:pulumi:Stack"} else "the stack"
 
 
 class _Answers(mocks.Mocks):
@@ -104,3 +114,28 @@ def planned(
         asyncio.set_event_loop(None)
         loop.close()
     return tuple(sorted(recorder.registrations, key=lambda item: (item.type, item.name)))
+
+
+def as_text(found: Sequence[Registration]) -> Iterator[str]:
+    """A plan for people and for `diff`: how many objects of which kind each component has, then each as YAML."""
+    for component in sorted({item.component for item in found}):
+        kinds = Counter(item.type.rpartition(":")[2] for item in found if item.component == component)
+        yield f"# {component}: {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}\n"
+    for item in found:
+        kept = ", never deleted" if item.retained else ""
+        yield f"---\n# {item.type} {item.name} ({item.component}{kept})\n{yaml.safe_dump(item.inputs, sort_keys=True)}"
+
+
+def as_json(found: Sequence[Registration]) -> str:
+    """A plan for programs: one object for each resource."""
+    shown = [
+        {
+            "type": item.type,
+            "name": item.name,
+            "component": item.component,
+            "neverDeleted": item.retained,
+            "inputs": item.inputs,
+        }
+        for item in found
+    ]
+    return json.dumps(shown, indent=2, sort_keys=True)

@@ -8,9 +8,10 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
 from commonweal.kinds.consortium import Consortium
-from commonweal.site_policy import violations
+from commonweal.site_policy import Facts, violations
 from infra.sites.args import MemberSiteArgs, SiteError, text_of
-from infra.sites.manifests import Manifest, facts_of, site_manifests
+from infra.sites.manifests import facts_of, site_manifests
+from infra.sites.objects import Manifest
 
 NO_CHARTER = (
     "no charter named: countries, grid zones, images and the site's own requests are not judged; name it with --charter"
@@ -23,8 +24,16 @@ def lawful_manifests(args: MemberSiteArgs) -> tuple[Manifest, ...]:
     Raises:
         SiteError: One or more of them break a rule; a sentence for each breach.
     """
-    manifests = site_manifests(args)
-    if found := violations(manifests, facts_of(args)):
+    return lawful(site_manifests(args), facts_of(args))
+
+
+def lawful(manifests: tuple[Manifest, ...], facts: Facts) -> tuple[Manifest, ...]:
+    """`manifests`, once they are judged together.
+
+    Raises:
+        SiteError: One or more of them break a rule; a sentence for each breach.
+    """
+    if found := violations(manifests, facts):
         raise SiteError("; ".join(each.sentence for each in found))
     return manifests
 

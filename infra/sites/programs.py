@@ -47,6 +47,18 @@ def language_host() -> GoProgram:
     return GoProgram(name="pulumi-language-python", folder=HERE / "language", variables={}, generate=True)
 
 
+def yaml_host() -> GoProgram:
+    """What lets `pulumi up` run a program in YAML, which uses the components through their provider."""
+    module = "github.com/pulumi/pulumi-yaml"
+    folder = HERE / "yaml_language"
+    return GoProgram(
+        name="pulumi-language-yaml",
+        folder=folder,
+        package=f"{module}/cmd/pulumi-language-yaml",
+        variables={f"{module}/pkg/version.Version": required_version(folder, module)},
+    )
+
+
 def built() -> tuple[Path, Path]:
     """The paths of the CLI and the provider, which are built first unless the cache has them.
 
@@ -61,8 +73,8 @@ def installed_sdks() -> dict[str, str]:
     return {name: version(name) for name in SDK_VERSIONS}
 
 
-def require_matching(sdks: Mapping[str, str], cli: str) -> None:
-    """Refuse to start unless CLI, provider and SDK are the versions that were tried together.
+def require_matching_sdks(sdks: Mapping[str, str]) -> None:
+    """Refuse to start unless Pulumi's Python packages are the versions that the provider is of.
 
     Raises:
         SiteError: One differs; the message names it, what was found and what to install.
@@ -70,6 +82,15 @@ def require_matching(sdks: Mapping[str, str], cli: str) -> None:
     for name, wanted in SDK_VERSIONS.items():
         if sdks[name] != wanted:
             raise SiteError(f"{name} {sdks[name]} is installed and the site needs {wanted}; run `uv sync`")
+
+
+def require_matching(sdks: Mapping[str, str], cli: str) -> None:
+    """Refuse to start unless CLI, provider and SDK are the versions that were tried together.
+
+    Raises:
+        SiteError: One differs; the message names it, what was found and what to install.
+    """
+    require_matching_sdks(sdks)
     if cli != cli_version():
         raise SiteError(
             f"the pulumi CLI is {cli} and the site needs {cli_version()}; delete its cached build and run again"

@@ -17,7 +17,8 @@ from typing import Any
 
 from infra.sites.args import MemberSiteArgs, SiteError, text_of
 from infra.sites.flags import flag
-from infra.sites.program import INVITATION, KUBECONFIG, SITE_KEYS
+from infra.sites.pinned import KUBECONFIG
+from infra.sites.program import INVITATION, SITE_KEYS
 from infra.sites.programs import built
 
 GRACE_S = 20.0

@@ -115,10 +115,10 @@ AGENT = Identity(
             verbs=("get",),
         ),
         Rule(
-            why="the site document carries what the site differs in from its declaration",
+            why="the site document carries what the site is declared as, and what it differs in",
             namespace=SYSTEM,
             resources=("configmaps",),
-            names=("site-drift",),
+            names=("site-declaration", "site-drift"),
             verbs=("get",),
         ),
         Rule(why="it finds the exporters, whose readings it signs", namespace=SYSTEM, resources=("pods",), verbs=READ),

@@ -15,8 +15,9 @@ from infra.local.machine import default_places
 from infra.sites import cluster
 from infra.sites.args import SiteError
 from infra.sites.folder import SiteFolder
+from infra.sites.pinned import CLUSTER_UID, KUBECONFIG
 from infra.sites.policy import lawful_manifests
-from infra.sites.program import CLUSTER_UID, KUBECONFIG, PROJECT, checked, member_site
+from infra.sites.program import PROJECT, checked, member_site
 from infra.sites.programs import built, installed_sdks, require_matching
 from infra.sites.reach import require_answer
 from infra.sites.release import BREAKS, hub_view, require_release

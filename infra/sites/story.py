@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pulumi.automation import EngineEvent, OpType
 from pulumi.automation.events import DiagnosticEvent, StepEventMetadata
 
-from infra.sites.program import CLUSTER
+from infra.sites.pinned import CLUSTER
 
 UNTOLD = {OpType.SAME, OpType.READ, OpType.REFRESH}
 # Colours, and what says no more than the line that it stands in.

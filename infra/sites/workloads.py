@@ -7,7 +7,7 @@ without a capability and outside the node's processes.
 
 from typing import Any
 
-from infra.sites.args import MemberSiteArgs
+from infra.sites.args import DataTrustSiteArgs, MemberSiteArgs, MeteringSiteArgs
 from infra.sites.rbac import AGENT, EXPORTER, GATEWAY
 
 Pod = dict[str, Any]
@@ -39,12 +39,14 @@ CONTAINER_SECURITY = {
 SCRATCH = {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}
 SCRATCH_MOUNT = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108  # the pod's own, shared with no other
 POD_MOUNT = {"name": "pod-resources", "mountPath": POD_RESOURCES_FOLDER, "readOnly": True}
+# Clouds taint their GPU nodes, so that only who asks for a GPU runs there; the exporter reads GPUs and asks for none.
+GPU_NODES = {"key": "nvidia.com/gpu", "operator": "Exists"}
 DATA_MOUNT = {"name": "data", "mountPath": DATA_FOLDER}
 
 
 def agent_pod(args: MemberSiteArgs) -> Pod:
     """The agent: it connects out to the hub and does here what Assignments say."""
-    container = _container(
+    container = container_of(
         "agent",
         args.image,
         args=["-m", "operators.agent"],
@@ -58,14 +60,14 @@ def agent_pod(args: MemberSiteArgs) -> Pod:
             "COMMONWEAL_HEALTH_PORT": str(AGENT_PORT),
         },
         ports={"health": AGENT_PORT},
-        resources=_resources(cpu="50m", memory="96Mi", cpu_limit="1", memory_limit="384Mi"),
-        livenessProbe=_probe("/healthz", "health", period_s=20),
-        readinessProbe=_probe("/readyz", "health"),
+        resources=resources(cpu="50m", memory="96Mi", cpu_limit="1", memory_limit="384Mi"),
+        livenessProbe=probe("/healthz", "health", period_s=20),
+        readinessProbe=probe("/readyz", "health"),
     )
-    return _pod(AGENT.name, [container], [SCRATCH])
+    return pod_of(AGENT.name, [container], [])
 
 
-def exporter_pod(args: MemberSiteArgs) -> Pod:
+def exporter_pod(args: MeteringSiteArgs) -> Pod:
     """The exporter: one a node, it reads the energy registers of the node's GPUs."""
     device = (
         {
@@ -77,7 +79,7 @@ def exporter_pod(args: MemberSiteArgs) -> Pod:
         if args.simulated_gpus
         else {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "utility"}
     )
-    container = _container(
+    container = container_of(
         "exporter",
         args.image,
         args=["-m", "infra.nvml_exporter"],
@@ -90,26 +92,26 @@ def exporter_pod(args: MemberSiteArgs) -> Pod:
             **device,
         },
         ports={"metrics": EXPORTER_PORT},
-        resources=_resources(cpu="20m", memory="48Mi", cpu_limit="500m", memory_limit="192Mi"),
+        resources=resources(cpu="20m", memory="48Mi", cpu_limit="500m", memory_limit="192Mi"),
         mounts=[{"name": "meter", "mountPath": METER_FOLDER}, *([POD_MOUNT] if args.pod_resources_host_path else [])],
-        livenessProbe=_probe("/healthz", "metrics", period_s=20),
-        readinessProbe=_probe("/healthz", "metrics"),
+        livenessProbe=probe("/healthz", "metrics", period_s=20),
+        readinessProbe=probe("/healthz", "metrics"),
     )
-    kept = _host_folder(args.meter_host_path) if args.meter_host_path else {"emptyDir": {"sizeLimit": "256Mi"}}
-    pod = _pod(EXPORTER.name, [container], [SCRATCH, {"name": "meter", **kept}])
+    kept = host_folder(args.meter_host_path) if args.meter_host_path else {"emptyDir": {"sizeLimit": "256Mi"}}
+    pod = pod_of(EXPORTER.name, [container], [{"name": "meter", **kept}]) | {"tolerations": [GPU_NODES]}
     return _telling_pods_apart(pod, args.pod_resources_host_path) if args.pod_resources_host_path else pod
 
 
 def _telling_pods_apart(pod: Pod, pod_resources: str) -> Pod:
     """Let it ask the kubelet who holds a GPU; the folder is read, never written."""
     # The folder, not the socket in it, which a kubelet makes anew when it restarts.
-    volume = {"name": "pod-resources", **_host_folder(pod_resources)}
+    volume = {"name": "pod-resources", **host_folder(pod_resources)}
     return pod | {"securityContext": ROOT_SECURITY, "volumes": [*pod["volumes"], volume]}
 
 
-def gateway_pod(args: MemberSiteArgs) -> Pod:
+def gateway_pod(args: DataTrustSiteArgs) -> Pod:
     """The gateway, and beside it the engine it asks where that is Trino, which listens on the pod's loopback only."""
-    gateway = _container(
+    gateway = container_of(
         "gateway",
         args.image,
         args=["-m", "data_trusts.gateway"],
@@ -120,39 +122,40 @@ def gateway_pod(args: MemberSiteArgs) -> Pod:
             "COMMONWEAL_GATEWAY_URL": args.gateway_url,
         },
         ports={"https": GATEWAY_PORT},
-        resources=_resources(cpu="50m", memory="128Mi", cpu_limit="1", memory_limit="512Mi"),
+        resources=resources(cpu="50m", memory="128Mi", cpu_limit="1", memory_limit="512Mi"),
         mounts=[DATA_MOUNT],
-        livenessProbe=_probe("/healthz", "https", scheme="HTTPS", period_s=20),
-        readinessProbe=_probe("/readyz", "https", scheme="HTTPS"),
+        livenessProbe=probe("/healthz", "https", scheme="HTTPS", period_s=20),
+        readinessProbe=probe("/readyz", "https", scheme="HTTPS"),
     )
-    containers, volumes = [gateway], [SCRATCH, _data_volume(args)]
+    containers, volumes = [gateway], [_data_volume(args)]
     if args.trino_image is not None:
         containers.append(_trino(args.trino_image))
-    return _pod(GATEWAY.name, containers, volumes)
+    return pod_of(GATEWAY.name, containers, volumes)
 
 
 def _trino(image: str) -> Pod:
     # A loopback server is out of the kubelet's reach; the gateway's readiness speaks for it.
-    return _container(
+    return container_of(
         "trino",
         image,
-        resources=_resources(cpu="100m", memory="900Mi", cpu_limit="2", memory_limit="1434Mi"),
+        resources=resources(cpu="100m", memory="900Mi", cpu_limit="2", memory_limit="1434Mi"),
         mounts=[DATA_MOUNT],
     )
 
 
-def _data_volume(args: MemberSiteArgs) -> Pod:
+def _data_volume(args: DataTrustSiteArgs) -> Pod:
     if args.data_host_path is not None:
-        return {"name": "data", **_host_folder(args.data_host_path)}
+        return {"name": "data", **host_folder(args.data_host_path)}
     return {"name": "data", "persistentVolumeClaim": {"claimName": DATA_CLAIM}}
 
 
-def _host_folder(path: str) -> Pod:
+def host_folder(path: str) -> Pod:
+    """A folder of the node, which must exist."""
     # Not `DirectoryOrCreate`: a folder that the kubelet makes belongs to root, and our user could not write to it.
     return {"hostPath": {"path": path, "type": "Directory"}}
 
 
-def _container(
+def container_of(
     name: str,
     image: str,
     *,
@@ -162,6 +165,7 @@ def _container(
     mounts: list[Pod] | None = None,
     **more: object,
 ) -> Pod:
+    """A container without privileges that may write to /tmp and to its `mounts`; `ports` are by name."""
     variables = [{"name": key, "value": value} for key, value in sorted((env or {}).items())]
     container: Pod = {
         "name": name,
@@ -179,11 +183,13 @@ def _container(
     return container
 
 
-def _resources(*, cpu: str, memory: str, cpu_limit: str, memory_limit: str) -> Pod:
+def resources(*, cpu: str, memory: str, cpu_limit: str, memory_limit: str) -> Pod:
+    """What a container asks for and may use at most, as Kubernetes writes amounts."""
     return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": cpu_limit, "memory": memory_limit}}
 
 
-def _probe(path: str, port: str, *, scheme: str = "HTTP", period_s: int = 3) -> Pod:
+def probe(path: str, port: str, *, scheme: str = "HTTP", period_s: int = 3) -> Pod:
+    """A probe by GET; the sixth failure in a row counts."""
     return {
         "httpGet": {"path": path, "port": port, "scheme": scheme},
         "periodSeconds": period_s,
@@ -192,13 +198,14 @@ def _probe(path: str, port: str, *, scheme: str = "HTTP", period_s: int = 3) -> 
     }
 
 
-def _pod(account: str, containers: list[Pod], volumes: list[Pod]) -> Pod:
+def pod_of(account: str, containers: list[Pod], volumes: list[Pod]) -> Pod:
+    """A pod of the unprivileged user with scratch space of its own beside `volumes`."""
     return {
         "serviceAccountName": account,
         # They find what they need by address or by the node's own resolver, so a cluster without DNS will do.
         "dnsPolicy": "Default",
         "securityContext": POD_SECURITY,
         "containers": containers,
-        "volumes": volumes,
+        "volumes": [SCRATCH, *volumes],
         "terminationGracePeriodSeconds": 20,
     }

@@ -5,13 +5,13 @@ import json
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 
 from commonweal import __version__
-from commonweal.kinds.member import Site, SiteDrift
+from commonweal.kinds.member import Site, SiteDeclaration, SiteDrift
 from commonweal.kinds.meta import Resources
 from commonweal.membership import SYSTEM_NAMESPACE, member_namespace, sign_site
 from commonweal.quantity import quantity
@@ -26,6 +26,9 @@ GATEWAY_CONFIG_MAP = "gateway-site"
 GATEWAY_CERTIFICATE = "certificate.pem"
 DRIFT_CONFIG_MAP = "site-drift"
 DRIFT_KEY = "drift.json"
+DECLARATION_CONFIG_MAP = "site-declaration"
+DECLARATION_KEY = "declaration.json"
+Said = TypeVar("Said", SiteDrift, SiteDeclaration)
 QUOTA = "pledge"
 QUOTAS = ApiResource("v1", "ResourceQuota", "resourcequotas")
 GPU = "nvidia.com/gpu"
@@ -71,10 +74,19 @@ def _is_ready(node: Json) -> bool:
 
 def read_drift(report: Json) -> SiteDrift | None:
     """What `python -m infra.sites drift` left here; an unreadable report is no report, and is logged."""
+    return _read(SiteDrift, report, DRIFT_KEY, "compare again")
+
+
+def read_declaration(written: Json) -> SiteDeclaration | None:
+    """What the site's program wrote of itself; an unreadable declaration is none, and is logged."""
+    return _read(SiteDeclaration, written, DECLARATION_KEY, "run `up` again")
+
+
+def _read(kind: type[Said], config_map: Json, key: str, remedy: str) -> Said | None:
     try:
-        return SiteDrift.model_validate_json(report.get("data", {}).get(DRIFT_KEY, ""))
+        return kind.model_validate_json(config_map.get("data", {}).get(key, ""))
     except ValidationError as error:
-        log.warning("ConfigMap %s is unreadable (%s); compare again", DRIFT_CONFIG_MAP, error.errors()[0]["msg"])
+        log.warning("%s of its ConfigMap is unreadable (%s); %s", key, error.errors()[0]["msg"], remedy)
         return None
 
 
@@ -119,7 +131,8 @@ class SiteReporter:
             "allocatable": allocatable(nodes.items, await self._quota()),
             "agent_version": __version__,
             "kubernetes_version": (await kube.request("GET", "/version"))["gitVersion"],
-            "drift": await self._drift(),
+            "drift": read_drift(found) if (found := await self._own(DRIFT_CONFIG_MAP)) else None,
+            "declaration": read_declaration(found) if (found := await self._own(DECLARATION_CONFIG_MAP)) else None,
         }
         return Site(**values)
 
@@ -129,9 +142,9 @@ class SiteReporter:
         except NotFound:
             return None
 
-    async def _drift(self) -> SiteDrift | None:
+    async def _own(self, name: str) -> Json | None:
         try:
-            return read_drift(await self.mirror.kube.get(CONFIG_MAPS, DRIFT_CONFIG_MAP, SYSTEM_NAMESPACE))
+            return await self.mirror.kube.get(CONFIG_MAPS, name, SYSTEM_NAMESPACE)
         except NotFound:
             return None
 

@@ -1,11 +1,13 @@
 """The one address of every pilot: an haproxy configuration, written from PilotApp.status and reloaded when it changes.
 
-haproxy itself runs beside the hub in master-worker mode with `-f <folder>/haproxy.cfg -p <folder>/haproxy.pid`; this
-module only writes the file and signals the master. A pod that goes away fails no request: its server is checked twice
-a second, and a request that found no server is given to another one.
+haproxy itself runs beside whoever writes the file, in master-worker mode with `-f <folder>/haproxy.cfg
+-p <folder>/haproxy.pid`; this module only writes the file and signals the master. A pod that goes away fails no
+request: its server is checked twice a second, and a request that found no server is given to another one.
 """
 
+import asyncio
 import contextlib
+import hashlib
 import os
 import re
 import signal
@@ -22,6 +24,8 @@ from operators.kube import Kube
 
 ALL = Key("", "*")  # no object can have this name
 ENDPOINT = re.compile(r"http://(?P<host>[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?):(?P<port>[0-9]{1,5})/?")
+VERSION = re.compile(r"text/plain string (?P<version>[0-9a-f]{16})\n")
+STATUS_WITHIN_S = 2.0
 
 HEAD = """\
 # Written by the hub operator; changes are lost.
@@ -56,11 +60,17 @@ class Door:
 
 @dataclass(frozen=True, kw_only=True)
 class FrontDoor:
-    """Where the file is, and which addresses are used. `first_port - 1` says that the front door itself is up."""
+    """Where the file is, and which addresses are used. `first_port - 1` says that the front door itself is up.
+
+    Pilots are announced under `host` and haproxy listens on `bind`, which differ where something stands between, as a
+    load balancer. With a `certificate` (a PEM file, its key within it or beside it as `<file>.key`) doors speak HTTPS.
+    """
 
     folder: Path
     host: str
+    bind: str
     first_port: int
+    certificate: Path | None = None
 
     @property
     def configuration(self) -> Path:
@@ -74,11 +84,11 @@ class FrontDoor:
 
     def address(self, port: int) -> str:
         """The URL of a door."""
-        return f"http://{self.host}:{port}"
+        return f"{'https' if self.certificate else 'http'}://{self.host}:{port}"
 
     def port_of(self, address: str | None) -> int | None:
-        """The port of an address of ours; None for every other."""
-        if not address or not address.startswith(f"http://{self.host}:"):
+        """The port of an address of ours, also from before doors had a certificate; None for every other."""
+        if not address or not address.startswith((f"http://{self.host}:", f"https://{self.host}:")):
             return None
         port = urlsplit(address).port
         return port if port is not None and port >= self.first_port else None
@@ -90,7 +100,31 @@ class FrontDoor:
 
     def empty(self) -> str:
         """The configuration before any pilot; with it haproxy can already start."""
-        return render(self.host, self.first_port - 1, ())
+        return self.render(())
+
+    def render(self, doors: Iterable[Door]) -> str:
+        """The whole configuration; the same doors always give the same text. Its status page says which it is."""
+        listens = "".join(self._section(door) for door in sorted(doors, key=lambda each: each.app))
+        version = hashlib.sha256(listens.encode()).hexdigest()[:16]
+        status = f"""
+frontend front-door-status
+    bind {self.bind}:{self.first_port - 1}
+    http-request use-service prometheus-exporter if {{ path /metrics }}
+    http-request return status 200 content-type text/plain string {version}
+"""
+        return HEAD + status + listens
+
+    def _section(self, door: Door) -> str:
+        servers = "".join(f"    server {name} {address}\n" for name, address in door.servers)
+        tls = f" ssl crt {self.certificate} alpn h2,http/1.1" if self.certificate else ""
+        return f"""
+listen pilot-{door.app}
+    bind {self.bind}:{door.port}{tls}
+    balance leastconn
+    option httpchk GET /readyz
+    http-check expect status 200
+    http-request disable-l7-retry unless METH_GET or METH_HEAD
+{servers}"""
 
     def write(self, text: str) -> bool:
         """Replace the file in one step if it differs; True if it did."""
@@ -105,31 +139,32 @@ class FrontDoor:
 
     def reload(self) -> None:
         """Have the master start new workers; no haproxy yet means that it will read the file when it starts."""
-        with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
+        with contextlib.suppress(FileNotFoundError, IndexError, ValueError, ProcessLookupError):
             os.kill(int(self.pid_file.read_text("ascii").split()[0]), signal.SIGUSR2)
 
+    async def catch_up(self, text: str) -> None:
+        """Write the file, and reload where it changed or a change did not arrive."""
+        if self.write(text) or await self.is_behind(text):
+            self.reload()
 
-def render(host: str, status_port: int, doors: Iterable[Door]) -> str:
-    """The whole configuration; the same doors always give the same text."""
-    status = f"""
-frontend front-door-status
-    bind {host}:{status_port}
-    http-request use-service prometheus-exporter if {{ path /metrics }}
-    http-request return status 200 content-type text/plain string ok
-"""
-    return HEAD + status + "".join(_section(host, door) for door in sorted(doors, key=lambda each: each.app))
+    async def is_behind(self, text: str) -> bool:
+        """Whether a haproxy serves another configuration than `text`; one that does not answer is not known to.
 
-
-def _section(host: str, door: Door) -> str:
-    servers = "".join(f"    server {name} {address}\n" for name, address in door.servers)
-    return f"""
-listen pilot-{door.app}
-    bind {host}:{door.port}
-    balance leastconn
-    option httpchk GET /readyz
-    http-check expect status 200
-    http-request disable-l7-retry unless METH_GET or METH_HEAD
-{servers}"""
+        A master that has just started may have read the file before it changed, and miss the signal that it did.
+        """
+        writer = None
+        try:
+            async with asyncio.timeout(STATUS_WITHIN_S):
+                reader, writer = await asyncio.open_connection(self.bind, self.first_port - 1)
+                writer.write(b"GET / HTTP/1.0\r\n\r\n")
+                answer = (await reader.read()).decode("ascii", "replace")
+        except (OSError, TimeoutError):
+            return False
+        finally:
+            if writer is not None:
+                writer.close()
+        served, wanted = answer.rpartition("\n")[2], VERSION.search(text)
+        return bool(served) and wanted is not None and served != wanted["version"]
 
 
 def door_of(app: PilotApp, front: FrontDoor) -> Door | None:
@@ -162,8 +197,7 @@ class Render:
 
     async def perform(self, kube: Kube, store: Store, writer: object) -> None:  # noqa: ARG002 - the protocol's shape
         """Do it."""
-        if self.front.write(self.text):
-            self.front.reload()
+        await self.front.catch_up(self.text)
 
 
 @dataclass(frozen=True)
@@ -182,5 +216,4 @@ class FrontDoorController:
 
     def plan(self, observed: tuple[Door, ...], now: datetime) -> Plan:  # noqa: ARG002 - does not depend on time
         """Write it down."""
-        text = render(self.front.host, self.front.first_port - 1, observed)
-        return Plan(writes=(Render(front=self.front, text=text),))
+        return Plan(writes=(Render(front=self.front, text=self.front.render(observed)),))

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from commonweal.kinds.consortium import HeartbeatRules
+from commonweal.kinds.consortium import HeartbeatRules, SiteRules
 from commonweal.kinds.member import Member, MemberCondition, MemberReason, Scheduling, Site
 from commonweal.membership import MembershipError, applicant_name, member_namespace, verify_site
+from commonweal.site_policy.declaration import contradictions
 from operators.frame import Finding, Key, Plan, Store, Tools, Watch
 from operators.frame.plan import instant
 from operators.hub.resources import (
@@ -33,6 +34,7 @@ from operators.kube import CONFIG_MAPS, CSRS, LEASES, NAMESPACES, Json
 
 LEASE = "agent"
 SITE = "site"
+BOUNDLESS = SiteRules()
 HEARTBEAT_REPORT = timedelta(seconds=30)
 
 
@@ -44,6 +46,7 @@ class Observed:
     body: Json | None
     member: Member | None = None
     rules: HeartbeatRules | None = None
+    sites: SiteRules = BOUNDLESS
     heartbeat_at: datetime | None = None
     site: Site | None = None
     site_problem: str = ""
@@ -105,12 +108,13 @@ class MemberController:
             return Observed(name=name, body=None)
         member, namespace = Member.read(body), member_namespace(name)
         site, problem = read_site(store.get(CONFIG_MAPS, SITE, namespace), member)
-        held = member.status.certificate_not_after if member.status else None
+        held, law = member.status.certificate_not_after if member.status else None, charter(store)
         return Observed(
             name=name,
             body=body,
             member=member,
-            rules=charter(store).heartbeat,
+            rules=law.heartbeat,
+            sites=law.sites,
             heartbeat_at=self.heartbeats.at(name, store.get(LEASES, LEASE, namespace), tools.clock()),
             site=site,
             site_problem=problem,
@@ -132,6 +136,7 @@ class MemberController:
             *_scheduling(observed.member.spec.scheduling, observed.pilots),
             _left(observed.member, observed.certificate_not_after),
             _as_declared(_believed_site(observed)),
+            _declared(observed.member, observed),
         )
         return Plan(
             writes=writes,
@@ -272,6 +277,23 @@ def _as_declared(site: Site | None) -> Finding:
     named = ", ".join(drift.differing)
     message = f"Differing objects {compared}: {drift.objects} ({named}); the member mends them with `up --repair`"
     return Finding(type=kind, holds=False, reason=MemberReason.SITE_DRIFTED, message=message)
+
+
+def _declared(member: Member, observed: Observed) -> Finding:
+    """Whether the member's program signed what it declares, and says nothing that the hub knows to be otherwise."""
+    kind, site = MemberCondition.SITE_DECLARED, observed.site
+    if observed.site_problem:
+        reason = MemberReason.SITE_SIGNATURE_INVALID
+        return Finding(type=kind, holds=False, reason=reason, message=observed.site_problem)
+    if site is None or site.declaration is None:
+        message = "The member has signed no declaration of its site; `python -m infra.sites up` makes one"
+        return Finding(type=kind, holds=None, reason=MemberReason.SITE_NOT_DECLARED, message=message)
+    if found := contradictions(site.declaration, site, member.spec.country, observed.sites):
+        message = f"{'; '.join(found)}; correct the site or the Member and run `up` again"
+        return Finding(type=kind, holds=False, reason=MemberReason.SITE_CONTRADICTED, message=message)
+    declared = site.declaration
+    message = f"Declares {declared.objects} objects, sha256:{declared.digest}, signed by the member's identity"
+    return Finding(type=kind, holds=True, reason=MemberReason.SITE_DECLARED, message=message)
 
 
 def _believed_site(observed: Observed) -> Site | None:

@@ -43,16 +43,29 @@ async def connect(settings: HubSettings) -> Kube:
     return await (Kube.from_kubeconfig(settings.kubeconfig) if settings.kubeconfig else Kube.in_cluster())
 
 
-def assemble(settings: HubSettings, kube: Kube, lease_kube: Kube, books: Books) -> Operator:
-    """The operator, not yet running."""
+def front_door(settings: HubSettings) -> FrontDoor:
+    """The front door, with a file from which haproxy can start."""
     front = FrontDoor(
         folder=settings.state_dir / "frontdoor",
         host=settings.front_door_host,
+        bind=settings.front_door_bind,
         first_port=settings.front_door_first_port,
+        certificate=settings.front_door_certificate,
     )
     if not front.configuration.exists():
         front.write(front.empty())
-    store = Store()
+    return front
+
+
+def doorkeeper(settings: HubSettings, kube: Kube) -> Operator:
+    """What stands beside each haproxy of a front door: it reads PilotApps, writes the file and leads nobody."""
+    run = Settings(health_host=settings.health_host, health_port=settings.health_port)
+    return Operator((FrontDoorController(front_door(settings)),), kube, run)
+
+
+def assemble(settings: HubSettings, kube: Kube, lease_kube: Kube, books: Books) -> Operator:
+    """The operator, not yet running."""
+    front, store = front_door(settings), Store()
     lease = Lease(namespace=SYSTEM_NAMESPACE, name=LEASE, identity=settings.identity)
     run = Settings(lease=lease, health_host=settings.health_host, health_port=settings.health_port)
     return Operator(controllers(store, books, front), kube, run, lease_kube=lease_kube, store=store)
@@ -65,6 +78,9 @@ async def run(settings: HubSettings) -> None:
         BooksError: --state-dir cannot hold the books.
         OSError: the health port is in use.
     """
+    if settings.front_door_only:
+        async with await connect(settings) as kube:
+            return await doorkeeper(settings, kube).run()
     books = Books.open(settings.state_dir)
     try:
         async with await connect(settings) as kube, await connect(settings) as lease_kube:

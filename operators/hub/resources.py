@@ -26,7 +26,8 @@ CLUSTER_ROLE_BINDINGS = ApiResource(
 )
 
 API_GROUP = MEMBERS.group
-HUB_USER = "commonweal:hub-operator"
+HUB_USER = "commonweal:hub-operator"  # its certificate, where it runs beside the hub
+HUB_ACCOUNT = "hub-operator"  # its ServiceAccount, where it is a pod of the hub
 SYSTEM_NAMESPACE = "commonweal-system"
 DATA_NAMESPACE = "commonweal-data"
 APPS_NAMESPACE = "commonweal-apps"

@@ -10,14 +10,15 @@ from operators.hub.resources import (
     API_GROUP,
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
+    HUB_ACCOUNT,
     HUB_USER,
     ROLE_BINDINGS,
+    SYSTEM_NAMESPACE,
     child,
 )
 from operators.kube import NAMESPACES, ApiResource, Json
 
 RBAC = "rbac.authorization.k8s.io"
-USER, GROUP = "User", "Group"
 
 
 def granted(member: Json) -> tuple[Write, ...]:
@@ -49,7 +50,17 @@ def withdrawn(name: str) -> tuple[Write, ...]:
     return (*bindings, Delete(resource=CLUSTER_ROLES, name=_self_role(name)))
 
 
-Binding = tuple[str, str, str, str]  # name, role, kind of subject, subject
+Binding = tuple[str, str, tuple[Json, ...]]  # name, role, subjects
+
+
+def _subject(kind: str, name: str) -> Json:
+    return {"apiGroup": RBAC, "kind": kind, "name": name}
+
+
+HUB_OPERATOR = (
+    _subject("User", HUB_USER),
+    {"kind": "ServiceAccount", "name": HUB_ACCOUNT, "namespace": SYSTEM_NAMESPACE},
+)
 
 
 def _self_role(name: str) -> str:
@@ -57,22 +68,22 @@ def _self_role(name: str) -> str:
 
 
 def _bindings(name: str) -> tuple[tuple[ApiResource, Binding], ...]:
-    agent, group = agent_user(name), member_group(name)
+    agent, group = (_subject("User", agent_user(name)),), (_subject("Group", member_group(name)),)
     return (
-        (ROLE_BINDINGS, ("hub-operator", "commonweal:hub-in-member", USER, HUB_USER)),
-        (CLUSTER_ROLE_BINDINGS, (f"commonweal:member:{name}", _self_role(name), GROUP, group)),
-        (CLUSTER_ROLE_BINDINGS, (f"commonweal:member:{name}:reads", "commonweal:member", GROUP, group)),
-        (ROLE_BINDINGS, ("member", "commonweal:member:namespace", GROUP, group)),
-        (CLUSTER_ROLE_BINDINGS, (f"commonweal:member:{name}:agent", "commonweal:agent", USER, agent)),
-        (ROLE_BINDINGS, ("agent", "commonweal:agent:namespace", USER, agent)),
+        (ROLE_BINDINGS, ("hub-operator", "commonweal:hub-in-member", HUB_OPERATOR)),
+        (CLUSTER_ROLE_BINDINGS, (f"commonweal:member:{name}", _self_role(name), group)),
+        (CLUSTER_ROLE_BINDINGS, (f"commonweal:member:{name}:reads", "commonweal:member", group)),
+        (ROLE_BINDINGS, ("member", "commonweal:member:namespace", group)),
+        (CLUSTER_ROLE_BINDINGS, (f"commonweal:member:{name}:agent", "commonweal:agent", agent)),
+        (ROLE_BINDINGS, ("agent", "commonweal:agent:namespace", agent)),
     )
 
 
 def _binding(resource: ApiResource, binding: Binding, member: Json) -> Json:
-    name, role, kind, subject = binding
+    name, role, subjects = binding
     owner = member["metadata"]["name"]
     namespace = member_namespace(owner) if resource is ROLE_BINDINGS else ""
     body = child(resource, name, member, namespace=namespace, member=owner)
     body["roleRef"] = {"apiGroup": RBAC, "kind": "ClusterRole", "name": role}
-    body["subjects"] = [{"apiGroup": RBAC, "kind": kind, "name": subject}]
+    body["subjects"] = list(subjects)
     return body

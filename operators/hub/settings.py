@@ -19,7 +19,10 @@ class HubSettings:
     health_host: str
     health_port: int
     front_door_host: str
+    front_door_bind: str
     front_door_first_port: int
+    front_door_certificate: Path | None
+    front_door_only: bool
     identity: str
     log_level: str
 
@@ -56,12 +59,25 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
         help="the first pilot's port; the next pilots take the ports above",
     )  # fmt: skip
     parser.add_argument(
+        "--front-door-bind", default=default("FRONT_DOOR_BIND"),
+        help="address that the front door listens on; by default the one that pilots are served on",
+    )  # fmt: skip
+    parser.add_argument(
+        "--front-door-certificate", type=Path, default=default("FRONT_DOOR_CERTIFICATE"),
+        help="PEM file with which the front door speaks HTTPS; without: HTTP",
+    )  # fmt: skip
+    parser.add_argument(
+        "--front-door-only", action="store_true", default=default("FRONT_DOOR_ONLY") == "true",
+        help="write the front door's configuration and nothing else; any number of these may run",
+    )  # fmt: skip
+    parser.add_argument(
         "--identity", default=default("IDENTITY", f"{socket.gethostname()}-{os.getpid()}"), help="name in the lease"
     )
     parser.add_argument("--log-level", default=default("LOG_LEVEL", "INFO"), choices=["DEBUG", "INFO", "WARNING"])
     parsed = parser.parse_args(arguments)
     if parsed.state_dir is None:
         parser.error("--state-dir is missing: name a folder that survives restarts")
+    parsed.front_door_bind = parsed.front_door_bind or parsed.front_door_host
     return HubSettings(**vars(parsed))
 
 

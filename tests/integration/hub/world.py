@@ -64,7 +64,10 @@ class Hub:
             health_host="127.0.0.1",
             health_port=0,
             front_door_host="127.0.0.1",
+            front_door_bind="127.0.0.1",
             front_door_first_port=18080,
+            front_door_certificate=None,
+            front_door_only=False,
             identity="test",
             log_level="INFO",
         )

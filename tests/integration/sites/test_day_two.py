@@ -10,10 +10,12 @@ from commonweal.membership import HubAddress
 from infra.local.machine import LocalError, run
 from infra.sites.args import SiteError
 from infra.sites.manifests import site_manifests
+from infra.sites.member import DATA_TRUST_TYPE, METERING_TYPE
 from infra.sites.provision import decommission
 from infra.sites.rbac import APPS, DATA, SYSTEM
 from tests.integration.sites.conftest import ARGS, ON_CLAIM, Site
 
+PARTS = (DATA_TRUST_TYPE, METERING_TYPE)
 OURS = "app.kubernetes.io/managed-by=commonweal"
 GATEWAYS_OWN = (("secret", "generic", "gateway-tls"), ("configmap", "gateway-site"))
 
@@ -43,6 +45,31 @@ def test_changes_that_wait_for_an_up_are_not_called_drift(site: Site) -> None:
     with pytest.raises(SiteError, match=r"1 changes wait, as delete Secret .*; run `up` first"):
         site.do("drift")
     site.invite()
+
+
+def forget_the_parts(site: Site) -> None:
+    """Make the state that of a version in which every object was the MemberSite's own child."""
+    (checkpoint,) = (site.state / "sites" / "ca" / "backend").glob(".pulumi/stacks/*/ca.json")
+    whole = json.loads(checkpoint.read_text())
+    latest = whole["checkpoint"]["latest"]
+    latest["resources"] = [each for each in latest["resources"] if each["type"] not in PARTS]
+    text = json.dumps(whole)
+    for part in PARTS:
+        text = text.replace(f"${part}", "")
+    checkpoint.write_text(text)
+
+
+def test_a_site_from_before_its_parts_were_components_only_gets_new_parents(site: Site) -> None:
+    site.up(ON_CLAIM)
+    living = "deployment/gateway", "persistentvolumeclaim/commonweal-data", "service/gateway"
+    before = [site.get(each, f"--namespace={DATA}")["metadata"] for each in living]
+    forget_the_parts(site)
+    assert set(site.up(ON_CLAIM).objects) == {"create DataTrustSite ca", "create MeteringSite ca"}
+    after = [site.get(each, f"--namespace={DATA}")["metadata"] for each in living]
+    assert [(each["uid"], each["resourceVersion"]) for each in after] == [
+        (each["uid"], each["resourceVersion"]) for each in before
+    ]
+    assert site.up(ON_CLAIM).changed == 0
 
 
 def by_hand(site: Site, cores: int) -> None:

@@ -1,23 +1,24 @@
-"""The committed project under the CLI alone, as a member's platform team would use it."""
+"""The member's project under the CLI alone, in Python and in YAML."""
 
-import os
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from infra.local.control_plane import Cluster, local_clusters
-from infra.local.engines import build
-from infra.sites.programs import built, language_host
+from infra.local.machine import run
+from infra.sites.components import package_schema
+from infra.sites.programs import language_host, yaml_host
+from tests.integration.sites.plain import SITES, Project
 
-SITES = Path(__file__).parents[3] / "infra" / "sites"
+IMAGE = "localhost/commonweal/site:abc"
 CONFIG = {
     "country": "CA",
     "dataHostPath": "/srv/data",
     "displayName": "Canada",
     "engine": "duckdb",
-    "image": "localhost/commonweal/site:abc",
+    "image": IMAGE,
     "nodeAddress": "10.77.0.11",
     "pledgeCpuMillis": "2000",
     "pledgeGpus": "0",
@@ -25,53 +26,57 @@ CONFIG = {
     "waitForPods": "false",
 }
 
-Pulumi = Callable[..., str]
-
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with local_clusters(["ca"], state_dir=tmp_path_factory.mktemp("clusters")) as found:
-        yield found["ca"]
-
-
-def environment(folder: Path) -> Mapping[str, str]:
-    engines = [str(path.parent) for path in (*built(), build(language_host()))]
-    return {
-        **os.environ,
-        "PATH": os.pathsep.join([*engines, os.environ["PATH"]]),
-        "PULUMI_BACKEND_URL": f"file://{folder}",
-        "PULUMI_CONFIG_PASSPHRASE": "a passphrase",
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        "PULUMI_HOME": str(folder / "home"),
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "VIRTUAL_ENV": str(SITES.parents[1] / ".venv"),
-    }
+def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Cluster]]:
+    with local_clusters(["ca", "kr"], state_dir=tmp_path_factory.mktemp("clusters")) as found:
+        yield dict(found)
 
 
 @pytest.fixture
-def pulumi(tmp_path: Path) -> Pulumi:
-    project = tmp_path / "project"
-    project.mkdir()
-    for name in ("Pulumi.yaml", "program.py"):
-        (project / name).symlink_to(SITES / name)
-    variables = environment(tmp_path)
-
-    def command(*words: str) -> str:
-        argv = ["pulumi", *words, "--non-interactive"]
-        done = subprocess.run(
-            argv, cwd=project, env=variables, capture_output=True, text=True, check=False, timeout=120
-        )
-        assert done.returncode == 0, f"{words[0]}: {done.stdout} {done.stderr}"
-        return done.stdout
-
-    return command
+def in_yaml(tmp_path: Path) -> Project:
+    return Project(tmp_path, SITES / "examples" / "yaml", ["Pulumi.yaml"], yaml_host())
 
 
-def test_plain_pulumi_makes_a_site_and_takes_it_away(pulumi: Pulumi, cluster: Cluster) -> None:
-    pulumi("stack", "init", "ca")
-    values = {**CONFIG, "kubeconfig": str(cluster.kubeconfig)}
-    pulumi("config", "set-all", *(word for item in values.items() for word in ("--plaintext", "=".join(item))))
-    pulumi("up", "--yes", "--skip-preview")
-    pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
-    assert pulumi("stack", "output", "gatewayUrl").strip() == "https://10.77.0.11:30443"
-    assert "have been deleted" in pulumi("destroy", "--yes", "--skip-preview")
+def test_plain_pulumi_makes_a_site_and_takes_it_away(tmp_path: Path, clusters: dict[str, Cluster]) -> None:
+    project = Project(tmp_path, SITES, ["Pulumi.yaml", "program.py"], language_host())
+    project.configure("ca", {**CONFIG, "kubeconfig": str(clusters["ca"].kubeconfig)})
+    project.up()
+    project.up("--expect-no-changes")
+    assert project.pulumi("stack", "output", "gatewayUrl").strip() == "https://10.77.0.11:30443"
+    assert "have been deleted" in project.pulumi("destroy", "--yes", "--skip-preview")
+
+
+def test_a_program_in_yaml_makes_the_same_site(
+    in_yaml: Project, clusters: dict[str, Cluster], kubectl_binary: Path
+) -> None:
+    cluster = clusters["kr"]
+    in_yaml.configure("ca", {"image": IMAGE, "kubeconfig": str(cluster.kubeconfig)})
+    in_yaml.up()
+    in_yaml.up("--expect-no-changes")
+    outputs = json.loads(in_yaml.pulumi("stack", "output", "--json"))
+    assert outputs == {"gatewayUrl": "https://10.77.0.11:30443", "images": [IMAGE]}
+    selected = ["--all-namespaces", "--selector=commonweal.dev/member=ca", "--output=name"]
+    running = run([kubectl_binary, f"--kubeconfig={cluster.kubeconfig}", "get", "deployments,daemonsets", *selected])
+    assert set(running.split()) == {
+        "deployment.apps/agent",
+        "deployment.apps/gateway",
+        "daemonset.apps/exporter",
+    }
+    in_yaml.pulumi("destroy", "--yes", "--skip-preview", "--exclude-protected")
+
+
+def test_a_program_in_yaml_is_refused_by_the_rules_in_one_sentence(
+    in_yaml: Project, clusters: dict[str, Cluster]
+) -> None:
+    values = {"image": "docker.io/example/site:1", "kubeconfig": str(clusters["kr"].kubeconfig)}
+    in_yaml.configure("ca", values)
+    said = in_yaml.pulumi("preview", fails=True)
+    assert "may run only an image that is named by digest" in " ".join(said.split()), said
+    assert "Traceback" not in said
+
+
+def test_the_cli_reads_the_schema_that_other_languages_are_generated_from(in_yaml: Project) -> None:
+    program = SITES / "component_provider" / "pulumi-resource-commonweal"
+    found = json.loads(in_yaml.pulumi("package", "get-schema", str(program)))
+    assert found["resources"].keys() == package_schema()["resources"].keys()

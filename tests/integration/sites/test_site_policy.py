@@ -16,10 +16,12 @@ from pydantic.alias_generators import to_camel
 from commonweal.kinds.pilot_app import PilotApp
 from commonweal.site_policy import violations
 from infra.local.control_plane import Cluster, local_clusters
+from infra.sites.programs import language_host
 from infra.sites.provision import decommission, provision
 from operators.hub.pilot_objects import assignment
 from tests.integration.sites.conftest import ARGS
-from tests.integration.sites.test_plain_pulumi import CONFIG, SITES, environment
+from tests.integration.sites.plain import SITES, environment
+from tests.integration.sites.test_plain_pulumi import CONFIG
 from tests.strategies import workloads
 from tests.unit.site_policy.examples import EXAMPLES, FACTS, ORACLE
 
@@ -154,7 +156,7 @@ def test_pulumis_engine_refuses_what_a_member_adds_to_its_site(clusters: Mapping
 
     def pulumi(*words: str) -> subprocess.CompletedProcess[str]:
         argv = ["pulumi", *words, "--non-interactive"]
-        variables = {**environment(tmp_path), "PYTHONPATH": str(REPOSITORY), "VIRTUAL_ENV": sys.prefix}
+        variables = {**environment(tmp_path, language_host()), "PYTHONPATH": str(REPOSITORY), "VIRTUAL_ENV": sys.prefix}
         return subprocess.run(
             argv, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False, timeout=120
         )

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonweal.kinds.member import DRIFT_NAMED, SiteDrift
+from commonweal.kinds.member import DRIFT_NAMED, Engine, SiteDeclaration, SiteDrift
 from commonweal.kinds.meta import Resources
 from operators.agent.settings import SettingsError, read_settings
-from operators.agent.site import DRIFT_KEY, allocatable, read_drift
+from operators.agent.site import DECLARATION_KEY, DRIFT_KEY, allocatable, read_declaration, read_drift
 from operators.kube import Json
 
 
@@ -57,3 +57,14 @@ def test_an_unreadable_report_of_drift_is_no_report_and_not_zero(
 ) -> None:
     assert read_drift({"data": data}) is None
     assert "compare again" in caplog.text
+
+
+def test_a_declaration_is_read_as_the_program_wrote_it_and_an_unreadable_one_is_none(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    declared = SiteDeclaration(
+        country="CA", engine=Engine.DUCKDB, gateway_url="https://ca", images=("a@sha256:b",), objects=1, digest="0" * 64
+    )
+    assert read_declaration({"data": {DECLARATION_KEY: declared.model_dump_json(by_alias=True)}}) == declared
+    assert read_declaration({"data": {DECLARATION_KEY: "{}"}}) is None
+    assert "run `up` again" in caplog.text

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonweal.kinds.consortium import HeartbeatRules
-from commonweal.kinds.member import Member, Scheduling, Site, SiteDrift
+from commonweal.kinds.member import Engine, Member, Scheduling, Site, SiteDeclaration, SiteDrift
 from commonweal.kinds.meta import Resources
 from operators.frame import Delete, Plan, Store
 from operators.hub.member import Heartbeats, MemberController, Observed, reachability
@@ -130,7 +130,7 @@ def test_a_member_has_left_once_it_had_joined_and_is_accepted_no_more() -> None:
     assert said(plan(body(accepts=False)), "Left") == (True, "Left")
 
 
-def site(drift: SiteDrift | None) -> Site:
+def site(drift: SiteDrift | None, declaration: SiteDeclaration | None = None) -> Site:
     return Site(
         issuer="https://ca",
         jwks="{}",
@@ -139,6 +139,7 @@ def site(drift: SiteDrift | None) -> Site:
         agent_version="1",
         kubernetes_version="v1.36.2",
         drift=drift,
+        declaration=declaration,
     )
 
 
@@ -165,3 +166,42 @@ def test_a_site_is_as_declared_exactly_if_a_comparison_found_nothing_and_drift_n
     planned = plan(body(), site=site(drift))
     assert said(planned, "SiteAsDeclared")[0] is (objects == 0)
     assert said(planned, "Ready") == (True, "Active")
+
+
+def declared(country: str) -> SiteDeclaration:
+    return SiteDeclaration(
+        country=country,
+        engine=Engine.DUCKDB,
+        gateway_url="https://gateway",
+        images=(f"site@sha256:{'0' * 64}",),
+        objects=40,
+        digest="f" * 64,
+    )
+
+
+def of_this_site(country: str) -> Site:
+    return site(None, declared(country)).model_copy(update={"engine": Engine.DUCKDB, "gateway_url": "https://gateway"})
+
+
+def test_a_declaration_is_a_condition_that_says_its_digest() -> None:
+    planned = plan(body(), site=of_this_site("CA"))
+    assert said(planned, "SiteDeclared") == (True, "SiteDeclared")
+    (finding,) = (each for each in planned.findings if each.type == "SiteDeclared")
+    assert f"40 objects, sha256:{'f' * 64}" in finding.message
+
+
+def test_a_member_that_says_two_things_is_seen_to_and_stays_ready() -> None:
+    planned = plan(body(), site=of_this_site("US"))
+    assert said(planned, "SiteDeclared") == (False, "SiteContradicted")
+    assert said(planned, "Ready") == (True, "Active")
+
+
+def test_without_a_declaration_nothing_is_known_of_it() -> None:
+    assert said(plan(body(), site=site(None)), "SiteDeclared") == (None, "SiteNotDeclared")
+    assert said(plan(body()), "SiteDeclared") == (None, "SiteNotDeclared")
+
+
+def test_a_document_that_the_member_did_not_sign_declares_nothing() -> None:
+    live = body()
+    observed = Observed(name="ca", body=live, member=Member.read(live), rules=RULES, site_problem="not signed by ca")
+    assert said(MemberController(Store()).plan(observed, NOON), "SiteDeclared") == (False, "SiteSignatureInvalid")

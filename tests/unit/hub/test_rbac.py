@@ -53,3 +53,13 @@ def test_every_policy_of_admission_is_bound_and_denies() -> None:
     bindings = [body for body in manifests() if body["kind"] == "ValidatingAdmissionPolicyBinding"]
     assert {body["spec"]["policyName"] for body in bindings} == policies
     assert all(body["spec"]["validationActions"] == ["Deny"] for body in bindings)
+
+
+def test_who_stands_for_a_program_of_the_hub_has_a_name_and_a_namespace() -> None:
+    accounts = {
+        (subject["namespace"], subject["name"])
+        for body in manifests()
+        for subject in body.get("subjects", ())
+        if subject["kind"] == "ServiceAccount"
+    }
+    assert accounts == {("commonweal-system", name) for name in ("dashboard", "front-door", "hub-operator")}

@@ -4,11 +4,13 @@ import io
 import json
 import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from infra.images import oci, site_image, trino_image
+from infra.images import __main__ as command
+from infra.images import hub_image, oci, site_image, trino_image
 
 
 def folder(base: Path) -> Path:
@@ -59,10 +61,21 @@ def test_an_archive_names_its_image_and_leads_to_its_layers(tmp_path: Path) -> N
     out = io.BytesIO()
     oci.write_archive(made, out)
     files = read(out)
-    entry = json.loads(files["index.json"])["manifests"][0]
-    assert entry["annotations"]["io.containerd.image.name"] == "localhost/x:1"
+    entry, again = json.loads(files["index.json"])["manifests"]
+    names = [each["annotations"]["io.containerd.image.name"] for each in (entry, again)]
+    assert names == ["localhost/x:1", f"localhost/x@{entry['digest']}"] == [made.reference, made.pinned]
+    assert again["digest"] == entry["digest"]
     manifest = json.loads(files[f"blobs/{entry['digest'].replace(':', '/')}"])
     assert [layer["digest"] for layer in manifest["layers"]] == [layer.digest for layer in made.layers]
+
+
+def test_an_archive_for_a_registry_lists_its_image_once(tmp_path: Path) -> None:
+    made = image(tmp_path)
+    command.export(made, tmp_path / "out.tar")
+    with (tmp_path / "out.tar").open("rb") as file:
+        (entry,) = json.loads(read(io.BytesIO(file.read()))["index.json"])["manifests"]
+    assert made.pinned.endswith(entry["digest"])
+    assert not list(tmp_path.glob("*.draft"))
 
 
 def test_layers_that_the_receiver_has_are_left_out(tmp_path: Path) -> None:
@@ -93,6 +106,22 @@ def test_a_layer_that_changed_on_disk_has_a_new_digest(tmp_path: Path) -> None:
 )
 def test_only_what_a_data_trust_needs_of_trino_is_kept(name: str, wanted: bool) -> None:
     assert trino_image.is_wanted(name) is wanted
+
+
+def test_equal_images_are_asked_for_by_one_name_and_other_ones_by_another(tmp_path: Path) -> None:
+    one, other = image(tmp_path / "a"), image(tmp_path / "b")
+    assert one.pinned == other.pinned
+    assert one.pinned != replace(other, user="0:0").pinned
+
+
+def test_an_image_says_how_it_is_asked_to_stop_only_if_that_is_not_the_usual_way(tmp_path: Path) -> None:
+    usual = image(tmp_path)
+    assert b"StopSignal" not in usual.config()
+    assert json.loads(replace(usual, stop_signal="SIGUSR1").config())["config"]["StopSignal"] == "SIGUSR1"
+
+
+def test_the_hubs_image_holds_what_its_pods_run_and_no_members_data() -> None:
+    assert {"commonweal", "operators", "dashboards"} == set(hub_image.PACKAGES)
 
 
 def test_our_own_code_is_the_last_layer_and_holds_no_control_plane() -> None:

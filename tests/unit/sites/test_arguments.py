@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.sites.args import SiteError, site_args
-from infra.sites.manifests import cores, memory
+from infra.sites.objects import cores, memory
 from infra.sites.program import CONFIG_KEYS, checked
 from tests.unit.sites.plans import CONFIG
 
@@ -67,7 +67,7 @@ def test_lists_of_the_charter_are_read_from_commas_and_emptiness_is_not_absence(
 
 
 def test_every_missing_argument_is_named_at_once() -> None:
-    with pytest.raises(SiteError, match=r"display_name: .*; country: .*; image: "):
+    with pytest.raises(SiteError, match=r"image: .*; node_address: .*; display_name: .*; country: "):
         site_args({"member": "ca"})
 
 

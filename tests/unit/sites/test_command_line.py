@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,12 @@ from infra.sites.__main__ import changes_of, main, parser
 from infra.sites.flags import flag
 from infra.sites.program import CONFIG_KEYS
 from tests.unit.sites.plans import CONFIG
+
+REPOSITORY = Path(__file__).parents[3]
+EXAMPLE = [
+    f"--config={REPOSITORY / 'infra' / 'sites' / 'examples' / 'Pulumi.ca.yaml'}",
+    f"--charter={REPOSITORY / 'examples' / '10-charter.yaml'}",
+]
 
 
 @pytest.fixture
@@ -31,7 +38,54 @@ def test_a_plan_prints_every_object_and_no_secret(files: list[str], capsys: pyte
     documents = list(yaml.safe_load_all(printed))
     assert sum(item.get("kind") == "Deployment" for item in documents) == 2
     assert "the-invitation-token" not in printed
-    assert "(never deleted)" in printed
+    assert ", never deleted)" in printed
+
+
+def test_the_plan_of_the_example_needs_no_cluster_and_says_what_each_component_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["plan", "--member", "ca", "--state", str(tmp_path), *EXAMPLE]
+    assert main(words) == 0
+    printed = capsys.readouterr()
+    assert not printed.err
+    heads = [line for line in printed.out.partition("---")[0].splitlines() if "Site ca" in line]
+    assert [head.split(":")[0] for head in heads] == ["# DataTrustSite ca", "# MemberSite ca", "# MeteringSite ca"]
+    assert "1 DaemonSet" in heads[2]
+    assert main(words) == 0
+    assert capsys.readouterr().out == printed.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_plan_for_programs_holds_the_same_objects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["plan", "--member", "ca", "--state", str(tmp_path), *EXAMPLE]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main(words) == 0
+    assert [item["inputs"] for item in found] == list(yaml.safe_load_all(capsys.readouterr().out))
+    assert {item["component"] for item in found} >= {"DataTrustSite ca", "MemberSite ca", "MeteringSite ca"}
+
+
+def test_a_flag_counts_more_than_the_file_of_the_stack() -> None:
+    words = ["plan", "--member", "ca", *EXAMPLE, "--pledge-gpus", "1"]
+    assert changes_of(parser().parse_args(words))["pledgeGpus"] == "1"
+
+
+def test_the_example_pledges_what_the_demo_pledges() -> None:
+    pledged = next(yaml.safe_load_all((REPOSITORY / "examples" / "20-pledges.yaml").read_text()))["spec"]
+    config = changes_of(parser().parse_args(["plan", "--member", "ca", *EXAMPLE]))
+    keys = {"pledgeCpuMillis": "cpuMillis", "pledgeMemoryMib": "memoryMib", "pledgeGpus": "gpus"}
+    assert {key: int(config[key]) for key in keys} == {key: pledged["pledge"][name] for key, name in keys.items()}
+    assert config["gridZone"] == pledged["location"]["gridZone"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "config: 1", "colour: red", "{"])
+def test_a_file_that_is_no_configuration_is_refused_by_name(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "Pulumi.ca.yaml"
+    file.write_text(text)
+    assert main(["plan", "--member", "ca", "--config", str(file)]) == 1
+    assert f"error: --config: {file} is no stack's configuration" in capsys.readouterr().err
 
 
 def test_bad_input_is_one_sentence_and_status_1(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:

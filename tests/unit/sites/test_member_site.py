@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from infra.sites.clouds.digitalocean import GPU_TAINT
 from infra.sites.plan import HIDDEN, Registration
 from tests.unit.sites.plans import plan_of
 
@@ -116,6 +117,28 @@ def test_every_object_is_a_child_of_the_site(plan: Plan) -> None:
     for item in plan:
         if item.type.startswith("kubernetes:"):
             assert "MemberSite" in item.parent, item.name
+
+
+@pytest.mark.parametrize(
+    ("component", "held"),
+    [
+        ("MemberSite", {"Deployment commonweal-system/agent"}),
+        ("DataTrustSite", {"Deployment commonweal-data/gateway", "Service commonweal-data/gateway"}),
+        ("MeteringSite", {"DaemonSet commonweal-system/exporter"}),
+    ],
+)
+def test_what_runs_belongs_to_the_component_that_says_so(plan: Plan, component: str, held: set[str]) -> None:
+    running = {
+        f"{item.inputs['kind']} {item.inputs['metadata']['namespace']}/{item.inputs['metadata']['name']}"
+        for item in plan
+        if item.type.endswith((":Deployment", ":DaemonSet", ":Service")) and component in item.parent.split("$")[-1]
+    }
+    assert running == held
+
+
+def test_the_exporter_also_runs_on_gpu_nodes_that_clouds_keep_for_who_asks_for_a_gpu(plan: Plan) -> None:
+    assert pods(plan)["exporter"]["tolerations"] == [{"key": GPU_TAINT, "operator": "Exists"}]
+    assert not any("tolerations" in pod for name, pod in pods(plan).items() if name != "exporter")
 
 
 def test_the_provider_is_known_by_the_member_and_holds_no_credential(plan: Plan) -> None:

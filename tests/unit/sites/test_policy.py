@@ -9,7 +9,7 @@ from commonweal.site_policy import ObjectRule, rules, violations
 from infra.sites.__main__ import main
 from infra.sites.args import MemberSiteArgs, SiteError, site_args
 from infra.sites.flags import flag
-from infra.sites.manifests import facts_of, site_manifests
+from infra.sites.manifests import declaration_text, facts_of, site_declaration, site_manifests
 from infra.sites.plan import Registration
 from infra.sites.policy import charter_arguments, charter_config, lawful_manifests, read_charter
 from infra.sites.program import SITE_KEYS
@@ -174,3 +174,34 @@ def test_the_page_on_sites_names_every_rule_with_its_clause() -> None:
     assert {f"`{rule.id}`": rule.clause for rule in rules(FACTS)}.items() <= {
         name: clause.strip("`") for name, clause in rows.items()
     }.items()
+
+
+PINNED = {
+    "image": f"localhost/commonweal/site@sha256:{'a' * 64}",
+    "trino_image": f"localhost/commonweal/trino@sha256:{'b' * 64}",
+}
+
+
+def test_our_own_images_by_digest_need_no_word_of_the_charter() -> None:
+    lawful_manifests(arguments(**PINNED, allowed_images=()))
+    with pytest.raises(SiteError, match="may run only an image that is named by digest"):
+        lawful_manifests(arguments(allowed_images=()))
+
+
+def test_a_declaration_says_what_was_asked_for_and_changes_with_every_object() -> None:
+    args = arguments(**PINNED)
+    declared = site_declaration(args)
+    assert (declared.country, declared.engine, declared.gateway_url) == (args.country, args.engine, args.gateway_url)
+    assert declared.images == (PINNED["image"], PINNED["trino_image"])
+    assert declared == site_declaration(arguments(**PINNED))
+    assert declared.digest != site_declaration(arguments(**PINNED, meter_period_s=60)).digest
+
+
+def test_a_spent_invitation_changes_no_declaration() -> None:
+    assert site_declaration(arguments(hub_invitation="x")) == site_declaration(arguments())
+
+
+def test_what_is_declared_is_what_the_cluster_is_given() -> None:
+    found = [body for body in site_manifests(arguments()) if body["metadata"]["name"] == "site-declaration"]
+    assert [body["data"]["declaration.json"] for body in found] == [declaration_text(arguments())]
+    assert site_declaration(arguments()).objects == len(site_manifests(arguments())) - 1
