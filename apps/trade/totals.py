@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from apps.trade.assessment import KG_PER_T, Assessment, Book, Consignment, UnassessableError, assess
 from apps.trade.emissions import LEGAL, ZERO
+from apps.trade.rule_packs import RulePack
 
 SHARE_STEP = Decimal("1e-18")  # as fine as the shares in the disclosures
 
@@ -90,13 +91,16 @@ class _Running:
     unassessed: dict[str, _Sum] = field(default_factory=dict)
 
 
-def add_up(groups: Iterable[Group], book: Book, import_year: int) -> Totals:
-    """Assess every group as one consignment and add up; the order of the groups does not matter."""
+def add_up(groups: Iterable[Group], book: Book, import_year: int, pack: RulePack | None) -> Totals:
+    """Assess every group as one consignment and add up; the order of the groups does not matter.
+
+    Goods that another pack than `pack` counts are left out by name: numbers of two methods are never added.
+    """
     held = list(groups)
     running = _Running()
     with localcontext(LEGAL):
         for group in held:
-            _add(running, group, book, import_year)
+            _add(running, group, book, import_year, pack)
         return Totals(
             rows=sum(group.rows for group in held),
             synthetic_rows=sum(group.rows for group in held if group.synthetic),
@@ -126,10 +130,10 @@ def add_up(groups: Iterable[Group], book: Book, import_year: int) -> Totals:
         )
 
 
-def _add(running: _Running, group: Group, book: Book, import_year: int) -> None:
+def _add(running: _Running, group: Group, book: Book, import_year: int, pack: RulePack | None) -> None:
     mass_t = group.net_mass_kg / KG_PER_T
     try:
-        assessment = assess(_as_consignment(group, import_year), book)
+        assessment = _assessed(group, book, import_year, pack)
     except UnassessableError as error:
         _put(running.unassessed.setdefault(f"{group.cn_code}: {error}", _Sum()), group.rows, mass_t, ZERO)
         return
@@ -139,6 +143,17 @@ def _add(running: _Running, group: Group, book: Book, import_year: int) -> None:
     _add_parts(running, assessment)
     key = (group.cn_code, group.country, str(assessment.source), assessment.why)
     _put(running.lines.setdefault(key, _Sum()), group.rows, mass_t, tonnes)
+
+
+def _assessed(group: Group, book: Book, import_year: int, pack: RulePack | None) -> Assessment:
+    assessment = assess(_as_consignment(group, import_year), book)
+    if pack is not None and assessment.pack != pack:
+        raise UnassessableError(
+            "cn_prefix",
+            f"{group.cn_code} is counted as '{assessment.pack.label}', the others of this heading as '{pack.label}'",
+            f"ask for {group.cn_code[:4]} alone",
+        )
+    return assessment
 
 
 def _add_parts(running: _Running, assessment: Assessment) -> None:

@@ -182,15 +182,17 @@ def _precursor(walk: Walk, precursor: BoughtPrecursor | MadePrecursor, base: str
 
 
 def _per_unit(walk: Walk, product: Product, index: int, cn_code: str) -> Outputs:
-    """SEE per functional unit of the pack: of cement, per tonne of the clinker in it (Article 4)."""
+    """SEE per functional unit of the pack: per tonne of the clinker or nitrogen in it (Article 4)."""
     see = walk.outputs[product.name]
-    if not walk.pack.is_per_tonne_of_clinker(cn_code) or product.clinker_t_per_t is None:
+    contained = walk.pack.contained(cn_code)
+    if contained is None:
         return see
-    clinker = _field(f"{DISCLOSURE}#/products/{index}", "clinker_t_per_t", "t/t", product.clinker_t_per_t)
+    name = f"{contained}_t_per_t"
+    content = _field(f"{DISCLOSURE}#/products/{index}", name, "t/t", getattr(product, name))
     unit = per_unit(walk.found[product.name], product, cn_code, walk.pack)
 
     def step(operand: Operand, output: Decimal) -> Operand:
-        return walk.trace.add(product.name, formulas.PER_CLINKER, [operand, clinker], output)
+        return walk.trace.add(product.name, formulas.PER_CONTAINED[contained], [operand, content], output)
 
     return Outputs(
         direct=step(see.direct, unit.direct_t_per_t),

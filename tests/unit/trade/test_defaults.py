@@ -61,13 +61,13 @@ def test_the_reason_says_whether_the_country_had_a_dash_or_was_not_listed() -> N
 
 @pytest.mark.parametrize(("year", "percent"), [(2026, 10), (2027, 20), (2028, 30), (2029, 30), (2100, 30)])
 def test_the_mark_up_grows_by_year_and_then_stays(year: int, percent: int) -> None:
-    assert markup_bp(TABLE, year) == percent * 100
+    assert markup_bp(TABLE, "25231000", year) == percent * 100
     assert default_value(TABLE, "25231000", "KR", year).total_t_per_t == Decimal(100 + percent) / 100
 
 
 def test_there_is_no_default_before_the_first_year() -> None:
     with pytest.raises(NoDefaultError, match="begin in 2026, not in 2025"):
-        markup_bp(TABLE, 2025)
+        markup_bp(TABLE, "25231000", 2025)
 
 
 @given(total=NUMBERS, year=st.integers(2026, 2099))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from apps.trade.precursors import Bought, Made, PrecursorError, Process, Scope, embedded
 from apps.trade.rule_packs import all_packs
 
-EVERYTHING = Scope(indirect_counts=lambda _: True, zero_rated=lambda _: False)
+EVERYTHING = Scope(indirect_counts=lambda _: True, zero_rated=lambda _: False, scrap=lambda _: False)
 DEFINITIVE = next(pack for pack in all_packs() if pack.id == "eu-2025-2547").scope()
 TONNES = st.decimals(0, 10**7, places=3)
 ONE = Decimal(1)

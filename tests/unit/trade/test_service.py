@@ -261,7 +261,7 @@ def test_a_bundle_holds_the_released_row_and_the_services_answer(pool: Pool) -> 
     assert answer.headers["content-type"] == "application/zip"
     held = json.loads(verify(answer.content, key.public_key()).result)
     assert held == {name: value for name, value in view.items() if name in held}
-    assert view.keys() - held.keys() == {"data_age_s", "grant", "members_asked"}
+    assert view.keys() - held.keys() == {"bill", "data_age_s", "grant", "members_asked"}
 
 
 def test_a_service_without_a_key_signs_nothing_and_says_so(client: TestClient) -> None:
