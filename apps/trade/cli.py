@@ -82,7 +82,7 @@ def assess(
         view = AssessmentView.model_validate_json(body)
         Console().print(_table(view))
         if view.bill is not None:
-            Console().print(_bill(view.bill))
+            _tell(view.bill)
     else:
         typer.echo(said(body, status), err=True)
     raise typer.Exit(0 if status == 200 else 1)
@@ -191,18 +191,18 @@ def _table(view: AssessmentView) -> Table:
     return table
 
 
-def _bill(bill: BillView) -> Table:
-    """The verdict as the heading, both ways as rows, and what would lower the number below."""
-    table = Table(title=bill.verdict, title_justify="left", caption_justify="left")
+def _tell(bill: BillView) -> None:
+    """The verdict, both ways as rows, and what would lower the number."""
+    cost = "" if bill.cost_eur is None else f"; costs {plain(round(bill.cost_eur, 2))} EUR"
+    typer.echo(f"{bill.verdict}{cost}")
+    table = Table()
     for name in ("declared by", "t CO2e", "free per unit", "certificates"):
         table.add_column(name)
     for way in (bill.used, *([bill.other] if bill.other is not None else [])):
         table.add_row(way.source, plain(way.tonnes_counted), _known(way.sefa_t_per_t), _known(way.certificates))
-    lines = [f"Would lower it: {each}" for each in bill.lowers]
-    if bill.cost_eur is not None:
-        lines.insert(0, f"Costs {plain(round(bill.cost_eur, 2))} EUR")
-    table.caption = "\n".join(lines)
-    return table
+    Console().print(table)
+    for each in bill.lowers:
+        typer.echo(f"Would lower it: {each}")
 
 
 def _known(value: Decimal | None) -> str:

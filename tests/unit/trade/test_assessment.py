@@ -80,6 +80,53 @@ def test_cement_without_its_clinker_content_is_refused() -> None:
     assert refusal(consignment(cn_code="25232900", country="IN")).field == "clinker_t_per_t"
 
 
+AMMONIA = replace(HOT_ROLLED, cn_code="28141000", see_direct_t_per_t=Decimal(3), see_indirect_t_per_t=Decimal("0.5"))
+COPPER = replace(HOT_ROLLED, cn_code="74031100", rule_pack="minerals-iso-14067", see_indirect_t_per_t=Decimal(1))
+
+
+def test_ammonia_is_counted_by_the_nitrogen_that_it_contains() -> None:
+    found = assess(consignment(cn_code="28141000", installation_id="MILL-1", nitrogen_t_per_t="0.8"), book(AMMONIA))
+    assert (found.unit, found.quantity_t) == ("t of nitrogen contained", Decimal(20))
+    assert (found.tonnes_counted, found.counts) == (Decimal(70), "direct and indirect")
+
+
+def test_ammonia_without_its_nitrogen_content_is_refused() -> None:
+    error = refusal(consignment(cn_code="28141000", installation_id="MILL-1"), book(AMMONIA))
+    assert (error.field, error.remedy) == (
+        "nitrogen_t_per_t",
+        "give the tonnes of nitrogen in one tonne, for example 0.82",
+    )
+
+
+def test_a_default_of_ammonia_is_per_tonne_of_the_good_with_its_flat_mark_up() -> None:
+    found = assess(consignment(cn_code="28141000", country="CN", import_year=2028), BOOK)
+    assert (found.unit, found.markup_bp) == ("t", 100)
+    assert found.tonnes_counted == Decimal("4.36") * Decimal("1.01") * 25
+
+
+def test_critical_minerals_are_counted_under_their_own_label() -> None:
+    found = assess(consignment(cn_code="74031100", installation_id="MILL-1"), book(COPPER))
+    assert found.pack.label == "Product carbon footprint (ISO 14067)"
+    assert (found.tonnes_counted, found.counts) == (Decimal("62.5"), "direct and indirect")
+
+
+def test_a_mineral_without_a_disclosure_has_no_value_whatever_cbam_says() -> None:
+    assert "minerals-iso-14067 holds no default values" in refusal(consignment(cn_code="74031100")).detail
+
+
+def test_a_cbam_row_never_answers_for_a_mineral() -> None:
+    under_cbam = replace(COPPER, rule_pack="eu-2025-2547")
+    assert (
+        "holds no default"
+        in refusal(consignment(cn_code="74031100", installation_id="MILL-1"), book(under_cbam)).detail
+    )
+
+
+def test_a_default_says_whether_it_is_the_fallback() -> None:
+    assert assess(consignment(country="VN"), BOOK).is_fallback
+    assert not assess(consignment(), BOOK).is_fallback
+
+
 def test_a_default_of_cement_has_a_total_and_unknown_parts() -> None:
     found = assess(consignment(cn_code="25231000", country="CN"), BOOK)
     assert (found.tonnes_direct, found.tonnes_indirect) == (None, None)
@@ -170,6 +217,9 @@ def test_scaling_the_mass_scales_the_tonnes(mass_kg: Decimal, factor: int, insta
         ("import_year", 2022),
         ("installation_id", "a b"),
         ("clinker_t_per_t", "1.5"),
+        ("nitrogen_t_per_t", "0"),
+        ("import_quarter", 5),
+        ("carbon_price_paid_eur", "-1"),
         ("colour", "blue"),
     ],
 )

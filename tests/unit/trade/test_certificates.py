@@ -44,5 +44,5 @@ def test_an_unpublished_price_is_refused_and_not_the_last_one_taken(year: int, q
 
 
 def test_where_nothing_is_published_it_says_none() -> None:
-    with pytest.raises(UnpublishedPriceError, match="there are none$"):
+    with pytest.raises(UnpublishedPriceError, match=r"there are none$"):
         certificate_price_eur({}, 2026, 1)

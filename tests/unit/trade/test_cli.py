@@ -56,6 +56,20 @@ def test_a_consignment_is_answered_as_a_table(address: str) -> None:
     assert result.stdout.startswith("38.474 t CO2e in 25000 kg of 72081000")
 
 
+def test_the_bill_says_what_does_not_pay_and_what_would_lower_it(address: str) -> None:
+    given = ["assess", "--cn", "76011010", "--country", "KR", "--mass-kg", "10000", "--year", "2026"]
+    asked = [*given, "--installation", "EC-EXAMPLE-6", "--quarter", "1", "--address", address]
+    shown = CliRunner().invoke(app, asked).stdout
+    assert "Actual data does not pay here: 1.676 certificates by the disclosure, 0 by the default" in shown
+    assert "costs 126.28 EUR" in shown
+    assert "Would lower it: Declare by the default value" in shown
+
+
+def test_an_unpublished_price_is_refused(address: str) -> None:
+    result = assess("--quarter", "4", "--address", address)
+    assert (result.exit_code, "no certificate price is published for 2026-Q4" in result.stderr) == (1, True)
+
+
 def test_json_is_the_apis_own_answer(address: str) -> None:
     result = assess("--address", address, "--json")
     assert json.loads(result.stdout)["tonnes_counted"] == "58.245"

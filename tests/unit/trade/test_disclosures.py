@@ -187,7 +187,7 @@ def test_numbers_of_two_methods_are_never_added(label: str | None) -> None:
     iron = mill()["products"][0]["precursors"][0]
     bought = {**iron, **({"label": label} if label else {})}
     data = {**mill(), "products": [product("cathode", "74031100", benchmark_route="", precursors=[bought])]}
-    with pytest.raises(ValueError, match="product cathode: precursor iron follows 'CBAM .* own method and label"):
+    with pytest.raises(ValueError, match=r"product cathode: precursor iron follows 'CBAM .* own method and label"):
         Disclosure.model_validate(data).to_rows(all_packs())
 
 

@@ -122,7 +122,7 @@ def test_what_the_table_does_not_hold_is_said(code: str, route: str, said: str) 
 
 
 def test_a_good_without_column_b_has_no_default_allocation() -> None:
-    with pytest.raises(NoBenchmarkError, match="^72050000 has no benchmark of column B in the table$"):
+    with pytest.raises(NoBenchmarkError, match=r"^72050000 has no benchmark of column B in the table$"):
         default_sefa_t_per_t(TABLE, "72050000", 2026)
 
 

@@ -253,6 +253,19 @@ def test_the_empty_page_asks_no_member(client: TestClient, pool: Pool) -> None:
     assert not any(member.asked for member in pool.members.values())
 
 
+def test_the_page_says_where_actual_data_does_not_pay(client: TestClient) -> None:
+    asked = {"cn_code": "76011010", "country": "KR", "net_mass_kg": "10000", "import_year": "2026"}
+    shown = client.get("/", params={**asked, "installation_id": "EC-EXAMPLE-6"}).text
+    assert "Actual data does not pay here: 1.676 certificates" in shown
+    assert "What would lower it:<ul><li>Declare by the default value" in shown
+    assert "the mark-up of 10 %" in client.get("/", params=asked).text
+
+
+def test_the_page_of_a_transitional_year_knows_no_certificates(client: TestClient) -> None:
+    asked = {"cn_code": "72081000", "country": "DE", "net_mass_kg": "10000", "import_year": "2025"}
+    assert "This method knows no certificates" in client.get("/", params=asked).text
+
+
 def test_a_bundle_holds_the_released_row_and_the_services_answer(pool: Pool) -> None:
     key = Ed25519PrivateKey.generate()
     with TestClient(create_app(pool, signer=key)) as client:

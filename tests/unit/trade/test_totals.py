@@ -112,6 +112,19 @@ def test_a_broken_customs_row_is_left_out_by_member_and_field() -> None:
     assert "at ca" in reasons
 
 
+def test_numbers_of_two_methods_are_never_added() -> None:
+    copper = replace(KNOWN, cn_code="74031100", installation_id="REFINERY")
+    disclosed = replace(next(iter(BOOK.rows())), installation_id="REFINERY", cn_code="74031100")
+    held = Book(all_packs(), defaults_of, [*BOOK.rows(), replace(disclosed, rule_pack="minerals-iso-14067")])
+    totals = add_up([KNOWN, copper], held, 2026, PACK)
+    assert totals.tonnes_counted == add_up([KNOWN], BOOK, 2026, PACK).tonnes_counted
+    (left_out,) = totals.unassessed
+    assert "74031100 is counted as 'Product carbon footprint (ISO 14067)', the others of" in left_out.reason
+    assert left_out.reason.endswith("as 'CBAM specific embedded emissions'; ask for 7403 alone")
+    minerals = pack_for("7403", 2026, all_packs())
+    assert add_up([copper], held, 2026, minerals).unassessed == ()
+
+
 def test_totals_that_are_not_split_are_kept_apart() -> None:
     clinker = replace(KNOWN, cn_code="25231000", country="CN", installation_id=None)
     totals = add_up([KNOWN, clinker], BOOK, 2026, PACK)
