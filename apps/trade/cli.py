@@ -15,12 +15,14 @@ from rich.table import Table
 from apps.trade.asking import ADDRESS_HELP, about_consignment, post, said
 from apps.trade.audit.commands import bundle, verify
 from apps.trade.audit.keys import KeyFileError, read_private
+from apps.trade.batch_commands import batch
 from apps.trade.default_tables import read_table
 from apps.trade.pact.commands import check_footprints, pact
 from apps.trade.rule_packs import FOLDER
 from apps.trade.views import AssessmentView, BillView, plain
 
 app = typer.Typer(help="Embedded emissions of traded goods.", no_args_is_help=False, pretty_exceptions_enable=False)
+app.command()(batch)
 app.command()(bundle)
 app.command()(verify)
 app.command()(pact)

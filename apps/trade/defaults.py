@@ -137,7 +137,8 @@ def _rows(table: Table, cn_code: str, country: str) -> tuple[Row | None, Row | N
     headings = [row.cn_prefix for row in table.rows if cn_code.startswith(row.cn_prefix)]
     if not headings:
         raise NoDefaultError(f"{cn_code} is not in the table of default values")
-    of_heading = [row for row in table.rows if row.cn_prefix == max(headings, key=len)]
+    heading = max(headings, key=len)
+    of_heading = [row for row in table.rows if row.cn_prefix == heading]
     goods = sorted({row.good for row in of_heading})
     if len(goods) > 1:
         raise NoDefaultError(f"{cn_code} stands for several goods in the table ({', '.join(goods)})")

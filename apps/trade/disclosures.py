@@ -17,6 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from apps.trade import emissions
 from apps.trade.emissions import LEGAL, ONE, ZERO
+from apps.trade.files import whole
 from apps.trade.free_allocation import Allocation, Benchmarks, Input, Producer, allocations
 from apps.trade.goods import CnCode, Country, InstallationId, NotNegative, Positive, Share, Signed, Strict, Year
 from apps.trade.precursors import Bought, Embedded, Made, Process, Scope, embedded, embeds_nothing
@@ -468,7 +469,8 @@ def write_parquet(rows: Sequence[DisclosureRow], out: Path) -> None:
             for name in DisclosureRow.__dataclass_fields__
         ]
     )
-    pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), out)
+    with whole(out) as unfinished:
+        pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), unfinished)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

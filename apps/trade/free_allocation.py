@@ -189,7 +189,8 @@ def _of_heading(table: Benchmarks, cn_code: str) -> list[Benchmark]:
     headings = [row.cn_prefix for row in table.rows if cn_code.startswith(row.cn_prefix)]
     if not headings:
         raise NoBenchmarkError(f"{cn_code} is not in the table of benchmarks")
-    return [row for row in table.rows if row.cn_prefix == max(headings, key=len)]
+    heading = max(headings, key=len)
+    return [row for row in table.rows if row.cn_prefix == heading]
 
 
 def _scaled(table: Benchmarks, benchmark: Decimal, year: int) -> Decimal:

@@ -17,6 +17,7 @@ from apps.trade.audit.bundle import make
 from apps.trade.audit.errors import TamperedError
 from apps.trade.audit.evidence import Evidence, Release
 from apps.trade.disclosures import Disclosure, read_disclosures
+from apps.trade.files import whole
 from apps.trade.problems import problem_of
 from apps.trade.rule_packs import pack_files
 
@@ -70,10 +71,9 @@ def bundle(
             _fail(said(content.decode(errors="replace"), status))
     else:
         _fail("--address, --key: neither is given; name the service, or a key to sign with")
-    unfinished = out.with_name(f"{out.name}.new")
     try:
-        unfinished.write_bytes(content)
-        unfinished.replace(out)
+        with whole(out) as unfinished:
+            unfinished.write_bytes(content)
     except OSError as error:
         _fail(f"--out: {error}; give a file in a folder that can be written")
     typer.echo(f"{out}: {len(content)} bytes")

@@ -31,6 +31,7 @@ MODULES = (
     "apps/trade/defaults.py",
     "apps/trade/disclosures.py",
     "apps/trade/emissions.py",
+    "apps/trade/files.py",
     "apps/trade/free_allocation.py",
     "apps/trade/goods.py",
     "apps/trade/precursors.py",
