@@ -44,7 +44,7 @@ def refusal(*rows: Disclosed, **changes: object) -> UnassessableError:
 def test_both_ways_are_billed_after_their_own_free_allocation() -> None:
     found = bill(COIL)
     assert found.used.source is Source.DISCLOSURE
-    assert (found.used.certificates, found.used.sefa_t_per_t) == (3, Decimal("1.2"))
+    assert (found.used.certificates, found.used.sefa_t_per_t) == (Decimal(3), Decimal("1.2"))
     assert found.used.allocation == "as disclosed: own route and precursors"
     assert found.other is not None
     assert found.other.source is Source.DEFAULT
@@ -130,20 +130,20 @@ def test_a_disclosed_good_without_a_default_value_has_nothing_to_compare() -> No
 
 def test_zero_rated_goods_owe_nothing() -> None:
     found = bill(country="DE")
-    assert (found.used.certificates, found.lowers) == (0, ())
+    assert (found.used.certificates, found.lowers) == (Decimal(0), ())
     assert found.verdict == "Nothing to pay: the origin is rated zero"
     assert found.used.allocation == "nothing embedded, nothing allocated"
 
 
 def test_below_the_benchmark_there_is_nothing_to_lower() -> None:
     found = bill(replace(COIL, see_direct_t_per_t=Decimal("1.1")))
-    assert (found.used.certificates, found.lowers) == (0, ())
+    assert (found.used.certificates, found.lowers) == (Decimal(0), ())
 
 
 def test_nothing_to_pay_by_both_ways_still_says_that_the_verifier_does_not_pay() -> None:
     aluminium = replace(COIL, cn_code="76011010", see_direct_t_per_t=Decimal("1.3"))
     found = bill(replace(aluminium, free_allocation_t_per_t=Decimal("1.38")), cn_code="76011010")
-    assert (found.used.certificates, found.actual_pays) == (0, False)
+    assert (found.used.certificates, found.actual_pays) == (Decimal(0), False)
     assert found.lowers[0].startswith("Declare by the default value")
 
 
