@@ -135,3 +135,10 @@ def test_a_code_of_two_goods_has_no_single_default() -> None:
 
 def test_a_number_stays_as_it_was_printed() -> None:
     assert read_cell("1.4740000000000002") == Decimal("1.4740000000000002")
+
+
+@pytest.mark.parametrize("year", [2026, 2027, 2028, 2040])
+def test_fertilisers_bear_their_flat_mark_up_in_every_year(year: int) -> None:
+    held = replace(table(row("KR", "", "", "2", prefix="281410"), row("KR", "", "", "2")), flat_markup_bp={"2814": 100})
+    assert default_value(held, "28141000", "KR", year).total_t_per_t == Decimal("2.02")
+    assert markup_bp(held, "25231000", year) != 100
