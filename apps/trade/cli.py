@@ -16,6 +16,7 @@ from apps.trade.asking import ADDRESS_HELP, about_consignment, post, said
 from apps.trade.audit.commands import bundle, verify
 from apps.trade.audit.keys import KeyFileError, read_private
 from apps.trade.batch_commands import batch
+from apps.trade.checks_commands import check, mirror
 from apps.trade.default_tables import read_table
 from apps.trade.pact.commands import check_footprints, pact
 from apps.trade.rule_packs import FOLDER
@@ -27,6 +28,8 @@ app.command()(bundle)
 app.command()(verify)
 app.command()(pact)
 app.command()(check_footprints)
+app.command()(check)
+app.command()(mirror)
 GRACE_S = 10  # requests in flight may finish while the pod drains
 
 
