@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
 from apps.trade.checks import Flow, Request, TooFewFlowsError, beyond_production, counted_twice, mirror_gaps
 from apps.trade.fusion import FusionError
+from apps.trade.tables import failed, rows_of_query
 
 Key = tuple[str, str, str]
 CONSIGNED = """
@@ -49,7 +50,7 @@ def check(
 ) -> None:
     """Find consignments declared twice, and more declared of an installation than it made."""
     names = [str(path) for path in customs]
-    twice = {str(name): list(who) for name, who in _rows(TWICE, names, "--customs")}
+    twice = {str(name): list(who) for name, who in rows_of_query(TWICE, names, "--customs")}
     requests = counted_twice(twice)
     if disclosures is not None:
         consigned = {key: kg / 1000 for key, kg in _by_key(CONSIGNED, names, "--customs").items()}
@@ -75,26 +76,18 @@ def mirror(
             exported_kg=float(exported),
             imported_kg=float(imported),
         )
-        for exporter, importer, code, period, exported, imported in _rows(MIRRORED, str(records), "--records")
+        for exporter, importer, code, period, exported, imported in rows_of_query(MIRRORED, str(records), "--records")
     ]
     try:
         _tell(mirror_gaps(flows, false_discovery), as_json=as_json)
     except (TooFewFlowsError, FusionError) as error:
-        _fail(f"--records: {error}")
+        failed(f"--records: {error}")
 
 
 def _by_key(sql: str, names: list[str], option: str) -> Mapping[Key, Decimal]:
-    return {(maker, code, year): Decimal(str(amount)) for maker, code, year, amount in _rows(sql, names, option)}
-
-
-def _rows(sql: str, names: Sequence[str] | str, option: str) -> list[tuple[Any, ...]]:
-    import duckdb  # noqa: PLC0415 - of all commands only these read tables
-
-    try:
-        with duckdb.connect() as connection:
-            return connection.execute(sql, [names]).fetchall()
-    except duckdb.Error as error:
-        _fail(f"{option}: {error}; give a file with the columns of docs/trade.md")
+    return {
+        (maker, code, year): Decimal(str(amount)) for maker, code, year, amount in rows_of_query(sql, names, option)
+    }
 
 
 def _tell(requests: Sequence[Request], *, as_json: bool) -> None:
@@ -104,8 +97,3 @@ def _tell(requests: Sequence[Request], *, as_json: bool) -> None:
     for request in requests:
         typer.echo(f"{request.rule}: {request.about}: {request.says}")
     typer.echo(f"{len(requests)} reasons to ask again; none is a finding")
-
-
-def _fail(sentence: str) -> NoReturn:
-    typer.echo(sentence, err=True)
-    raise typer.Exit(2)

@@ -18,6 +18,7 @@ from apps.trade.audit.keys import KeyFileError, read_private
 from apps.trade.batch_commands import batch
 from apps.trade.checks_commands import check, mirror
 from apps.trade.default_tables import read_table
+from apps.trade.grid_commands import grid_factor
 from apps.trade.pact.commands import check_footprints, pact
 from apps.trade.rule_packs import FOLDER
 from apps.trade.views import AssessmentView, BillView, plain
@@ -30,6 +31,7 @@ app.command()(pact)
 app.command()(check_footprints)
 app.command()(check)
 app.command()(mirror)
+app.command()(grid_factor)
 GRACE_S = 10  # requests in flight may finish while the pod drains
 
 
