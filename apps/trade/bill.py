@@ -21,12 +21,11 @@ SHOWN = Decimal("0.001")
 class Way:
     """One way to declare a consignment: tonnes that count, and certificates after free allocation.
 
-    `quantity` and `sefa_t_per_t` are per functional unit. None means not known, and `allocation` says why.
+    `sefa_t_per_t` is per functional unit. None means not known, and `allocation` says why.
     """
 
     source: Source
     tonnes_counted: Decimal
-    quantity: Decimal
     sefa_t_per_t: Decimal | None
     allocation: str
     certificates: Decimal | None
@@ -110,7 +109,6 @@ def _way(assessment: Assessment, book: Book, table: Benchmarks, reduction_t: Dec
     return Way(
         source=assessment.source,
         tonnes_counted=assessment.tonnes_counted,
-        quantity=assessment.quantity_t,
         sefa_t_per_t=sefa,
         allocation=allocation.why,
         certificates=None

@@ -95,7 +95,10 @@ def test_without_a_disclosed_allocation_the_two_are_compared_before_it() -> None
 
 def test_defaults_of_precursors_are_named_with_their_share() -> None:
     found = bill(replace(COIL, default_share=Decimal("0.25")))
-    assert found.lowers[0].startswith("25 % of the direct emissions rest on default values of precursors")
+    assert found.lowers[0] == (
+        "25 % of the direct emissions rest on default values of precursors: verified data of their suppliers would "
+        "replace them"
+    )
 
 
 def test_a_default_says_what_a_disclosure_would_have_to_show_and_what_the_mark_up_is() -> None:
@@ -107,6 +110,10 @@ def test_a_default_says_what_a_disclosure_would_have_to_show_and_what_the_mark_u
         "above that it would not pay",
         "2.118 t of it are the mark-up of 10 %, which a disclosure does not bear",
     )
+
+
+def test_the_mark_up_is_exact_for_large_consignments() -> None:
+    assert bill(net_mass_kg="100000000").lowers[1].startswith("21180 t of it are the mark-up of 10 %")
 
 
 def test_a_country_without_a_value_of_its_own_is_named() -> None:
@@ -192,7 +199,9 @@ def test_a_carbon_price_without_a_quarter_is_refused() -> None:
 def test_a_carbon_price_with_a_default_value_is_refused() -> None:
     error = refusal(import_quarter=1, carbon_price_paid_eur="75.36")
     assert error.field == "carbon_price_paid_eur"
-    assert "only the Commission's default carbon prices may be deducted, and none is published" in error.detail
+    assert error.detail == (
+        "with a default value only the Commission's default carbon prices may be deducted, and none is published"
+    )
     assert error.remedy == "leave it out, or give an installation that disclosed this good"
 
 

@@ -56,7 +56,7 @@ def test_the_fallback_replaces_the_whole_row_never_single_columns() -> None:
 def test_the_reason_says_whether_the_country_had_a_dash_or_was_not_listed() -> None:
     assert "because TR has no value" in default_value(TABLE, "25231000", "TR", 2026).why
     assert "because VN is not listed" in default_value(TABLE, "25231000", "VN", 2026).why
-    assert "value of KR" in default_value(TABLE, "25231000", "KR", 2026).why
+    assert default_value(TABLE, "25231000", "KR", 2026).why == "clinker: value of KR with the mark-up of 10 %"
 
 
 @pytest.mark.parametrize(("year", "percent"), [(2026, 10), (2027, 20), (2028, 30), (2029, 30), (2100, 30)])

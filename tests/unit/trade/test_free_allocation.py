@@ -180,6 +180,20 @@ def test_what_embeds_nothing_is_allocated_nothing_whatever_its_supplier_says() -
     )
 
 
+def test_precursors_bought_and_made_add_up() -> None:
+    own = Decimal("0.975") * Decimal("0.038")
+    bought = tuple(Input(name=name, cn_code="72070000", units=Decimal(3240), sefa_t_per_t=ONE) for name in "ab")
+    both = producer(bought=bought, made=(Made(process="slab", mass_t=Decimal(3240)),))
+    slab = producer(name="slab")
+    assert one(both, slab).sefa_t_per_t == own + 2 + own
+
+
+def test_the_last_year_of_the_factors_is_still_its_own() -> None:
+    short = replace(TABLE, cbam_factor_bp={2026: 9750, 2027: 9500})
+    assert default_sefa_t_per_t(short, "72081000", 2027) == Decimal("0.95") * Decimal("1.370")
+    assert default_sefa_t_per_t(short, "72081000", 2028) == 0
+
+
 def test_allocation_goes_through_precursors_made_on_site() -> None:
     bars = producer(made=(Made(process="slab", mass_t=Decimal(6480)),))
     slab = producer(name="slab", cn_code="72081000", route="E")
