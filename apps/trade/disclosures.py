@@ -76,6 +76,19 @@ class ProcessEmission(Strict):
         return emissions.process_co2_t(self.amount_t, self.factor_t_per_t, self.conversion)
 
 
+class NitrousOxide(Strict):
+    """Nitrous oxide before abatement, and the share of it that abatement destroys, as in nitric acid plants."""
+
+    kind: Literal["nitrous_oxide"]
+    name: Name
+    n2o_t: NotNegative
+    abated_share: Share = ZERO
+
+    def co2e_t(self) -> Decimal:
+        """Tonnes CO2e of what is left."""
+        return emissions.nitrous_oxide_co2e_t(self.n2o_t, self.abated_share)
+
+
 class Perfluorocarbons(Strict):
     """Anode effects of aluminium smelting, by the slope method."""
 
@@ -111,7 +124,8 @@ class Measured(Strict):
 
 
 Source = Annotated[
-    MassBalance | Combustion | ProcessEmission | Perfluorocarbons | Measured, Field(discriminator="kind")
+    MassBalance | Combustion | ProcessEmission | NitrousOxide | Perfluorocarbons | Measured,
+    Field(discriminator="kind"),
 ]
 
 

@@ -39,6 +39,7 @@ COMBUSTION = Formula(
     annex="II",
 )
 PROCESS = Formula(id="process-emission", says="amount x emission factor x conversion factor", unit="t CO2e", annex="II")
+NITROUS_OXIDE = Formula(id="nitrous-oxide", says="mass x (1 - abated share) x 265", unit="t CO2e", annex="II")
 PERFLUOROCARBONS = Formula(
     id="perfluorocarbons",
     says="CF4 = anode effect minutes x slope / 1000 x aluminium; CF4 x (6630 + F x 11100) / collection efficiency",
@@ -78,7 +79,7 @@ PRECURSOR_INDIRECT = Formula(
 )
 PRECURSOR_DEFAULT = Formula(
     id="precursor-default-part",
-    says="direct SEE of the precursor where it is a default value, else 0",
+    says="direct SEE of the precursor where it is a default value, else 0; 0 of scrap and of zero-rated origins",
     unit="t CO2e/t",
     annex="IV, 15(d)",
 )

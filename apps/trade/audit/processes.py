@@ -29,6 +29,7 @@ SOURCES: dict[str, tuple[Formula, dict[str, str]]] = {
         },
     ),
     "process": (formulas.PROCESS, {"amount_t": "t", "factor_t_per_t": "t CO2/t", "conversion": "1"}),
+    "nitrous_oxide": (formulas.NITROUS_OXIDE, {"n2o_t": "t", "abated_share": "1"}),
     "perfluorocarbons": (
         formulas.PERFLUOROCARBONS,
         {
@@ -174,9 +175,9 @@ def _precursor(walk: Walk, precursor: BoughtPrecursor | MadePrecursor, base: str
         return walk.trace.add(precursor.name, formula, operands, output)
 
     outputs = Outputs(
-        direct=step(formulas.PRECURSOR_DIRECT, [reported, origin], see.direct_t_per_t),
+        direct=step(formulas.PRECURSOR_DIRECT, [reported, code, origin], see.direct_t_per_t),
         indirect=step(formulas.PRECURSOR_INDIRECT, [indirect, code, origin], see.indirect_t_per_t),
-        default_direct=step(formulas.PRECURSOR_DEFAULT, [reported, default, origin], see.default_direct_t_per_t),
+        default_direct=step(formulas.PRECURSOR_DEFAULT, [reported, default, code, origin], see.default_direct_t_per_t),
     )
     return mass.named(precursor.name), outputs
 

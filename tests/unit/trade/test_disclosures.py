@@ -170,6 +170,47 @@ def test_ammonia_is_counted_by_its_nitrogen_in_emissions_and_in_free_allocation(
         Disclosure.model_validate(data).to_rows(all_packs())
 
 
+def test_nitric_acid_bears_its_nitrous_oxide_and_the_ammonia_in_it() -> None:
+    ammonia = {
+        "kind": "bought", "name": "ammonia", "cn_code": "28141000", "amount_t": "0.29", "direct_t_per_t": "2",
+        "electricity_mwh_per_t": "1", "factor_t_per_mwh": "0.5",
+    }  # fmt: skip
+    source = {"kind": "nitrous_oxide", "name": "oxidation", "n2o_t": "0.007", "abated_share": "0.9"}
+    acid = product("acid", "28080000", benchmark_route="", nitrogen_t_per_t="0.222", sources=[source])
+    rows = Disclosure.model_validate({**mill(), "products": [{**acid, "precursors": [ammonia]}]}).to_rows(all_packs())
+    row = next(each for each in rows if each.rule_pack == "eu-2025-2547")
+    per_tonne = Decimal("0.0007") * 265 + Decimal("0.58")
+    assert abs(row.see_direct_t_per_t * Decimal("0.222") - per_tonne) < Decimal("1e-17")
+    assert abs(row.see_indirect_t_per_t * Decimal("0.222") - Decimal("0.145")) < Decimal("1e-17")
+
+
+MINERALS = EXAMPLES.parent / "minerals_synthetic.yaml"
+
+
+@pytest.mark.parametrize(
+    ("cn_code", "direct", "indirect"),
+    [
+        ("74031100", "1.25", "1.75"),
+        ("75021000", "8", "4.5"),
+        ("28369100", "5.5", "1.5"),
+        ("81052000", "9", "3"),
+        ("28461000", "22", "11"),
+    ],
+)
+def test_the_planted_footprints_of_minerals_come_back_under_their_label_alone(
+    cn_code: str, direct: str, indirect: str
+) -> None:
+    works = read_disclosures(MINERALS)
+    assert all("synthetic" in each.provenance for each in works)
+    (row,) = [row for each in works for row in each.to_rows(all_packs()) if row.cn_code == cn_code]
+    assert (row.rule_pack, row.see_direct_t_per_t, row.see_indirect_t_per_t, row.free_allocation_t_per_t) == (
+        "minerals-iso-14067",
+        Decimal(direct),
+        Decimal(indirect),
+        None,
+    )
+
+
 def test_cements_allocation_is_per_tonne_of_its_clinker() -> None:
     clinker = product("clinker", "25231000", benchmark_route="A")
     made = {"kind": "made", "product": "clinker", "amount_t": "0.9"}
