@@ -30,6 +30,7 @@ MODULES = (
     "apps/trade/default_tables.py",
     "apps/trade/defaults.py",
     "apps/trade/disclosures.py",
+    "apps/trade/emission_sources.py",
     "apps/trade/emissions.py",
     "apps/trade/files.py",
     "apps/trade/free_allocation.py",
