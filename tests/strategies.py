@@ -218,6 +218,7 @@ def _bought() -> st.SearchStrategy[dict[str, Any]]:
             "factor_t_per_mwh": _shares(),
             "origin": st.sampled_from([None, "DE", "CN"]),
             "is_default": st.booleans(),
+            "verified_for": st.just(2026),
         }
     )
 

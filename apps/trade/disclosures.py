@@ -33,6 +33,7 @@ COUNT_ALL = Scope(indirect_counts=lambda _: True, zero_rated=lambda _: False, sc
 class BoughtPrecursor(Strict):
     """A precursor from elsewhere, with what its supplier, or a default value, says that it embeds.
 
+    `verified_for` is the year that the verification report of its supplier covers; a default value needs none.
     `free_allocation_t_per_t` is its supplier's verified SEFA per tonne; without it the benchmark of column B counts.
     `label` is the method that its numbers follow; it must be the good's own.
     """
@@ -46,6 +47,7 @@ class BoughtPrecursor(Strict):
     factor_t_per_mwh: NotNegative
     origin: Country | None = None
     is_default: bool = False
+    verified_for: Year | None = None
     free_allocation_t_per_t: NotNegative | None = None
     label: Name = CBAM
 
@@ -190,7 +192,7 @@ class Disclosure(Strict):
             for pack in packs
             for product in self.products
             for code in product.cn_codes
-            if pack in packs_of_good(code, packs) and self._is_of_one_method(product, pack, packs)
+            if pack in packs_of_good(code, packs) and self._may_count(product, pack, packs)
         ]
 
     def _row(
@@ -229,12 +231,13 @@ class Disclosure(Strict):
                 return found
             return replace(found, sefa_t_per_t=found.sefa_t_per_t / product.nitrogen_t_per_t)
 
-    def _is_of_one_method(self, product: Product, pack: RulePack, packs: Sequence[RulePack]) -> bool:
-        """True; a precursor whose numbers follow another method is refused, since the two must never be added."""
+    def _may_count(self, product: Product, pack: RulePack, packs: Sequence[RulePack]) -> bool:
+        """True; a precursor of another method, or one that nobody verified where that is asked for, is refused."""
         codes = {each.name: each.cn_codes[0] for each in self.products}
         for each in product.precursors:
             if isinstance(each, BoughtPrecursor):
                 name, labels = each.name, {each.label}
+                self._refuse_unverified(product, each, pack)
             else:
                 name, labels = each.product, {other.label for other in packs_of_good(codes[each.product], packs)}
             if pack.label not in labels:
@@ -243,6 +246,14 @@ class Disclosure(Strict):
                     f"'{pack.label}'; give the precursor's numbers under the product's own method and label"
                 )
         return True
+
+    def _refuse_unverified(self, product: Product, bought: BoughtPrecursor, pack: RulePack) -> None:
+        counts = not (bought.is_default or embeds_nothing(bought.cn_code, bought.origin, pack.scope()))
+        if pack.verified_precursors and counts and bought.verified_for != self.period:
+            raise ValueError(
+                f"product {product.name}: precursor {bought.name} has no verification report for {self.period}, which "
+                f"{pack.id} asks for; give verified_for, or the default value with is_default: true"
+            )
 
 
 def _producer(product: Product, cn_code: str, pack: RulePack) -> Producer:

@@ -87,6 +87,7 @@ class RulePack(_Data):
     per_tonne_of_clinker: tuple[Prefix, ...] = ()
     per_tonne_of_nitrogen: tuple[Prefix, ...] = ()
     scrap: tuple[Prefix, ...] = ()
+    verified_precursors: bool = False
     zero_rated: tuple[str, ...]
     defaults: DefaultsFile | None = None
     free_allocation: BenchmarksFile | None = None

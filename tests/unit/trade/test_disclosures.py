@@ -1,6 +1,6 @@
 """What leaves an installation: numbers that match the Commission's, and nothing of its process."""
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from apps.trade.disclosures import EXAMPLES, Disclosure, DisclosureRow, main, read_disclosures
+from apps.trade.emissions import LEGAL
 from apps.trade.rule_packs import all_packs, load_exact
 
 ROOT = Path(__file__).parents[3]
@@ -44,6 +45,22 @@ def test_the_examples_by_the_definitive_rules_come_out_to_1e_12(
     computed: Decimal = getattr(found(example_rows, expected, ORACLE["definitive"]["rule_pack"]), number)
     wanted = Decimal(expected[number])
     assert abs(computed - wanted) <= Decimal(ORACLE["relative_bound"]) * wanted
+
+
+@pytest.mark.parametrize("expected", ORACLE["totals"], ids=lambda each: each["what"])
+def test_the_totals_of_the_examples_come_out(expected: dict[str, str]) -> None:
+    installation = next(
+        each for each in read_disclosures(EXAMPLES) if each.installation_id == expected["installation_id"]
+    )
+    with localcontext(LEGAL):
+        total_t = sum(source.co2e_t() for source in installation.products[0].sources)
+    assert abs(total_t / Decimal(expected["total_t"]) - 1) <= Decimal(ORACLE["relative_bound"])
+
+
+@pytest.mark.parametrize("cn_code", ["72081000", "72122000", "72139120", "73021028"])
+def test_every_good_of_one_process_embeds_the_same(example_rows: list[DisclosureRow], cn_code: str) -> None:
+    row = found(example_rows, {"installation_id": "EC-EXAMPLE-2", "cn_code": cn_code})
+    assert round(row.see_direct_t_per_t, 16) == Decimal("1.5389760645578657")
 
 
 @pytest.mark.parametrize("expected", ORACLE["default_shares"], ids=lambda each: f"example {each['example']}")
@@ -102,7 +119,7 @@ def mill(**changes: object) -> dict[str, Any]:
     """An installation that makes billet from bought pig iron and rolls bars from it."""
     iron = {
         "kind": "bought", "name": "iron", "cn_code": "72011011", "amount_t": "1.1", "direct_t_per_t": "2",
-        "electricity_mwh_per_t": "0", "factor_t_per_mwh": "0",
+        "electricity_mwh_per_t": "0", "factor_t_per_mwh": "0", "verified_for": "2026",
     }  # fmt: skip
     return {
         "installation_id": "MILL-1",
@@ -155,6 +172,22 @@ def test_a_precursor_without_a_benchmark_makes_the_good_not_known_and_not_zero()
     assert allocated(mill(cn_code="72071111")) is None
 
 
+@pytest.mark.parametrize("year", [None, "2025", "2027"])
+def test_a_suppliers_data_without_a_report_of_the_year_is_refused_and_not_counted(year: str | None) -> None:
+    with pytest.raises(ValueError, match=r"product billet: precursor iron has no verification report for 2026, which "):
+        Disclosure.model_validate(mill(verified_for=year)).to_rows(all_packs())
+
+
+@pytest.mark.parametrize("changes", [{"is_default": "true"}, {"origin": "NO"}, {"cn_code": "72044900"}])
+def test_a_default_value_scrap_and_zero_rated_origins_need_no_report(changes: dict[str, str]) -> None:
+    assert Disclosure.model_validate(mill(verified_for=None, **changes)).to_rows(all_packs())
+
+
+def test_the_transitional_method_asks_for_no_report() -> None:
+    transitional = [pack for pack in all_packs() if pack.id == "eu-2023-1773"]
+    assert Disclosure.model_validate(mill(verified_for=None)).to_rows(transitional)
+
+
 def test_scrap_enters_with_nothing_whatever_is_said_of_it() -> None:
     rows = Disclosure.model_validate(mill(cn_code="72044900")).to_rows(all_packs())
     assert {row.see_direct_t_per_t for row in rows if row.cn_code == "72061000"} == {Decimal(1)}
@@ -173,7 +206,7 @@ def test_ammonia_is_counted_by_its_nitrogen_in_emissions_and_in_free_allocation(
 def test_nitric_acid_bears_its_nitrous_oxide_and_the_ammonia_in_it() -> None:
     ammonia = {
         "kind": "bought", "name": "ammonia", "cn_code": "28141000", "amount_t": "0.29", "direct_t_per_t": "2",
-        "electricity_mwh_per_t": "1", "factor_t_per_mwh": "0.5",
+        "electricity_mwh_per_t": "1", "factor_t_per_mwh": "0.5", "verified_for": "2026",
     }  # fmt: skip
     source = {"kind": "nitrous_oxide", "name": "oxidation", "n2o_t": "0.007", "abated_share": "0.9"}
     acid = product("acid", "28080000", benchmark_route="", nitrogen_t_per_t="0.222", sources=[source])
