@@ -16,19 +16,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from apps.trade.assessment import (
-    KG_PER_T,
-    Assessment,
-    Book,
-    Consignment,
-    Disclosed,
-    Source,
-    UnassessableError,
-    assess,
-)
+from apps.trade.assessment import KG_PER_T, Book, Consignment, Disclosed, UnassessableError, assess
 from apps.trade.emissions import LEGAL, ZERO
 from apps.trade.files import whole
-from apps.trade.intervals import DISCLOSED_SD, FALLBACK_SD, METHOD, OWN_COUNTRY_SD, Part, interval_t
+from apps.trade.intervals import METHOD, Part, interval_t, part_of
 from apps.trade.questions import AnswerError, read_disclosures
 
 KEYS = ("product_nc", "partner", "flow", "period", "installation_id", "unit")
@@ -232,7 +223,7 @@ def _count(cell: Cell, asked: Consignment, rows: int, mass_kg: int, book: Book) 
     tonnes = assessment.tonnes_counted
     cell.tonnes_counted += tonnes
     cell.tonnes_default += tonnes * assessment.default_share
-    cell.parts.append(Part(tonnes=float(tonnes), log_sd=_log_sd(assessment)))
+    cell.parts.append(part_of(assessment))
     cell.rule_packs.add(assessment.pack.id)
     cell.labels.add(assessment.pack.label)
 
@@ -259,12 +250,6 @@ class Held:
     columns: list[str]
     rows: list[tuple[object, ...]]
     member: str = "here"
-
-
-def _log_sd(assessment: Assessment) -> float:
-    if assessment.source is not Source.DEFAULT:
-        return DISCLOSED_SD
-    return FALLBACK_SD if assessment.is_fallback else OWN_COUNTRY_SD
 
 
 SCHEMA = pa.schema(

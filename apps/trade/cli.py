@@ -88,6 +88,8 @@ def assess(
     elif status == 200:
         view = AssessmentView.model_validate_json(body)
         Console().print(_table(view))
+        if view.interval is not None:
+            typer.echo(f"May really be {view.interval.low_t:.4g} to {view.interval.high_t:.4g} t CO2e (90 %)")
         if view.bill is not None:
             _tell(view.bill)
     else:
@@ -192,7 +194,7 @@ def _table(view: AssessmentView) -> Table:
         title_justify="left",
         show_header=False,
     )
-    for name, value in view.model_dump(mode="json", exclude={"bill"}).items():
+    for name, value in view.model_dump(mode="json", exclude={"bill", "interval"}).items():
         if value is not None:
             table.add_row(name, ", ".join(value) if isinstance(value, list) else str(value))
     return table

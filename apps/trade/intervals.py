@@ -6,9 +6,11 @@ mean, variance and skewness: exact for one part, and for a certain part beside a
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
+
+from apps.trade.assessment import Assessment, Source
 
 METHOD = "shifted-lognormal-1"
 COVERAGE = 0.90
@@ -27,7 +29,16 @@ class Part:
     log_sd: float
 
 
-def interval_t(parts: Sequence[Part]) -> tuple[float, float] | None:
+def part_of(assessment: Assessment) -> Part:
+    """The tonnes of an assessment, and how sure the value is that they rest on."""
+    if assessment.source is not Source.DEFAULT:
+        log_sd = DISCLOSED_SD
+    else:
+        log_sd = FALLBACK_SD if assessment.is_fallback else OWN_COUNTRY_SD
+    return Part(tonnes=float(assessment.tonnes_counted), log_sd=log_sd)
+
+
+def interval_t(parts: Iterable[Part]) -> tuple[float, float] | None:
     """Low and high tonnes of the central 90 %; None where nothing is counted, because then nothing is known either."""
     held = [part for part in parts if part.tonnes > 0]
     if not held:

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from html import escape
 
-from apps.trade.views import AssessmentView, BillView, Problem, TotalsView, plain
+from apps.trade.views import AssessmentView, BillView, IntervalView, Problem, TotalsView, plain
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:54rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}
@@ -66,6 +66,7 @@ def _assessment(view: AssessmentView | Problem | None) -> str:
         ("Counted by the rules", ", ".join(filter(None, (f"{view.counts} emissions", view.label, view.celex)))),
         ("Direct, t CO2e", _number(view.tonnes_direct, 3)),
         (f"Indirect, t CO2e{outside}", _number(view.tonnes_indirect, 3)),
+        ("May really be, 90 %", _between(view.interval)),
         ("Per tonne, t CO2e", _number(view.see_counted_t_per_t, 6)),
         ("Share from default values", f"{_number(view.default_share * 100, 2)} %"),
         ("Default values", _release(view)),
@@ -77,6 +78,10 @@ def _assessment(view: AssessmentView | Problem | None) -> str:
         f"<p class=answer>This consignment embeds <b>{_number(view.tonnes_counted, 3)} t CO2e</b>, "
         f"from {escape(_SOURCES[view.source])}.</p><table>{rows}</table>{_bill(view.bill)}"
     )
+
+
+def _between(interval: IntervalView | None) -> str:
+    return "not estimated" if interval is None else f"{interval.low_t:.4g} to {interval.high_t:.4g} t CO2e"
 
 
 def _bill(bill: BillView | None) -> str:
@@ -130,6 +135,7 @@ def _totals(view: TotalsView | Problem | None) -> str:
     asked = ", ".join(f"{each.member} ({each.dataset}: {each.rows} rows, {each.age_s} s ago)" for each in view.sources)
     return (
         f"<p class=answer>{escape(view.cn_prefix)} in {view.year}: <b>{_number(view.tonnes_counted, 1)} t CO2e</b> "
+        f"(90 %: {_between(view.interval)}) "
         f"in {_number(view.mass_t, 1)} t of goods, {share} from default values.{label}</p>"
         "<table><tr><th>Code<th>Origin<th>Why<th>Rows<th>Goods, t<th>t CO2e</tr>"
         f"{lines}</table>{f'<p>Left out, not counted as zero:<ul>{left_out}</ul>' if left_out else ''}"

@@ -8,6 +8,7 @@ from pydantic import Field, PlainSerializer
 from apps.trade.assessment import Assessment
 from apps.trade.bill import Bill, Way
 from apps.trade.goods import Strict
+from apps.trade.intervals import METHOD, interval_t, part_of
 from apps.trade.rule_packs import RulePack
 from apps.trade.totals import Totals
 
@@ -47,6 +48,14 @@ class BillView(Strict):
     cost_eur: Exact | None
 
 
+class IntervalView(Strict):
+    """The central 90 % of what the goods may really embed, tonnes CO2e; an estimate in floating point."""
+
+    low_t: float
+    high_t: float
+    method: str = METHOD
+
+
 class AssessmentView(Strict):
     """Answer of POST /v1/assessments. SEE is tonnes CO2e per tonne; null is unknown, never zero."""
 
@@ -78,6 +87,7 @@ class AssessmentView(Strict):
     grant: str
     evidence_sha256: Annotated[str | None, Field(description="of the disclosure's inputs, or of the default table")]
     data_age_s: Annotated[int, Field(description="seconds since the oldest answer used came from its member")]
+    interval: Annotated[IntervalView | None, Field(description="null where nothing is counted")] = None
     bill: Annotated[BillView | None, Field(description="null where the method knows no certificates")] = None
 
 
@@ -124,6 +134,7 @@ class TotalsView(Strict):
     tonnes_indirect: Annotated[Exact, Field(description="disclosed indirect emissions, whether or not they count")]
     tonnes_not_split: Annotated[Exact, Field(description="counted where a default value gives the total only")]
     tonnes_counted: Exact
+    interval: IntervalView | None
     default_share: Exact | None
     rule_pack: str | None
     label: str | None
@@ -181,8 +192,13 @@ def assessment_view(
         grant=grant,
         evidence_sha256=assessment.evidence_sha256,
         data_age_s=int(age_s),
+        interval=_interval_view(interval_t([part_of(assessment)])),
         bill=_bill_view(bill) if bill is not None else None,
     )
+
+
+def _interval_view(interval: tuple[float, float] | None) -> IntervalView | None:
+    return None if interval is None else IntervalView(low_t=interval[0], high_t=interval[1])
 
 
 def _bill_view(bill: Bill) -> BillView:
@@ -227,6 +243,7 @@ def totals_view(
         tonnes_indirect=totals.tonnes_indirect,
         tonnes_not_split=totals.tonnes_not_split,
         tonnes_counted=totals.tonnes_counted,
+        interval=_interval_view(totals.interval_t),
         default_share=totals.default_share,
         rule_pack=pack.id if pack else None,
         label=pack.label if pack else None,

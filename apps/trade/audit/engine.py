@@ -35,6 +35,7 @@ MODULES = (
     "apps/trade/files.py",
     "apps/trade/free_allocation.py",
     "apps/trade/goods.py",
+    "apps/trade/intervals.py",
     "apps/trade/precursors.py",
     "apps/trade/rule_packs.py",
     "apps/trade/totals.py",

@@ -132,5 +132,17 @@ def test_totals_that_are_not_split_are_kept_apart() -> None:
     assert totals.tonnes_direct + totals.tonnes_not_split == totals.tonnes_counted
 
 
+def test_rows_on_one_value_are_no_surer_than_one_of_them_and_two_values_are() -> None:
+    split = add_up(
+        [replace(KNOWN, net_mass_kg=Decimal(50_000)), replace(KNOWN, member="ke", net_mass_kg=Decimal(50_000))],
+        BOOK,
+        2026,
+        PACK,
+    )
+    whole = add_up([KNOWN], BOOK, 2026, PACK)
+    assert split.interval_t == whole.interval_t is not None
+    assert add_up([], BOOK, 2026, PACK).interval_t is None
+
+
 def test_the_label_synthetic_survives() -> None:
     assert add_up([KNOWN, replace(KNOWN, synthetic=False, rows=9)], BOOK, 2026, PACK).synthetic_rows == 4
