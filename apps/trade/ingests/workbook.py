@@ -6,14 +6,14 @@ refused by its place: taken as empty it would silently price something else.
 """
 
 import hashlib
+import importlib
 import io
 import random
 import zipfile
 from decimal import Decimal
+from types import ModuleType
 from typing import Annotated, Literal
 
-from openpyxl import Workbook, load_workbook
-from openpyxl.utils.exceptions import InvalidFileException
 from pydantic import Field
 
 from apps.trade.ingests.form import IngestError, Reading, Row, Source, Stamp, Text, parsed
@@ -41,6 +41,7 @@ def read(content: bytes, stamp: Stamp) -> Reading:
         IngestError: the file is no workbook, is too large, or a cell holds an error or an uncomputed formula.
 
     """
+    openpyxl = _openpyxl()
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             size = sum(each.file_size for each in archive.infolist())
@@ -48,9 +49,9 @@ def read(content: bytes, stamp: Stamp) -> Reading:
             raise IngestError(
                 f"file: {size} bytes unpacked, more than {MOST_BYTES}; give the operator's workbook alone"
             )
-        values = load_workbook(io.BytesIO(content), data_only=True)
-        formulas = load_workbook(io.BytesIO(content), data_only=False)
-    except (zipfile.BadZipFile, InvalidFileException, KeyError, ValueError) as error:
+        values = openpyxl.load_workbook(io.BytesIO(content), data_only=True)
+        formulas = openpyxl.load_workbook(io.BytesIO(content), data_only=False)
+    except (zipfile.BadZipFile, openpyxl.utils.exceptions.InvalidFileException, KeyError, ValueError) as error:
         raise IngestError(f"file: no workbook ({error}); give an .xlsx file") from error
     digest = hashlib.sha256(content).hexdigest()
     rows: list[Row] = []
@@ -63,6 +64,14 @@ def read(content: bytes, stamp: Stamp) -> Reading:
                     fields |= {"workbook_sha256": digest, "is_formula": is_formula}
                     rows.append(parsed(Cell, len(rows) + 1, fields, stamp))
     return Reading(rows=rows)
+
+
+def _openpyxl() -> ModuleType:
+    """The library, only where a workbook is read: the image of a site is without it."""
+    try:
+        return importlib.import_module("openpyxl")
+    except ImportError as error:
+        raise IngestError(f"{error.name}: not installed; install the dependency group trade-sources") from error
 
 
 def _fields(sheet: str, place: str, value: object, kind: str) -> dict[str, object]:
@@ -88,7 +97,7 @@ PLANTED = {"C10": "76051900", "D10": 1.698079646017699, "E10": 6.15}
 def generate(seed: int) -> bytes:
     """A workbook whose summary holds the results of the Commission's example 6; the seed fills a sheet beside it."""
     numbers = random.Random(seed)  # noqa: S311 - repeatable, and no secret
-    book = Workbook()
+    book = _openpyxl().Workbook()
     summary = book.active
     summary.title = SUMMARY
     for place, value in PLANTED.items():

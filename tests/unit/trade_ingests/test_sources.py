@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -275,6 +276,13 @@ def test_a_formula_without_a_result_is_refused_by_its_place() -> None:
         book[workbook.SUMMARY]["D11"] = "=D10*2"
 
     assert "cell D11: a formula without a result" in refusal("operator_workbook_cells", saved(formula))
+
+
+def test_without_the_library_the_dependency_group_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    assert refusal("operator_workbook_cells", b"no") == (
+        "openpyxl: not installed; install the dependency group trade-sources"
+    )
 
 
 def test_what_is_no_workbook_is_refused() -> None:
