@@ -6,41 +6,73 @@ row that is wrong is named by number, field and remedy. Nobody calls this but `b
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from apps.trade.assessment import KG_PER_T, Book, Consignment, Disclosed, UnassessableError, assess
 from apps.trade.emissions import LEGAL, ZERO
 from apps.trade.files import whole
 from apps.trade.intervals import METHOD, Part, interval_t, part_of
+from apps.trade.problems import problem_of
 from apps.trade.questions import AnswerError, read_disclosures
 
-KEYS = ("product_nc", "partner", "flow", "period", "installation_id", "unit")
-OPTIONAL = {"installation_id": "NULL", "unit": "'kg'"}  # what a file without the column means
-REQUIRED = (*(name for name in KEYS if name not in OPTIONAL), "quantity_in_kg")
 IMPORT = "1"
 SLICE_ROWS = 1 << 19
 ENGINE: dict[str, str | bool | int | float | list[str]] = {"threads": 2, "memory_limit": "1GB"}
 PLACES = Decimal("1e-9")  # a microgram of a tonne; DECIMAL(38, 9) then holds 10^29 t
-MONTH = re.compile(r"20[0-9]{2}(0[1-9]|1[0-2])")
-# Field, what its value in a group must be, and the remedy.
-RULES: tuple[tuple[str, re.Pattern[str], str], ...] = (
-    ("product_nc", re.compile(r"[0-9]{8}"), "give 8 digits of the Combined Nomenclature"),
-    ("partner", re.compile(r"[A-Z]{2}"), "give two capital letters, ISO 3166-1"),
-    ("flow", re.compile(r"[12]"), "give 1 for import or 2 for export"),
-    ("period", re.compile(r"20[0-9]{2}"), "give year and month, as 202603"),
-    ("installation_id", re.compile(r"|[A-Za-z0-9][A-Za-z0-9._-]{0,63}"), "give up to 64 letters, digits, . _ -"),
-    ("unit", re.compile(r"kg"), "convert the quantity to kg"),
+WRONG = "!"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What a text of a row must match once `said` (SQL) is done to it, what of it groups rows (SQL), and the remedy."""
+
+    name: str
+    pattern: str
+    remedy: str
+    said: str = "{name}"
+    kept: str = "{name}"
+    absent: str | None = None  # what a file without the column means; None where it must be there
+
+
+# Months become their year and makers that disclosed nothing become none, so that groups stay few whatever a file holds.
+RULES = (
+    Rule(
+        name="product_nc",
+        pattern="[0-9]{8}",
+        said="replace({name}, ' ', '')",
+        kept="replace({name}, ' ', '')",
+        remedy="give 8 digits of the Combined Nomenclature",
+    ),
+    Rule(name="partner", pattern="[A-Z]{2}", remedy="give two capital letters, ISO 3166-1"),
+    Rule(name="flow", pattern="[12]", remedy="give 1 for import or 2 for export"),
+    Rule(
+        name="period",
+        pattern="20[0-9]{2}(0[1-9]|1[0-2])",
+        kept="{name}[:4]",
+        remedy="give year and month, as 202603",
+    ),
+    Rule(
+        name="installation_id",
+        pattern="|[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+        said="coalesce({name}, '')",
+        kept="CASE WHEN {name} IN (SELECT maker FROM makers) THEN {name} END",
+        remedy="give up to 64 letters, digits, . _ -",
+        absent="",
+    ),
+    Rule(name="unit", pattern="kg", remedy="convert the quantity to kg", absent="kg"),
 )
+TEXTS = tuple(rule.name for rule in RULES)
 QUANTITY = ("quantity_in_kg", "give kilograms above 0")
-Key = tuple[Any, ...]
+REQUIRED = (*(rule.name for rule in RULES if rule.absent is None), QUANTITY[0])
+Key = tuple[str | None, ...]
 
 
 class BatchError(ValueError):
@@ -49,15 +81,11 @@ class BatchError(ValueError):
 
 @dataclass
 class Grouped:
-    """Rows and mass by the values of KEYS; `wrong_quantities` counts rows whose mass is not above 0."""
+    """Rows and kilograms by what RULES keep of a row; `wrong` counts rows that break one or have no mass above 0."""
 
     rows: int = 0
-    wrong_quantities: int = 0
+    wrong: int = 0
     groups: dict[Key, tuple[int, int]] = field(default_factory=dict)
-
-    def wrong_keys(self) -> set[Key]:
-        """Groups with a value that breaks a rule."""
-        return {key for key in self.groups if wrong_field(key) is not None}
 
 
 @dataclass
@@ -76,16 +104,8 @@ class Cell:
     labels: set[str] = field(default_factory=set)
 
 
-def wrong_field(key: Key) -> tuple[str, str] | None:
-    """The first field of a group that breaks a rule, and the remedy."""
-    for (name, pattern, remedy), value in zip(RULES, (key[KEYS.index(rule[0])] for rule in RULES), strict=True):
-        if not pattern.fullmatch("" if value is None and name == "installation_id" else str(value)):
-            return name, remedy
-    return None
-
-
-def group(path: Path, progress: Callable[[int, int], None]) -> Grouped:
-    """Group a file of customs rows; `progress` hears rows done and rows in all.
+def group(path: Path, makers: Iterable[str], progress: Callable[[int, int], None]) -> Grouped:
+    """Group a file of customs rows; `makers` disclosed something, and `progress` hears rows done and rows in all.
 
     Raises:
         BatchError: the file is not Parquet, or lacks a column.
@@ -93,12 +113,16 @@ def group(path: Path, progress: Callable[[int, int], None]) -> Grouped:
     """
     found = Grouped()
     with duckdb.connect(config=ENGINE) as connection:
+        connection.register("makers", pa.table({"maker": pa.array(sorted(makers), pa.string())}))
         for start, total, rows in slices(path):
             connection.register("rows", rows)
             for *key, count, mass_kg, wrong in connection.execute(_grouping(rows.column_names)).fetchall():
-                known = found.groups.get(tuple(key), (0, 0))
-                found.groups[tuple(key)] = (known[0] + count, known[1] + int(mass_kg or 0))
-                found.wrong_quantities += wrong
+                found.wrong += int(wrong)
+                if WRONG in key:
+                    found.wrong += int(count)
+                else:
+                    known = found.groups.get(tuple(key), (0, 0))
+                    found.groups[tuple(key)] = (known[0] + int(count), known[1] + int(mass_kg or 0))
             found.rows = start + rows.num_rows
             progress(found.rows, total)
     return found
@@ -114,14 +138,19 @@ def slices(path: Path) -> Iterator[tuple[int, int, pa.Table]]:
     try:
         names = _checked(path, pq.read_schema(path))
         # Texts repeat by the million: kept as dictionaries they are decoded once.
-        file = pq.ParquetFile(path, read_dictionary=[name for name in KEYS if name in names])
+        file = pq.ParquetFile(path, read_dictionary=[name for name in TEXTS if name in names])
     except (OSError, pa.ArrowException) as error:
         raise BatchError(f"{path}: {error}; give a Parquet file of customs rows") from error
     with file:
-        start = 0
+        start, total = 0, file.metadata.num_rows
+        waiting: list[pa.RecordBatch] = []
         for batch in file.iter_batches(SLICE_ROWS, columns=names):
-            yield start, file.metadata.num_rows, pa.Table.from_batches([batch])
-            start += batch.num_rows
+            waiting.append(batch)
+            rows = sum(each.num_rows for each in waiting)
+            if rows >= SLICE_ROWS or start + rows == total:
+                yield start, total, pa.Table.from_batches(waiting)
+                start += rows
+                waiting = []
 
 
 def _checked(path: Path, schema: pa.Schema) -> list[str]:
@@ -131,7 +160,7 @@ def _checked(path: Path, schema: pa.Schema) -> list[str]:
             raise BatchError(f"{path}: column {name} is missing; the columns are {', '.join(REQUIRED)}")
     if not pa.types.is_integer(kind := schema.field("quantity_in_kg").type):
         raise BatchError(f"{path}: quantity_in_kg is {kind}, not whole kilograms; convert it")
-    texts = [name for name in KEYS if name in schema.names]
+    texts = [name for name in TEXTS if name in schema.names]
     for name in texts:
         if schema.field(name).type not in {pa.string(), pa.large_string()}:
             raise BatchError(f"{path}: {name} is {schema.field(name).type}, not text; convert it")
@@ -139,90 +168,82 @@ def _checked(path: Path, schema: pa.Schema) -> list[str]:
 
 
 def _grouping(columns: list[str]) -> str:
-    """Months become their year, so that groups stay few, and codes lose their spaces; `_value` does the same."""
-    said = {
-        "product_nc": "replace(product_nc, ' ', '')",
-        "period": f"CASE WHEN regexp_full_match(period, '{MONTH.pattern}') THEN period[:4] ELSE '!' || period END",
-        **{name: value for name, value in OPTIONAL.items() if name not in columns},
-    }
-    keys = ", ".join(f"{said.get(name, name)} AS {name}" for name in KEYS)
-    return (
-        f"SELECT {keys}, count(*) FILTER (quantity_in_kg > 0), "  # noqa: S608 - names of our own
-        "sum(quantity_in_kg) FILTER (quantity_in_kg > 0), count(*) FILTER (coalesce(quantity_in_kg, 0) <= 0) "
-        "FROM rows GROUP BY ALL"
+    """Rows are first grouped as they are, so that rules look at a group once and not at every row."""
+    texts = ", ".join(rule.name for rule in RULES if rule.name in columns)
+    keys = ", ".join(_kept(rule) if rule.name in columns else f"'{rule.absent}' AS {rule.name}" for rule in RULES)
+    alike = (
+        f"SELECT {texts}, count(*) FILTER (quantity_in_kg > 0) AS held, "  # noqa: S608 - names of our own
+        "sum(quantity_in_kg) FILTER (quantity_in_kg > 0) AS kg, "
+        "count(*) FILTER (coalesce(quantity_in_kg, 0) <= 0) AS wrong FROM rows GROUP BY ALL"
     )
+    return f"SELECT {keys}, sum(held), sum(kg), sum(wrong) FROM ({alike}) GROUP BY ALL"  # noqa: S608 - as above
 
 
-def refused_rows(path: Path, grouped: Grouped) -> Iterator[tuple[int, str, object, str]]:
-    """Number (from 1), field, value and remedy of every wrong row. Reads the file again, and only where some are wrong.
+def _kept(rule: Rule) -> str:
+    said, kept = rule.said.format(name=rule.name), rule.kept.format(name=rule.name)
+    return f"CASE WHEN regexp_full_match({said}, '{rule.pattern}') THEN {kept} ELSE '{WRONG}' END AS {rule.name}"
+
+
+def refused_rows(path: Path) -> Iterator[tuple[int, str, object, str]]:
+    """Number (from 1), field, value and remedy of every wrong row, by the same rules; the first broken one is named.
 
     Raises:
         BatchError: as `group`.
 
     """
-    wrong = grouped.wrong_keys()
-    if not wrong and not grouped.wrong_quantities:
-        return
+    patterns = {rule.name: re.compile(rule.pattern) for rule in RULES}
     for start, _, rows in slices(path):
         columns = {name: rows.column(name).to_pylist() for name in rows.column_names}
+        checked = [rule for rule in RULES if rule.name in columns]
         for number in range(rows.num_rows):
-            key = tuple(_value(columns, name, number) for name in KEYS)
-            mass_kg = columns["quantity_in_kg"][number]
-            if key in wrong and (found := wrong_field(key)) is not None:
-                yield start + number + 1, found[0], columns[found[0]][number], found[1]
-            elif mass_kg is None or mass_kg <= 0:
-                yield start + number + 1, QUANTITY[0], mass_kg, QUANTITY[1]
+            for rule in checked:
+                value = columns[rule.name][number]
+                if not _matches(rule, patterns[rule.name], value):
+                    yield start + number + 1, rule.name, value, rule.remedy
+                    break
+            else:
+                mass_kg = columns[QUANTITY[0]][number]
+                if mass_kg is None or mass_kg <= 0:
+                    yield start + number + 1, QUANTITY[0], mass_kg, QUANTITY[1]
 
 
-def _value(columns: Mapping[str, list[Any]], name: str, number: int) -> object:
-    if name not in columns:
-        return "kg" if name == "unit" else None
-    value = columns[name][number]
+def _matches(rule: Rule, pattern: re.Pattern[str], value: str | None) -> bool:
     if value is None:
-        return None
-    if name == "period":
-        return value[:4] if MONTH.fullmatch(value) else f"!{value}"
-    return value.replace(" ", "") if name == "product_nc" else value
+        return rule.absent == ""
+    return pattern.fullmatch(value.replace(" ", "") if rule.name == "product_nc" else value) is not None
 
 
 def totals(grouped: Grouped, book: Book) -> dict[tuple[int, str, str], Cell]:
     """Imports by year, good and origin, each group assessed as one consignment; wrong rows are left out."""
     cells: dict[tuple[int, str, str], Cell] = {}
-    together: dict[tuple[int, str, str, str | None], tuple[int, int]] = {}
-    for key, (rows, mass_kg) in grouped.groups.items():
-        code, partner, flow, period, installation, _ = key
-        if flow == IMPORT and rows and wrong_field(key) is None:
-            known_maker = installation if installation and book.of_installation(installation) else None
-            makers = (int(period), code, partner, known_maker)
-            known = together.get(makers, (0, 0))
-            together[makers] = (known[0] + rows, known[1] + mass_kg)
     with localcontext(LEGAL):
-        for (year, code, partner, installation), (rows, mass_kg) in sorted(together.items(), key=str):
-            cell = cells.setdefault((year, code, partner), Cell())
-            asked = Consignment(
-                cn_code=code,
-                country=partner,
-                installation_id=installation,
-                net_mass_kg=Decimal(mass_kg),
-                import_year=year,
-            )
-            _count(cell, asked, rows, mass_kg, book)
+        for (code, partner, flow, period, installation, _), (rows, mass_kg) in sorted(grouped.groups.items(), key=str):
+            if flow == IMPORT and rows:
+                year = int(period or 0)
+                cell = cells.setdefault((year, str(code), str(partner)), Cell())
+                cell.rows += rows
+                cell.mass_kg += mass_kg
+                asked = {
+                    "cn_code": code,
+                    "country": partner,
+                    "installation_id": installation or None,
+                    "net_mass_kg": mass_kg,
+                    "import_year": year,
+                }
+                _count(cell, asked, rows, mass_kg, book)
     return cells
 
 
-def _count(cell: Cell, asked: Consignment, rows: int, mass_kg: int, book: Book) -> None:
-    cell.rows += rows
-    cell.mass_kg += mass_kg
+def _count(cell: Cell, asked: Mapping[str, object], rows: int, mass_kg: int, book: Book) -> None:
     try:
-        assessment = assess(asked, book)
-    except UnassessableError as error:
+        assessment = assess(Consignment.model_validate(asked), book)
+    except (UnassessableError, ValidationError) as error:
         cell.unassessed_rows += rows
         cell.unassessed_kg += mass_kg
-        cell.reasons.add(str(error))
+        cell.reasons.add(problem_of(error, Consignment).detail)
         return
-    tonnes = assessment.tonnes_counted
-    cell.tonnes_counted += tonnes
-    cell.tonnes_default += tonnes * assessment.default_share
+    cell.tonnes_counted += assessment.tonnes_counted
+    cell.tonnes_default += assessment.tonnes_counted * assessment.default_share
     cell.parts.append(part_of(assessment))
     cell.rule_packs.add(assessment.pack.id)
     cell.labels.add(assessment.pack.label)

@@ -25,18 +25,18 @@ def batch(
 
     refused_at = out.with_name(f"{out.name}.refused.csv")
     try:
-        disclosed = rules.read_disclosed(disclosures) if disclosures is not None else ()
+        refused_at.unlink(missing_ok=True)  # of an earlier run
+        disclosed = rules.read_disclosed(disclosures) if disclosures is not None else []
+        makers = {row.installation_id for row in disclosed}
         with Progress(console=Console(stderr=True)) as shown:
             task = shown.add_task(f"reading {rows.name}", total=None)
-            grouped = rules.group(rows, lambda done, total: shown.update(task, completed=done, total=total))
-        refused = rules.write_refused(rules.refused_rows(rows, grouped), refused_at)
-        if refused:
-            typer.echo(f"--in: {refused} of {grouped.rows} rows are wrong, all in {refused_at}", err=True)
+            grouped = rules.group(rows, makers, lambda done, total: shown.update(task, completed=done, total=total))
+        if grouped.wrong:
+            rules.write_refused(rules.refused_rows(rows), refused_at)
+            typer.echo(f"--in: {grouped.wrong} of {grouped.rows} rows are wrong, all in {refused_at}", err=True)
             typer.echo(_first(refused_at), err=True)
-        else:
-            refused_at.unlink()
-        if refused and not leave_out:
-            _fail("nothing is totalled; correct the rows, or leave them out with --leave-out")
+            if not leave_out:
+                _fail("nothing is totalled; correct the rows, or leave them out with --leave-out")
         cells = rules.totals(grouped, Book(all_packs(), defaults_of, disclosed))
         rules.write_totals(cells, out)
     except (rules.BatchError, OSError) as error:

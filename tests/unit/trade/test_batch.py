@@ -189,13 +189,60 @@ def test_no_row_and_no_kilogram_is_lost_however_the_file_is_sliced(
 ) -> None:
     made = [asdict(row) for row in generate("ca", rows, seed)]
     path = tmp_path_factory.mktemp("rows") / "rows.parquet"
-    pq.write_table(pa.Table.from_pylist(made), path, row_group_size=slice_rows)
-    cells = batch.totals(batch.group(path, lambda _done, _total: None), Book(all_packs(), defaults_of, ()))
+    pq.write_table(pa.Table.from_pylist(made), path, row_group_size=7)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(batch, "SLICE_ROWS", slice_rows)
+        grouped = batch.group(path, (), lambda _done, _total: None)
+    cells = batch.totals(grouped, Book(all_packs(), defaults_of, ()))
     assert sum(cell.rows for cell in cells.values()) == rows
     assert sum(cell.mass_kg for cell in cells.values()) == sum(row["quantity_in_kg"] for row in made)
 
 
-def test_progress_counts_every_slice_up_to_the_whole(tmp_path: Path) -> None:
+def test_a_year_before_the_first_rule_pack_is_null_with_its_reason(tmp_path: Path) -> None:
+    assert run(tmp_path, written(tmp_path, [{**COIL, "period": "201903"}])).exit_code == 0
+    (found,) = totals(tmp_path)
+    assert found["tonnes_counted"] is None
+    assert found["unassessed_because"].startswith("import_year: '2019' does not fit")
+
+
+def test_groups_stay_few_whatever_the_texts_of_a_file(tmp_path: Path) -> None:
+    rows = [{**COIL, "installation_id": f"PLANT-{n}", "partner": f"?{n}" if n % 2 else "KR"} for n in range(100)]
+    grouped = batch.group(written(tmp_path, rows), ["PLANT-2"], lambda _done, _total: None)
+    assert (grouped.rows, grouped.wrong, len(grouped.groups)) == (100, 50, 2)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    rows=st.lists(
+        st.fixed_dictionaries(
+            {
+                "product_nc": st.sampled_from(
+                    ["72081000", "7208 10 00", "7208", "", None, "\N{ARABIC-INDIC DIGIT ONE}" * 8]
+                ),
+                "partner": st.sampled_from(["KR", "kr", None, "KR\n"]),
+                "flow": st.sampled_from(["1", "2", "M"]),
+                "period": st.sampled_from(["202601", "202613", "202652"]),
+                "quantity_in_kg": st.sampled_from([1, 0, -1, None]),
+                "installation_id": st.sampled_from([None, "", "P-1", "a b"]),
+            }
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_the_list_of_wrong_rows_is_as_long_as_their_count(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
+) -> None:
+    path = written(tmp_path_factory.mktemp("rows"), rows)
+    grouped = batch.group(path, (), lambda _done, _total: None)
+    named = [number for number, *_ in batch.refused_rows(path)]
+    assert len(named) == grouped.wrong
+    assert sorted(set(named)) == named
+    assert sum(count for count, _ in grouped.groups.values()) == len(rows) - grouped.wrong
+
+
+def test_progress_counts_every_slice_up_to_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "SLICE_ROWS", 2)
     heard: list[tuple[int, int]] = []
-    batch.group(written(tmp_path, [COIL] * 5), lambda done, total: heard.append((done, total)))
+    batch.group(written(tmp_path, [COIL] * 5), (), lambda done, total: heard.append((done, total)))
     assert heard == [(2, 5), (4, 5), (5, 5)]
