@@ -2,12 +2,15 @@
 
 import math
 import random
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.trade.intervals import COVERAGE, DISCLOSED_SD, FALLBACK_SD, OWN_COUNTRY_SD, REACH, Part, interval_t
+from apps.trade.assessment import Book, Consignment, Disclosed, assess
+from apps.trade.intervals import COVERAGE, DISCLOSED_SD, FALLBACK_SD, OWN_COUNTRY_SD, REACH, Part, interval_t, part_of
+from apps.trade.rule_packs import all_packs, defaults_of
 
 PARTS = st.lists(
     st.builds(Part, tonnes=st.floats(0.1, 1e6), log_sd=st.sampled_from([DISCLOSED_SD, OWN_COUNTRY_SD, FALLBACK_SD])),
@@ -70,3 +73,33 @@ def test_planted_truth_lies_in_the_interval_as_often_as_it_says() -> None:
         assert interval is not None
         inside += interval[0] <= truth <= interval[1]
     assert abs(inside / cells - COVERAGE) <= 0.02
+
+
+@pytest.mark.parametrize(
+    ("country", "disclosed", "log_sd"),
+    [("KR", True, DISCLOSED_SD), ("KR", False, OWN_COUNTRY_SD), ("VN", False, FALLBACK_SD)],
+)
+def test_a_disclosure_is_surer_than_a_countrys_value_and_that_than_the_value_of_others(
+    country: str, disclosed: bool, log_sd: float
+) -> None:
+    row = Disclosed(
+        installation_id="MILL-1",
+        country=country,
+        cn_code="72081000",
+        period="2026",
+        see_direct_t_per_t=Decimal("1.5"),
+        see_indirect_t_per_t=Decimal(0),
+        default_share=Decimal(0),
+        rule_pack="eu-2025-2547",
+        evidence_sha256="a" * 64,
+        member="kr",
+    )
+    asked = Consignment(
+        cn_code="72081000",
+        country=country,
+        installation_id="MILL-1" if disclosed else None,
+        net_mass_kg=Decimal(1000),
+        import_year=2026,
+    )
+    assessment = assess(asked, Book(all_packs(), defaults_of, [row]))
+    assert part_of(assessment) == Part(tonnes=float(assessment.tonnes_counted), log_sd=log_sd)
