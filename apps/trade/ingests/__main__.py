@@ -3,7 +3,7 @@
 python -m apps.trade.ingests grid_generation --file a75.csv --provenance 'ENTSO-E A75, 2026-01' --licence CC-BY-4.0 \
         --out grid.parquet
 python -m apps.trade.ingests comext_declarations --synthetic --seed 1 --out comext.parquet
-python -m apps.trade.ingests declare --source ca > trust.yaml
+python -m apps.trade.ingests declare --source-member ca > trust.yaml
 """
 
 import argparse
