@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -18,6 +19,7 @@ from loadtests.wire import WireError
 NEEDS_DEMO = False
 ROOT = Path(__file__).parents[2]
 ROWS = 5_000_000
+RUNS = 3  # what else a machine does only adds
 # One consignment from its JSON to the API's JSON with its bill, without the network.
 SETUP = """
 from apps.trade.assessment import Book, Consignment, assess
@@ -35,18 +37,29 @@ UNITS_MS = {"nsec": 1e-6, "usec": 1e-3, "msec": 1.0, "sec": 1e3}
 
 
 def measure() -> list[Measurement]:
-    """Time and memory of the batch command against one bare query of the same file, and the time of one quote."""
+    """Time and memory of the batch command beside one bare query of the same file, and the time of one quote."""
     with tempfile.TemporaryDirectory() as name:
         rows, out = Path(name) / "rows.parquet", Path(name) / "totals.parquet"
         write(rows, ROWS)
-        took_s, peak_mib = _run(rows, out)
+        runs = [_run(rows, out) for _ in range(RUNS)]
         totals = pq.read_table(out)
         bare_s, cells, mass_kg = _bare(rows)
     found_kg = 1000 * sum(totals.column("mass_t").to_pylist())
-    note = f"{totals.num_rows} totals; one bare query that groups and says nothing of emissions: {bare_s:.2f} s"
+    walls = sorted(run.wall_s for run in runs)
+    note = (
+        f"fastest of {RUNS}, slowest {walls[-1]:.2f} s; {totals.num_rows} totals; "
+        f"one bare query that groups and says nothing of emissions: {bare_s:.2f} s"
+    )
     return [
-        Measurement(name="trade-speed", value=took_s, unit="s", bound=5.0, note=note),
-        Measurement(name="trade-speed-memory", value=peak_mib, unit="MiB", bound=2048.0),
+        Measurement(name="trade-speed", value=walls[0], unit="s", bound=5.0, note=note),
+        Measurement(
+            name="trade-speed-cpu",
+            value=max(run.cpu_s for run in runs),
+            unit="cpu-s",
+            bound=5.0,
+            note="both cores added",
+        ),
+        Measurement(name="trade-speed-memory", value=max(run.peak_mib for run in runs), unit="MiB", bound=2048.0),
         Measurement(
             name="trade-speed-lost",
             value=abs(cells - totals.num_rows) + float(abs(mass_kg - found_kg)),
@@ -58,15 +71,29 @@ def measure() -> list[Measurement]:
     ]
 
 
-def _run(rows: Path, out: Path) -> tuple[float, float]:
-    """Seconds from start to exit of the command, Python's own start included, and the most memory it held."""
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run of the command, Python's own start included."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mib: float
+
+
+def _run(rows: Path, out: Path) -> Run:
     command = [sys.executable, "-m", "apps.trade", "batch", "--in", str(rows), "--out", str(out)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    took_s = time.perf_counter() - started
+    wall_s = time.perf_counter() - started
     if done.returncode:
         raise WireError(f"batch: {done.stderr.strip()}")
-    return took_s, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Run(
+        wall_s=wall_s,
+        cpu_s=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        peak_mib=after.ru_maxrss / 1024,
+    )
 
 
 def _bare(rows: Path) -> tuple[float, int, int]:
