@@ -192,6 +192,7 @@ def _sources() -> st.SearchStrategy[dict[str, Any]]:
     return st.one_of(
         kind("mass_balance", amount_t=signed, carbon_t_per_t=_shares(), biomass_share=_shares()),
         kind("combustion", amount_t=_amounts(), ncv_gj_per_t=_amounts(60), factor_t_per_tj=_amounts(120)),
+        kind("nitrous_oxide", n2o_t=_amounts(), abated_share=_shares()),
         kind("process", amount_t=_amounts(), factor_t_per_t=_amounts(2), conversion=_shares()),
         kind(
             "perfluorocarbons",
@@ -210,13 +211,14 @@ def _bought() -> st.SearchStrategy[dict[str, Any]]:
         {
             "kind": st.just("bought"),
             "name": st.just("alloy"),
-            "cn_code": st.sampled_from(["72021180", "72022100", "28041000", "25231000"]),
+            "cn_code": st.sampled_from(["72021180", "72022100", "28041000", "25231000", "72044900"]),
             "amount_t": _amounts(),
             "direct_t_per_t": _amounts(20),
             "electricity_mwh_per_t": _amounts(20),
             "factor_t_per_mwh": _shares(),
             "origin": st.sampled_from([None, "DE", "CN"]),
             "is_default": st.booleans(),
+            "verified_for": st.just(2026),
         }
     )
 

@@ -1,32 +1,49 @@
 """How commands describe a consignment, ask the API, and say in one sentence what it answered."""
 
 import json
-from typing import Annotated
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any
 
 import typer
 
-Cn = Annotated[str, typer.Option(help="8 digits of the CN code")]
-Origin = Annotated[str, typer.Option(help="country of origin, two capital letters")]
-MassKg = Annotated[str, typer.Option(help="net mass in kilograms")]
-ImportYear = Annotated[int, typer.Option(help="calendar year of import")]
-Installation = Annotated[str | None, typer.Option(help="the producer's identifier")]
-Clinker = Annotated[str | None, typer.Option(help="for cement: tonnes of clinker in a tonne")]
 ADDRESS_HELP = "address of the API, http://..."
+REQUIRED = Parameter.empty
+# Option, field of the API, type, default, help.
+OPTIONS: tuple[tuple[str, str, Any, Any, str], ...] = (
+    ("cn", "cn_code", str, REQUIRED, "8 digits of the CN code"),
+    ("country", "country", str, REQUIRED, "country of origin, two capital letters"),
+    ("mass_kg", "net_mass_kg", str, REQUIRED, "net mass in kilograms"),
+    ("year", "import_year", int, REQUIRED, "calendar year of import"),
+    ("installation", "installation_id", str | None, None, "the producer's identifier"),
+    ("clinker", "clinker_t_per_t", str | None, None, "for cement: tonnes of clinker in a tonne"),
+    ("nitrogen", "nitrogen_t_per_t", str | None, None, "for ammonia and the like: tonnes of nitrogen in a tonne"),
+    ("quarter", "import_quarter", int | None, None, "quarter of import, 1 to 4, for a cost in EUR"),
+    ("paid_eur", "carbon_price_paid_eur", str | None, None, "carbon price paid at the origin, EUR net of rebates"),
+)
 
 
-def fields(
-    *, cn: str, country: str, mass_kg: str, year: int, installation: str | None, clinker: str | None
-) -> dict[str, object]:
-    """A consignment as the API takes it; what was not given is left out."""
-    given = {
-        "cn_code": cn,
-        "country": country,
-        "installation_id": installation,
-        "net_mass_kg": mass_kg,
-        "import_year": year,
-        "clinker_t_per_t": clinker,
-    }
-    return {name: value for name, value in given.items() if value is not None}
+def about_consignment(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that describe a consignment.
+
+    It receives them as `asked`, in the words of the API; what was not given is left out.
+    """
+    own = [each for each in signature(command).parameters.values() if each.name != "asked"]
+    described = [
+        Parameter(option, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, typer.Option(help=text)])
+        for option, _, kind, default, text in OPTIONS
+    ]
+
+    @wraps(command)
+    def described_command(**given: object) -> None:
+        options = {field: given.pop(option) for option, field, *_ in OPTIONS}
+        command(asked={field: value for field, value in options.items() if value is not None}, **given)
+
+    # What typer reads of a command.
+    described_command.__dict__["__signature__"] = Signature([*described, *own])
+    described_command.__annotations__ = {each.name: each.annotation for each in (*described, *own)}
+    return described_command
 
 
 def post(address: str, path: str, asked: dict[str, object]) -> tuple[int, bytes]:

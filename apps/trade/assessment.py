@@ -14,10 +14,13 @@ from pydantic import Field
 
 from apps.trade.defaults import Default, NoDefaultError, Table, default_value
 from apps.trade.emissions import LEGAL, ONE, ZERO
-from apps.trade.goods import CnCode, Country, InstallationId, Positive, Strict, Year
-from apps.trade.rule_packs import RulePack, pack_for
+from apps.trade.goods import CnCode, Country, InstallationId, NotNegative, Positive, Strict, Year
+from apps.trade.rule_packs import Contained, RulePack, pack_for
 
 KG_PER_T = Decimal(1000)
+Content = Annotated[Positive, Field(le=1)]
+EXAMPLES_OF_CONTENT: dict[Contained, str] = {"clinker": "0.95", "nitrogen": "0.82"}
+OF_ONE_TONNE = "in one tonne, above 0 and at most 1"
 
 
 class Consignment(Strict):
@@ -28,12 +31,16 @@ class Consignment(Strict):
     installation_id: InstallationId | None = None
     net_mass_kg: Annotated[Positive, Field(description="net mass in kilograms, above 0")]
     import_year: Year
-    clinker_t_per_t: (
-        Annotated[
-            Positive, Field(le=1, description="for cement: tonnes of clinker in one tonne, above 0 and at most 1")
-        ]
-        | None
-    ) = None
+    clinker_t_per_t: Content | None = Field(default=None, description=f"for cement: tonnes of clinker {OF_ONE_TONNE}")
+    nitrogen_t_per_t: Content | None = Field(
+        default=None, description=f"for ammonia, nitric acid and mixed fertilisers: tonnes of nitrogen {OF_ONE_TONNE}"
+    )
+    import_quarter: Annotated[int, Field(ge=1, le=4)] | None = Field(
+        default=None, description="quarter of import, 1 to 4, for the price of certificates"
+    )
+    carbon_price_paid_eur: NotNegative | None = Field(
+        default=None, description="carbon price effectively paid for this consignment at its origin, EUR net of rebates"
+    )
 
 
 class UnassessableError(ValueError):
@@ -68,6 +75,7 @@ class Disclosed:
     rule_pack: str
     evidence_sha256: str
     member: str
+    free_allocation_t_per_t: Decimal | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +83,8 @@ class Assessment:
     """The answer for one consignment.
 
     SEE are tonnes CO2e per tonne of `unit`; `see_counted_t_per_t` is what the rule pack counts. None means that a part
-    is not known (a default table that gives the total only), never zero. `markup_bp` is set where a default was used.
+    is not known (a default table that gives the total only), never zero. `markup_bp` is set where a default was used;
+    `is_fallback` says that it was the row of other countries.
     """
 
     consignment: Consignment
@@ -88,14 +97,19 @@ class Assessment:
     see_counted_t_per_t: Decimal
     default_share: Decimal
     markup_bp: int | None = None
+    is_fallback: bool = False
     member: str | None = None
     evidence_sha256: str | None = None
 
     @property
     def unit(self) -> str:
         """What quantity and SEE are per."""
-        by_clinker = self.pack.is_per_tonne_of_clinker(self.consignment.cn_code)
-        return "t of clinker contained" if by_clinker and self.source is not Source.ZERO_RATED else "t"
+        return f"t of {self.contained} contained" if self.contained else "t"
+
+    @property
+    def contained(self) -> Contained | None:
+        """What the quantity is a tonne of, where that is not the good itself."""
+        return None if self.source is Source.ZERO_RATED else _contained(self.consignment, self.pack, self.source)
 
     @property
     def counts(self) -> str:
@@ -177,7 +191,7 @@ def assess(consignment: Consignment, book: Book) -> Assessment:
         UnassessableError: no pack, no value, or the facts contradict each other.
 
     """
-    pack = pack_for(consignment.import_year, book.packs)
+    pack = pack_for(consignment.cn_code, consignment.import_year, book.packs)
     if pack is None:
         first = min(pack.effective_from for pack in book.packs)
         raise UnassessableError(
@@ -186,11 +200,8 @@ def assess(consignment: Consignment, book: Book) -> Assessment:
     if pack.is_zero_rated(consignment.country):
         return _zero_rated(consignment, pack)
     _check_country(consignment, book)
-    quantity_t = _quantity_t(consignment, pack)
     row = book.of_good(consignment, pack.id)
-    if row is not None:
-        return _from_disclosure(consignment, book, pack, row, quantity_t)
-    return _from_default(consignment, book, pack, quantity_t)
+    return by_default(consignment, book, pack) if row is None else _from_disclosure(consignment, book, pack, row)
 
 
 def _check_country(consignment: Consignment, book: Book) -> None:
@@ -204,18 +215,26 @@ def _check_country(consignment: Consignment, book: Book) -> None:
         )
 
 
-def _quantity_t(consignment: Consignment, pack: RulePack) -> Decimal:
+def _contained(consignment: Consignment, pack: RulePack, source: Source) -> Contained | None:
+    if source is Source.DEFAULT and pack.defaults and consignment.cn_code.startswith(pack.defaults.per_tonne_of_good):
+        return None
+    return pack.contained(consignment.cn_code)
+
+
+def _quantity_t(consignment: Consignment, pack: RulePack, source: Source) -> Decimal:
+    contained = _contained(consignment, pack, source)
     with localcontext(LEGAL):
         mass_t = consignment.net_mass_kg / KG_PER_T
-        if not pack.is_per_tonne_of_clinker(consignment.cn_code):
+        if contained is None:
             return mass_t
-        if consignment.clinker_t_per_t is None:
+        content: Decimal | None = getattr(consignment, f"{contained}_t_per_t")
+        if content is None:
             raise UnassessableError(
-                "clinker_t_per_t",
-                f"missing; {pack.celex} counts {consignment.cn_code} per tonne of the clinker contained",
-                "give the tonnes of clinker in one tonne, for example 0.95",
+                f"{contained}_t_per_t",
+                f"missing; {pack.celex} counts {consignment.cn_code} per tonne of the {contained} contained",
+                f"give the tonnes of {contained} in one tonne, for example {EXAMPLES_OF_CONTENT[contained]}",
             )
-        return mass_t * consignment.clinker_t_per_t
+        return mass_t * content
 
 
 def _zero_rated(consignment: Consignment, pack: RulePack) -> Assessment:
@@ -234,9 +253,8 @@ def _zero_rated(consignment: Consignment, pack: RulePack) -> Assessment:
     )
 
 
-def _from_disclosure(
-    consignment: Consignment, book: Book, pack: RulePack, row: Disclosed, quantity_t: Decimal
-) -> Assessment:
+def _from_disclosure(consignment: Consignment, book: Book, pack: RulePack, row: Disclosed) -> Assessment:
+    quantity_t = _quantity_t(consignment, pack, Source.DISCLOSURE)
     with localcontext(LEGAL):
         counted = row.see_direct_t_per_t + row.see_indirect_t_per_t
     return Assessment(
@@ -262,7 +280,14 @@ def _indirect(consignment: Consignment, book: Book, pack: RulePack, row: Disclos
     return next((other.see_indirect_t_per_t for other in shown if other is not None), None)
 
 
-def _from_default(consignment: Consignment, book: Book, pack: RulePack, quantity_t: Decimal) -> Assessment:
+def by_default(consignment: Consignment, book: Book, pack: RulePack) -> Assessment:
+    """Assess a consignment by the default value of its good and origin.
+
+    Raises:
+        UnassessableError: the pack has no value for it.
+
+    """
+    quantity_t = _quantity_t(consignment, pack, Source.DEFAULT)
     table = book.defaults(pack.id)
     if table is None or pack.defaults is None:
         raise UnassessableError(
@@ -291,6 +316,7 @@ def _from_default(consignment: Consignment, book: Book, pack: RulePack, quantity
         see_counted_t_per_t=value.total_t_per_t,
         default_share=ONE,
         markup_bp=value.markup_bp,
+        is_fallback=value.row.country == table.fallback,
         evidence_sha256=pack.defaults.sha256,
     )
 

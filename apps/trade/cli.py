@@ -3,6 +3,7 @@
 import json
 import logging
 from dataclasses import asdict
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
@@ -11,30 +12,26 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from apps.trade.asking import (
-    ADDRESS_HELP,
-    Clinker,
-    Cn,
-    ImportYear,
-    Installation,
-    MassKg,
-    Origin,
-    fields,
-    post,
-    said,
-)
+from apps.trade.asking import ADDRESS_HELP, about_consignment, post, said
 from apps.trade.audit.commands import bundle, verify
 from apps.trade.audit.keys import KeyFileError, read_private
+from apps.trade.batch_commands import batch
+from apps.trade.checks_commands import check, mirror
 from apps.trade.default_tables import read_table
+from apps.trade.grid_commands import grid_factor
 from apps.trade.pact.commands import check_footprints, pact
 from apps.trade.rule_packs import FOLDER
-from apps.trade.views import AssessmentView, plain
+from apps.trade.views import AssessmentView, BillView, plain
 
 app = typer.Typer(help="Embedded emissions of traded goods.", no_args_is_help=False, pretty_exceptions_enable=False)
+app.command()(batch)
 app.command()(bundle)
 app.command()(verify)
 app.command()(pact)
 app.command()(check_footprints)
+app.command()(check)
+app.command()(mirror)
+app.command()(grid_factor)
 GRACE_S = 10  # requests in flight may finish while the pod drains
 
 
@@ -76,25 +73,25 @@ def serve(host: str, port: int) -> None:
 
 
 @app.command()
+@about_consignment
 def assess(
     *,
-    cn: Cn,
-    country: Origin,
-    mass_kg: MassKg,
-    year: ImportYear,
+    asked: dict[str, object],
     address: Annotated[str, typer.Option(envvar="COMMONWEAL_TRADE", help=ADDRESS_HELP)],
-    installation: Installation = None,
-    clinker: Clinker = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the API's answer")] = False,
 ) -> None:
-    """Ask what one consignment embeds."""
-    asked = fields(cn=cn, country=country, mass_kg=mass_kg, year=year, installation=installation, clinker=clinker)
+    """Ask what one consignment embeds, what it costs in certificates, and what would lower that."""
     status, answer = post(address, "/v1/assessments", asked)
     body = answer.decode(errors="replace")
     if as_json:
         typer.echo(body)
     elif status == 200:
-        Console().print(_table(AssessmentView.model_validate_json(body)))
+        view = AssessmentView.model_validate_json(body)
+        Console().print(_table(view))
+        if view.interval is not None:
+            typer.echo(f"May really be {view.interval.low_t:.4g} to {view.interval.high_t:.4g} t CO2e (90 %)")
+        if view.bill is not None:
+            _tell(view.bill)
     else:
         typer.echo(said(body, status), err=True)
     raise typer.Exit(0 if status == 200 else 1)
@@ -102,20 +99,22 @@ def assess(
 
 @app.command()
 def examples(as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False) -> None:
-    """Compute the Commission's worked examples from their inputs."""
+    """Compute the Commission's worked examples from their inputs, by the transitional and the definitive method."""
     from apps.trade.examples import computed  # noqa: PLC0415 - Arrow-free, yet not needed to ask
 
     rows = computed()
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], default=plain, indent=1))
         return
-    table = Table(title="The Commission's worked examples, t CO2e per t", title_justify="left")
-    for name in ("installation", "CN code", "direct", "indirect", "default share"):
-        table.add_column(name)
-    for row in rows:
-        numbers = (row.see_direct_t_per_t, row.see_indirect_t_per_t, row.default_share)
-        table.add_row(row.installation_id, row.cn_code, *(plain(number) for number in numbers))
-    Console().print(table)
+    for pack in sorted({row.rule_pack for row in rows}):
+        table = Table(title=f"The Commission's worked examples by {pack}, t CO2e per functional unit")
+        for name in ("installation", "CN code", "direct", "indirect", "default", "free"):
+            table.add_column(name, no_wrap=True)
+        for row in (each for each in rows if each.rule_pack == pack):
+            numbers = (row.see_direct_t_per_t, row.see_indirect_t_per_t, row.default_share, row.free_allocation_t_per_t)
+            rounded = (_known(None if number is None else round(number, 6)) for number in numbers)
+            table.add_row(row.installation_id, row.cn_code, *rounded)
+        Console().print(table)
 
 
 @app.command()
@@ -195,7 +194,25 @@ def _table(view: AssessmentView) -> Table:
         title_justify="left",
         show_header=False,
     )
-    for name, value in view.model_dump(mode="json").items():
+    for name, value in view.model_dump(mode="json", exclude={"bill", "interval"}).items():
         if value is not None:
             table.add_row(name, ", ".join(value) if isinstance(value, list) else str(value))
     return table
+
+
+def _tell(bill: BillView) -> None:
+    """The verdict, both ways as rows, and what would lower the number."""
+    cost = "" if bill.cost_eur is None else f"; costs {plain(round(bill.cost_eur, 2))} EUR"
+    typer.echo(f"{bill.verdict}{cost}")
+    table = Table()
+    for name in ("declared by", "t CO2e", "free per unit", "certificates"):
+        table.add_column(name)
+    for way in (bill.used, *([bill.other] if bill.other is not None else [])):
+        table.add_row(way.source, plain(way.tonnes_counted), _known(way.sefa_t_per_t), _known(way.certificates))
+    Console().print(table)
+    for each in bill.lowers:
+        typer.echo(f"Would lower it: {each}")
+
+
+def _known(value: Decimal | None) -> str:
+    return "unknown" if value is None else plain(value)

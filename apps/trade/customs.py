@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from apps.trade.files import whole
+
 MEAN_KG = 25_000
 SPREAD_KG = 20_000
 IMPORT = "1"  # Comext: FLOW 1 is import, 2 export
@@ -121,7 +123,8 @@ def write_parquet(rows: Sequence[CustomsRow], out: Path) -> None:
 
     types = {"quantity_in_kg": pa.int64(), "value_in_euros": pa.int64(), "synthetic": pa.bool_()}
     schema = pa.schema([(name, types.get(name, pa.string())) for name in CustomsRow.__dataclass_fields__])
-    pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), out)
+    with whole(out) as unfinished:
+        pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), unfinished)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,13 +6,13 @@ cannot say is an error: an unreadable cell that counted as a dash would silently
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
 DASHES = frozenset({"-", "\N{EN DASH}", "\N{EM DASH}"})
 BASIS_POINTS = 10_000
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")  # Decimal alone would also take 1_000, 1e3, NaN and other alphabets' digits
+NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")  # Decimal alone would also take 1_000, 1e3, NaN and other alphabets' digits
 
 
 class Cell(StrEnum):
@@ -51,12 +51,16 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """The default values of one release of the annex, with its fallback and its mark-ups."""
+    """The default values of one release of the annex, with its fallback and its mark-ups.
+
+    `markup_bp` is by year of import; `flat_markup_bp`, by CN prefix, is of goods with one mark-up for all years.
+    """
 
     rows: Sequence[Row]
     fallback: str
     fallback_name: str
     markup_bp: Mapping[int, int]
+    flat_markup_bp: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +87,13 @@ def read_cell(text: str) -> Decimal | Cell:
         return Cell.DASH
     if stripped.casefold() == "see below":
         return Cell.SEE_BELOW
-    if not _NUMBER.fullmatch(stripped):
+    if not NUMBER.fullmatch(stripped):
         raise ValueError(f"{stripped!r} is neither a number from 0 up, a dash nor 'see below'; correct the cell")
     return Decimal(stripped)
 
 
-def markup_bp(table: Table, import_year: int) -> int:
-    """Mark-up of a year in basis points; the last year of the table holds from then on.
+def markup_bp(table: Table, cn_code: str, import_year: int) -> int:
+    """Mark-up of a good in a year, in basis points; the last year of the table holds from then on.
 
     Raises:
         NoDefaultError: the year is before the first one of the table.
@@ -98,7 +102,8 @@ def markup_bp(table: Table, import_year: int) -> int:
     years = [year for year in table.markup_bp if year <= import_year]
     if not years:
         raise NoDefaultError(f"default values begin in {min(table.markup_bp)}, not in {import_year}")
-    return table.markup_bp[max(years)]
+    flat = (rate_bp for prefix, rate_bp in table.flat_markup_bp.items() if cn_code.startswith(prefix))
+    return next(flat, table.markup_bp[max(years)])
 
 
 def default_value(table: Table, cn_code: str, country: str, import_year: int) -> Default:
@@ -111,7 +116,7 @@ def default_value(table: Table, cn_code: str, country: str, import_year: int) ->
         NoDefaultError: the good is not in the table, or neither row has a value.
 
     """
-    rate_bp = markup_bp(table, import_year)
+    rate_bp = markup_bp(table, cn_code, import_year)
     own, fallback = _rows(table, cn_code, country)
     row = own if own is not None and own.has_value else fallback
     if row is None or not isinstance(row.total_t_per_t, Decimal):
@@ -132,7 +137,8 @@ def _rows(table: Table, cn_code: str, country: str) -> tuple[Row | None, Row | N
     headings = [row.cn_prefix for row in table.rows if cn_code.startswith(row.cn_prefix)]
     if not headings:
         raise NoDefaultError(f"{cn_code} is not in the table of default values")
-    of_heading = [row for row in table.rows if row.cn_prefix == max(headings, key=len)]
+    heading = max(headings, key=len)
+    of_heading = [row for row in table.rows if row.cn_prefix == heading]
     goods = sorted({row.good for row in of_heading})
     if len(goods) > 1:
         raise NoDefaultError(f"{cn_code} stands for several goods in the table ({', '.join(goods)})")

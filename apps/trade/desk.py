@@ -2,8 +2,9 @@
 
 from apps.trade.assessment import Book, Consignment, assess
 from apps.trade.audit.evidence import Evidence, Release
+from apps.trade.bill import bill_of
 from apps.trade.questions import CUSTOMS, DISCLOSURES, customs, disclosures, read_customs, read_disclosures
-from apps.trade.rule_packs import all_packs, defaults_of, pack_files, pack_for
+from apps.trade.rule_packs import all_packs, benchmarks_of, defaults_of, pack_files, pack_for
 from apps.trade.sources import Answers, Kept
 from apps.trade.totals import add_up
 from apps.trade.views import AssessmentView, MemberView, TotalsView, assessment_view, totals_view
@@ -16,13 +17,16 @@ class Desk:
         self._answers = answers
         for pack in all_packs():
             defaults_of(pack.id)  # a damaged table stops the start, not the first request that needs it
+            benchmarks_of(pack.id)
         self._book: tuple[tuple[Kept, ...], Book] | None = None
 
     async def assess(self, consignment: Consignment) -> AssessmentView:
         """One consignment."""
         kept, book = await self._current_book()
+        assessment = assess(consignment, book)
         return assessment_view(
-            assess(consignment, book),
+            assessment,
+            bill=bill_of(assessment, book, benchmarks_of),
             members=tuple(each.answer.member for each in kept),
             grant=kept[0].grant,
             age_s=max(self._answers.age_s(each) for each in kept),
@@ -50,7 +54,7 @@ class Desk:
             each.answer.member: [group for group in read_customs(each.answer) if group.cn_code.startswith(cn_prefix)]
             for each in answered
         }
-        pack = pack_for(year, book.packs)
+        pack = pack_for(cn_prefix, year, book.packs)
         customs_views = (
             self._member(each, CUSTOMS, sum(group.rows for group in groups[each.answer.member])) for each in answered
         )
@@ -58,10 +62,9 @@ class Desk:
         return totals_view(
             cn_prefix,
             year,
-            add_up((group for held in groups.values() for group in held), book, year),
+            add_up((group for held in groups.values() for group in held), book, year, pack),
             sources=(*customs_views, *disclosure_views),
-            rule_pack=pack.id if pack else None,
-            release=pack.defaults.release if pack and pack.defaults else None,
+            pack=pack,
         )
 
     async def ready(self) -> None:

@@ -7,7 +7,7 @@ its table facility_disclosures. `evidence_sha256` commits to the inputs, so that
 import argparse
 import hashlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from pathlib import Path
@@ -16,137 +16,27 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from apps.trade import emissions
-from apps.trade.emissions import LEGAL, ONE, ZERO
-from apps.trade.goods import CnCode, Country, InstallationId, NotNegative, Positive, Share, Signed, Strict, Year
-from apps.trade.precursors import Bought, Embedded, Made, Process, Scope, embedded
-from apps.trade.rule_packs import RulePack, all_packs, load_exact
+from apps.trade.emission_sources import Electricity, Heat, Name, Source, WasteGas
+from apps.trade.emissions import LEGAL, ONE
+from apps.trade.files import whole
+from apps.trade.free_allocation import Allocation, Benchmarks, Input, Producer, allocations
+from apps.trade.goods import CnCode, Country, InstallationId, NotNegative, Positive, Strict, Year
+from apps.trade.precursors import Bought, Embedded, Made, Process, Scope, embedded, embeds_nothing
+from apps.trade.rule_packs import CBAM, RulePack, all_packs, benchmarks_of, load_exact, packs_of_good
 from commonweal.transparency import canonical_json
 
 EXAMPLES = Path(__file__).parent / "facilities" / "cbam_examples.yaml"
 STORED = Decimal("1e-18")  # the scale of the table's DECIMAL(38, 18) columns
-Name = Annotated[str, Field(min_length=1, max_length=128)]
-
-
-class MassBalance(Strict):
-    """A material of a carbon balance; what leaves the process has a negative amount."""
-
-    kind: Literal["mass_balance"]
-    name: Name
-    amount_t: Signed
-    carbon_t_per_t: Share
-    biomass_share: Share = ZERO
-
-    def co2e_t(self) -> Decimal:
-        """Tonnes CO2e of this material."""
-        return emissions.mass_balance_co2_t(self.amount_t, self.carbon_t_per_t, self.biomass_share)
-
-
-class Combustion(Strict):
-    """A fuel burnt."""
-
-    kind: Literal["combustion"]
-    name: Name
-    amount_t: NotNegative
-    ncv_gj_per_t: NotNegative
-    factor_t_per_tj: NotNegative
-    oxidation: Share = ONE
-    biomass_share: Share = ZERO
-
-    def co2e_t(self) -> Decimal:
-        """Tonnes CO2e of this fuel."""
-        return emissions.combustion_co2_t(
-            self.amount_t, self.ncv_gj_per_t, self.factor_t_per_tj, self.oxidation, self.biomass_share
-        )
-
-
-class ProcessEmission(Strict):
-    """A material that gives off CO2 in the process."""
-
-    kind: Literal["process"]
-    name: Name
-    amount_t: NotNegative
-    factor_t_per_t: NotNegative
-    conversion: Share = ONE
-
-    def co2e_t(self) -> Decimal:
-        """Tonnes CO2e of this material."""
-        return emissions.process_co2_t(self.amount_t, self.factor_t_per_t, self.conversion)
-
-
-class Perfluorocarbons(Strict):
-    """Anode effects of aluminium smelting, by the slope method."""
-
-    kind: Literal["perfluorocarbons"]
-    name: Name
-    aluminium_t: NotNegative
-    anode_effect_minutes: NotNegative
-    slope_kg_per_t_minute: NotNegative
-    c2f6_per_cf4: NotNegative
-    collection_efficiency: Annotated[Positive, Field(le=1)]
-
-    def co2e_t(self) -> Decimal:
-        """Tonnes CO2e of the anode effects."""
-        return emissions.perfluorocarbons_co2e_t(
-            self.aluminium_t,
-            self.anode_effect_minutes,
-            self.slope_kg_per_t_minute,
-            self.c2f6_per_cf4,
-            self.collection_efficiency,
-        )
-
-
-class Measured(Strict):
-    """Emissions already determined, by measurement or in a verified report."""
-
-    kind: Literal["measured"]
-    name: Name
-    co2e: NotNegative = Field(alias="co2e_t")
-
-    def co2e_t(self) -> Decimal:
-        """Tonnes CO2e as reported."""
-        return self.co2e
-
-
-Source = Annotated[
-    MassBalance | Combustion | ProcessEmission | Perfluorocarbons | Measured, Field(discriminator="kind")
-]
-
-
-class WasteGas(Strict):
-    """Waste gas taken in and handed on, by energy."""
-
-    imported_tj: NotNegative = ZERO
-    exported_tj: NotNegative = ZERO
-
-    def correction_t(self) -> Decimal:
-        """Signed tonnes CO2."""
-        return emissions.waste_gas_imported_t(self.imported_tj) - emissions.waste_gas_exported_t(self.exported_tj)
-
-
-class Heat(Strict):
-    """Measurable heat taken in and handed on; the factor is that of its fuel mix."""
-
-    factor_t_per_tj: NotNegative
-    imported_tj: NotNegative = ZERO
-    exported_tj: NotNegative = ZERO
-    efficiency: Annotated[Positive, Field(le=1)] = ONE
-
-    def correction_t(self) -> Decimal:
-        """Signed tonnes CO2."""
-        return emissions.heat_t(self.imported_tj - self.exported_tj, self.factor_t_per_tj, self.efficiency)
-
-
-class Electricity(Strict):
-    """Electricity consumed, and electricity produced and handed on."""
-
-    factor_t_per_mwh: NotNegative
-    consumed_mwh: NotNegative = ZERO
-    exported_mwh: NotNegative = ZERO
-    exported_factor_t_per_mwh: NotNegative = ZERO
+COUNT_ALL = Scope(indirect_counts=lambda _: True, zero_rated=lambda _: False, scrap=lambda _: False)
 
 
 class BoughtPrecursor(Strict):
-    """A precursor from elsewhere, with what its supplier, or a default value, says that it embeds."""
+    """A precursor from elsewhere, with what its supplier, or a default value, says that it embeds.
+
+    `verified_for` is the year that the verification report of its supplier covers; a default value needs none.
+    `free_allocation_t_per_t` is its supplier's verified SEFA per tonne; without it the benchmark of column B counts.
+    `label` is the method that its numbers follow; it must be the good's own.
+    """
 
     kind: Literal["bought"]
     name: Name
@@ -157,6 +47,9 @@ class BoughtPrecursor(Strict):
     factor_t_per_mwh: NotNegative
     origin: Country | None = None
     is_default: bool = False
+    verified_for: Year | None = None
+    free_allocation_t_per_t: NotNegative | None = None
+    label: Name = CBAM
 
     def rule_input(self) -> Bought:
         """The precursor as the rules take it."""
@@ -180,12 +73,17 @@ class MadePrecursor(Strict):
 
 
 class Product(Strict):
-    """One production process and the goods that leave it."""
+    """One production process and the goods that leave it.
+
+    `benchmark_route` is the letter of the route in the table of free-allocation benchmarks, empty where a good has one.
+    """
 
     name: Name
     cn_codes: Annotated[tuple[CnCode, ...], Field(min_length=1, max_length=200)]
     activity_t: Positive
     clinker_t_per_t: Annotated[Positive, Field(le=1)] | None = None
+    nitrogen_t_per_t: Annotated[Positive, Field(le=1)] | None = None
+    benchmark_route: Annotated[str, Field(pattern=r"^[A-L]?$")] = ""
     sources: Annotated[tuple[Source, ...], Field(min_length=1, max_length=1000)]
     electricity: Electricity
     waste_gas: WasteGas = WasteGas()
@@ -208,11 +106,15 @@ class Product(Strict):
             direct_t=emissions.attributed_direct_t((source.co2e_t() for source in self.sources), corrections),
             indirect_t=emissions.electricity_t(power.consumed_mwh, power.factor_t_per_mwh),
             bought=tuple(each.rule_input() for each in self.precursors if isinstance(each, BoughtPrecursor)),
-            made=tuple(
-                Made(process=each.product, mass_t=each.amount_t)
-                for each in self.precursors
-                if isinstance(each, MadePrecursor)
-            ),
+            made=self.made(),
+        )
+
+    def made(self) -> tuple[Made, ...]:
+        """The precursors that other products of the same disclosure are."""
+        return tuple(
+            Made(process=each.product, mass_t=each.amount_t)
+            for each in self.precursors
+            if isinstance(each, MadePrecursor)
         )
 
 
@@ -227,6 +129,7 @@ class DisclosureRow:
     see_direct_t_per_t: Decimal
     see_indirect_t_per_t: Decimal
     default_share: Decimal
+    free_allocation_t_per_t: Decimal | None
     activity_t: Decimal
     rule_pack: str
     evidence_sha256: str
@@ -249,7 +152,7 @@ class Disclosure(Strict):
             repeated = sorted({value for value in values if values.count(value) > 1})
             if repeated:
                 raise ValueError(f"products: {kind} {repeated[0]} occurs twice; join the two or rename one")
-        embedded(self.processes(), Scope(indirect_counts=lambda _: True, zero_rated=lambda _: False))
+        embedded(self.processes(), COUNT_ALL)
         return self
 
     def processes(self) -> dict[str, Process]:
@@ -265,23 +168,45 @@ class Disclosure(Strict):
         """SHA-256 of the canonical form of every input."""
         return hashlib.sha256(self.canonical()).hexdigest()
 
-    def to_rows(self, packs: Sequence[RulePack]) -> list[DisclosureRow]:
-        """One row per good and rule pack; process data does not appear in them.
+    def to_rows(
+        self, packs: Sequence[RulePack], benchmarks: Callable[[str], Benchmarks | None] = benchmarks_of
+    ) -> list[DisclosureRow]:
+        """One row per good and rule pack that may count it; process data does not appear in them.
 
         Raises:
-            ValueError: a pack counts per tonne of clinker and the product does not say how much it contains.
+            ValueError: a pack counts per tonne of clinker or nitrogen and the product does not say how much it
+                contains, or a precursor's numbers follow another method than the good's.
 
         """
         evidence = self.evidence_sha256()
         processes = self.processes()
         return [
-            self._row(product, code, pack, _of_good(processes, product, code, pack), evidence)
+            self._row(
+                product=product,
+                code=code,
+                pack=pack,
+                see=_of_good(processes, product, code, pack),
+                benchmarks=benchmarks(pack.id),
+                evidence=evidence,
+            )
             for pack in packs
             for product in self.products
             for code in product.cn_codes
+            if pack in packs_of_good(code, packs) and self._may_count(product, pack, packs)
         ]
 
-    def _row(self, product: Product, code: str, pack: RulePack, see: Embedded, evidence: str) -> DisclosureRow:
+    def _row(
+        self,
+        *,
+        product: Product,
+        code: str,
+        pack: RulePack,
+        see: Embedded,
+        benchmarks: Benchmarks | None,
+        evidence: str,
+    ) -> DisclosureRow:
+        allocation = self.allocation(product, code, pack, benchmarks) if benchmarks is not None else None
+        sefa = allocation.sefa_t_per_t if allocation is not None else None
         return DisclosureRow(
             installation_id=self.installation_id,
             country=self.country,
@@ -290,10 +215,69 @@ class Disclosure(Strict):
             see_direct_t_per_t=_stored(see.direct_t_per_t),
             see_indirect_t_per_t=_stored(see.indirect_t_per_t),
             default_share=_stored(see.default_share),
+            free_allocation_t_per_t=_stored(sefa) if sefa is not None else None,
             activity_t=_stored(product.activity_t),
             rule_pack=pack.id,
             evidence_sha256=evidence,
         )
+
+    def allocation(self, product: Product, cn_code: str, pack: RulePack, benchmarks: Benchmarks) -> Allocation:
+        """Free allocation of one good of a product, per functional unit of the pack, or why it is not known."""
+        with localcontext(LEGAL):
+            producers = {each.name: _producer(each, each.cn_codes[0], pack) for each in self.products}
+            producers[product.name] = _producer(product, cn_code, pack)
+            found = allocations(producers, benchmarks, self.period)[product.name]
+            if found.sefa_t_per_t is None or product.nitrogen_t_per_t is None or pack.contained(cn_code) != "nitrogen":
+                return found
+            return replace(found, sefa_t_per_t=found.sefa_t_per_t / product.nitrogen_t_per_t)
+
+    def _may_count(self, product: Product, pack: RulePack, packs: Sequence[RulePack]) -> bool:
+        """True; a precursor of another method, or one that nobody verified where that is asked for, is refused."""
+        codes = {each.name: each.cn_codes[0] for each in self.products}
+        for each in product.precursors:
+            if isinstance(each, BoughtPrecursor):
+                name, labels = each.name, {each.label}
+                self._refuse_unverified(product, each, pack)
+            else:
+                name, labels = each.product, {other.label for other in packs_of_good(codes[each.product], packs)}
+            if pack.label not in labels:
+                raise ValueError(
+                    f"product {product.name}: precursor {name} follows '{', '.join(sorted(labels))}' and the product "
+                    f"'{pack.label}'; give the precursor's numbers under the product's own method and label"
+                )
+        return True
+
+    def _refuse_unverified(self, product: Product, bought: BoughtPrecursor, pack: RulePack) -> None:
+        counts = not (bought.is_default or embeds_nothing(bought.cn_code, bought.origin, pack.scope()))
+        if pack.verified_precursors and counts and bought.verified_for != self.period:
+            raise ValueError(
+                f"product {product.name}: precursor {bought.name} has no verification report for {self.period}, which "
+                f"{pack.id} asks for; give verified_for, or the default value with is_default: true"
+            )
+
+
+def _producer(product: Product, cn_code: str, pack: RulePack) -> Producer:
+    """A product as the rules of free allocation take it; the benchmark of cement is per tonne of clinker."""
+    scope = pack.scope()
+    clinker = product.clinker_t_per_t if pack.contained(cn_code) == "clinker" else None
+    return Producer(
+        name=product.name,
+        cn_code=cn_code,
+        route=product.benchmark_route,
+        activity_units=product.activity_t * (clinker or ONE),
+        bought=tuple(
+            Input(
+                name=each.name,
+                cn_code=each.cn_code,
+                units=each.amount_t,
+                sefa_t_per_t=each.free_allocation_t_per_t,
+                is_zero=embeds_nothing(each.cn_code, each.origin, scope),
+            )
+            for each in product.precursors
+            if isinstance(each, BoughtPrecursor)
+        ),
+        made=product.made(),
+    )
 
 
 def embedded_as(
@@ -313,21 +297,25 @@ def _of_good(processes: Mapping[str, Process], product: Product, cn_code: str, p
 
 
 def per_unit(see: Embedded, product: Product, cn_code: str, pack: RulePack) -> Embedded:
-    """What a good embeds per functional unit of the pack: of cement, per tonne of the clinker in it (Article 4).
+    """What a good embeds per functional unit of the pack: per tonne of the clinker or nitrogen in it (Article 4).
 
     Raises:
-        ValueError: the pack counts per tonne of clinker and the product does not say how much it contains.
+        ValueError: the pack counts per tonne of what is contained and the product does not say how much it contains.
 
     """
-    if not pack.is_per_tonne_of_clinker(cn_code):
+    contained = pack.contained(cn_code)
+    if contained is None:
         return see
-    if product.clinker_t_per_t is None:
-        raise ValueError(f"product {product.name}: clinker_t_per_t is missing; {pack.id} counts {cn_code} by clinker")
+    content: Decimal | None = getattr(product, f"{contained}_t_per_t")
+    if content is None:
+        raise ValueError(
+            f"product {product.name}: {contained}_t_per_t is missing; {pack.id} counts {cn_code} by {contained}"
+        )
     with localcontext(LEGAL):
         return Embedded(
-            direct_t_per_t=see.direct_t_per_t / product.clinker_t_per_t,
-            indirect_t_per_t=see.indirect_t_per_t / product.clinker_t_per_t,
-            default_direct_t_per_t=see.default_direct_t_per_t / product.clinker_t_per_t,
+            direct_t_per_t=see.direct_t_per_t / content,
+            indirect_t_per_t=see.indirect_t_per_t / content,
+            default_direct_t_per_t=see.default_direct_t_per_t / content,
         )
 
 
@@ -367,14 +355,15 @@ def write_parquet(rows: Sequence[DisclosureRow], out: Path) -> None:
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    decimals = {"see_direct_t_per_t", "see_indirect_t_per_t", "default_share", "activity_t"}
+    decimals = {name for name, kind in DisclosureRow.__annotations__.items() if kind is not str}
     schema = pa.schema(
         [
             (name, pa.decimal128(38, 18) if name in decimals else pa.string())
             for name in DisclosureRow.__dataclass_fields__
         ]
     )
-    pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), out)
+    with whole(out) as unfinished:
+        pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), unfinished)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

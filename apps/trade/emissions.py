@@ -12,6 +12,7 @@ CO2_PER_CARBON = Decimal("3.664")  # the Regulation's figure; 44/12 would be 0.0
 NATURAL_GAS_T_PER_TJ = Decimal("56.1")
 WASTE_GAS_EXPORT_CORRECTION = Decimal("0.667")  # what burning the same energy as natural gas would be worth
 GJ_PER_TJ = Decimal(1000)
+GWP_N2O = Decimal(265)
 GWP_CF4 = Decimal(6630)
 GWP_C2F6 = Decimal(11100)
 ONE = Decimal(1)
@@ -37,6 +38,11 @@ def combustion_co2_t(
 def process_co2_t(amount_t: Decimal, factor_t_per_t: Decimal, conversion: Decimal = ONE) -> Decimal:
     """Tonnes CO2 that a material gives off in the process itself: amount x factor x conversion."""
     return amount_t * factor_t_per_t * conversion
+
+
+def nitrous_oxide_co2e_t(n2o_t: Decimal, abated_share: Decimal = ZERO) -> Decimal:
+    """Tonnes CO2e of nitrous oxide, as nitric acid plants give off: mass x (1 - abated) x 265 (Table 6, AR5)."""
+    return n2o_t * (ONE - abated_share) * GWP_N2O
 
 
 def perfluorocarbons_co2e_t(

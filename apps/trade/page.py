@@ -3,7 +3,7 @@
 from decimal import Decimal
 from html import escape
 
-from apps.trade.views import AssessmentView, Problem, TotalsView, plain
+from apps.trade.views import AssessmentView, BillView, IntervalView, Problem, TotalsView, plain
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:54rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}
@@ -23,6 +23,9 @@ _FIELDS = (
     ("net_mass_kg", "Net mass, kg", "25000"),
     ("import_year", "Year of import", "2026"),
     ("clinker_t_per_t", "Cement: t clinker per t", ""),
+    ("nitrogen_t_per_t", "Fertiliser: t nitrogen per t", ""),
+    ("import_quarter", "Quarter, for EUR", ""),
+    ("carbon_price_paid_eur", "Carbon price paid, EUR", ""),
 )
 _TOTALS_FIELDS = (("cn_prefix", "CN code begins with", "7208"), ("year", "Year", "2026"))
 
@@ -60,9 +63,10 @@ def _assessment(view: AssessmentView | Problem | None) -> str:
     outside = "" if "indirect" in view.counts else ", does not count"
     facts = (
         ("Why this number", view.why),
-        ("Counted by the rules", f"{view.counts} emissions, {view.celex}"),
+        ("Counted by the rules", ", ".join(filter(None, (f"{view.counts} emissions", view.label, view.celex)))),
         ("Direct, t CO2e", _number(view.tonnes_direct, 3)),
         (f"Indirect, t CO2e{outside}", _number(view.tonnes_indirect, 3)),
+        ("May really be, 90 %", _between(view.interval)),
         ("Per tonne, t CO2e", _number(view.see_counted_t_per_t, 6)),
         ("Share from default values", f"{_number(view.default_share * 100, 2)} %"),
         ("Default values", _release(view)),
@@ -72,7 +76,29 @@ def _assessment(view: AssessmentView | Problem | None) -> str:
     rows = "".join(f"<tr><th>{escape(name)}<td>{escape(value)}" for name, value in facts)
     return (
         f"<p class=answer>This consignment embeds <b>{_number(view.tonnes_counted, 3)} t CO2e</b>, "
-        f"from {escape(_SOURCES[view.source])}.</p><table>{rows}</table>"
+        f"from {escape(_SOURCES[view.source])}.</p><table>{rows}</table>{_bill(view.bill)}"
+    )
+
+
+def _between(interval: IntervalView | None) -> str:
+    return "not estimated" if interval is None else f"{interval.low_t:.4g} to {interval.high_t:.4g} t CO2e"
+
+
+def _bill(bill: BillView | None) -> str:
+    if bill is None:
+        return "<p>This method knows no certificates.</p>"
+    ways = "".join(
+        f"<tr><td>{escape(_SOURCES[way.source])}<td class=n>{_number(way.tonnes_counted, 3)}"
+        f"<td class=n>{_number(way.sefa_t_per_t, 5)}<td>{escape(way.allocation)}"
+        f"<td class=n>{_number(way.certificates, 3)}"
+        for way in (bill.used, *((bill.other,) if bill.other is not None else ()))
+    )
+    cost = "" if bill.cost_eur is None else f" It costs <b>{_number(bill.cost_eur, 2)} EUR</b>."
+    lowers = "".join(f"<li>{escape(each)}" for each in bill.lowers)
+    return (
+        f"<h2>Certificates</h2><p class=answer>{escape(bill.verdict)}.{cost}</p>"
+        "<table><tr><th>Declared by<th>t CO2e<th>Free, t per unit<th>Why<th>Certificates</tr>"
+        f"{ways}</table>{f'<p>What would lower it:<ul>{lowers}</ul>' if lowers else ''}"
     )
 
 
@@ -109,6 +135,7 @@ def _totals(view: TotalsView | Problem | None) -> str:
     asked = ", ".join(f"{each.member} ({each.dataset}: {each.rows} rows, {each.age_s} s ago)" for each in view.sources)
     return (
         f"<p class=answer>{escape(view.cn_prefix)} in {view.year}: <b>{_number(view.tonnes_counted, 1)} t CO2e</b> "
+        f"(90 %: {_between(view.interval)}) "
         f"in {_number(view.mass_t, 1)} t of goods, {share} from default values.{label}</p>"
         "<table><tr><th>Code<th>Origin<th>Why<th>Rows<th>Goods, t<th>t CO2e</tr>"
         f"{lines}</table>{f'<p>Left out, not counted as zero:<ul>{left_out}</ul>' if left_out else ''}"

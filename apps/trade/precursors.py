@@ -1,6 +1,6 @@
 """What a tonne embeds once everything that went into it is counted, through any number of precursors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from graphlib import CycleError, TopologicalSorter
@@ -65,10 +65,11 @@ class Process:
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """Which emissions a rule pack counts: the indirect ones of which goods, and none of which origins."""
+    """Which emissions a rule pack counts: the indirect ones of which goods, none of which origins or scrap."""
 
     indirect_counts: Callable[[str], bool]
     zero_rated: Callable[[str], bool]
+    scrap: Callable[[str], bool]
 
 
 def embedded(processes: Mapping[str, Process], scope: Scope) -> dict[str, Embedded]:
@@ -80,20 +81,25 @@ def embedded(processes: Mapping[str, Process], scope: Scope) -> dict[str, Embedd
     """
     found: dict[str, Embedded] = {}
     with localcontext(LEGAL):
-        for name in _precursors_first(processes):
+        for name in precursors_first({name: process.made for name, process in processes.items()}):
             found[name] = _one(processes[name], found, scope)
     return found
 
 
-def _precursors_first(processes: Mapping[str, Process]) -> list[str]:
-    for process in processes.values():
-        for made in process.made:
-            if made.process not in processes:
-                raise PrecursorError(
-                    f"product {process.name}: precursor {made.process} is not a product of this disclosure; "
-                    "add the product or enter the precursor as bought"
-                )
-    graph = {name: sorted({made.process for made in process.made}) for name, process in processes.items()}
+def precursors_first(made: Mapping[str, Iterable[Made]]) -> list[str]:
+    """Names of processes in an order in which every precursor comes before what it goes into.
+
+    Raises:
+        PrecursorError: a precursor names no process, or the processes feed each other in a circle.
+
+    """
+    graph = {name: sorted({each.process for each in inputs}) for name, inputs in made.items()}
+    for name, inputs in graph.items():
+        for unknown in (each for each in inputs if each not in graph):
+            raise PrecursorError(
+                f"product {name}: precursor {unknown} is not a product of this disclosure; "
+                "add the product or enter the precursor as bought"
+            )
     try:
         return list(TopologicalSorter(graph).static_order())
     except CycleError as cycle:
@@ -125,9 +131,14 @@ def _one(process: Process, found: Mapping[str, Embedded], scope: Scope) -> Embed
     )
 
 
+def embeds_nothing(cn_code: str, origin: str | None, scope: Scope) -> bool:
+    """Scrap enters a process with nothing (2025/2547 Annex II, F), and so do goods of zero-rated origins."""
+    return scope.scrap(cn_code) or (origin is not None and scope.zero_rated(origin))
+
+
 def of_bought(bought: Bought, scope: Scope) -> Embedded:
-    """What a tonne of a bought precursor adds: nothing from zero-rated origins, and only what its own code counts."""
-    if bought.origin is not None and scope.zero_rated(bought.origin):
+    """What a tonne of a bought precursor adds: nothing where it embeds nothing, and only what its own code counts."""
+    if embeds_nothing(bought.cn_code, bought.origin, scope):
         return Embedded(direct_t_per_t=ZERO, indirect_t_per_t=ZERO)
     return Embedded(
         direct_t_per_t=bought.direct_t_per_t,

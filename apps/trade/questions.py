@@ -46,7 +46,7 @@ def disclosures() -> Question:
         dataset=DISCLOSURES,
         sql=(
             "SELECT installation_id, country, cn_code, period, see_direct_t_per_t, see_indirect_t_per_t, "
-            "default_share, rule_pack, evidence_sha256 FROM facility_disclosures"
+            "default_share, free_allocation_t_per_t, rule_pack, evidence_sha256 FROM facility_disclosures"
         ),
     )
 
@@ -80,6 +80,9 @@ def read_disclosures(answer: Answer) -> list[Disclosed]:
             see_direct_t_per_t=_number(row, "see_direct_t_per_t"),
             see_indirect_t_per_t=_number(row, "see_indirect_t_per_t"),
             default_share=_number(row, "default_share"),
+            free_allocation_t_per_t=(
+                None if _cell(row, "free_allocation_t_per_t") in (None, "") else _number(row, "free_allocation_t_per_t")
+            ),
             rule_pack=_text(row, "rule_pack"),
             evidence_sha256=_text(row, "evidence_sha256"),
             member=answer.member,

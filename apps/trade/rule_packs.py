@@ -3,7 +3,9 @@
 A pack is data under packs/; its table is named with its SHA-256, so that a changed cell is found before it is used.
 """
 
+import csv
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cache
@@ -16,10 +18,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from apps.trade.default_tables import read_table
 from apps.trade.defaults import Row, Table
+from apps.trade.free_allocation import Benchmark, Benchmarks, read_benchmark
+from apps.trade.goods import NotNegative, Positive
 from apps.trade.precursors import Scope
 
 FOLDER = Path(__file__).parent / "packs"
 Prefix = Annotated[str, Field(pattern=r"^[0-9]{2,8}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Contained = Literal["clinker", "nitrogen"]
+CBAM = "CBAM specific embedded emissions"
 
 
 class PackError(ValueError):
@@ -45,10 +52,24 @@ class DefaultsFile(_Data):
     release: str
     note: str
     file: str
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Sha256
     fallback: str
     fallback_name: str
     markup_bp: dict[int, int]
+    flat_markup_bp: dict[Prefix, int] = {}
+    per_tonne_of_good: tuple[Prefix, ...] = ()
+
+
+class BenchmarksFile(_Data):
+    """Where the benchmarks of free allocation are, the years that they hold for, and what scales them."""
+
+    celex: str
+    note: str
+    file: str
+    sha256: Sha256
+    years: Annotated[tuple[int, ...], Field(min_length=1)]
+    correction: NotNegative
+    cbam_factor_bp: dict[int, int]
 
 
 class RulePack(_Data):
@@ -57,13 +78,20 @@ class RulePack(_Data):
     id: str
     celex: str
     title: str
+    label: str = CBAM
     effective_from: date
     effective_to: date | None = None
+    goods: tuple[Prefix, ...] = ()
     indirect_counts: Literal["all", "outside_annex_ii"]
     annex_ii: AnnexII | None = None
     per_tonne_of_clinker: tuple[Prefix, ...] = ()
+    per_tonne_of_nitrogen: tuple[Prefix, ...] = ()
+    scrap: tuple[Prefix, ...] = ()
+    verified_precursors: bool = False
     zero_rated: tuple[str, ...]
     defaults: DefaultsFile | None = None
+    free_allocation: BenchmarksFile | None = None
+    certificate_price_eur: dict[str, Positive] = {}
 
     def in_annex_ii(self, cn_code: str) -> bool:
         """Whether the good is listed in Annex II to Regulation (EU) 2023/956."""
@@ -75,9 +103,15 @@ class RulePack(_Data):
         """Whether indirect emissions of this good's own process count."""
         return self.indirect_counts == "all" or not self.in_annex_ii(cn_code)
 
-    def is_per_tonne_of_clinker(self, cn_code: str) -> bool:
-        """Whether a value is per tonne of the clinker contained, which is not the good's own tonne (Article 4)."""
-        return cn_code.startswith(self.per_tonne_of_clinker) if self.per_tonne_of_clinker else False
+    def contained(self, cn_code: str) -> Contained | None:
+        """What a value is per tonne of where that is not the good's own tonne (Article 4)."""
+        if cn_code.startswith(self.per_tonne_of_clinker):
+            return "clinker"
+        return "nitrogen" if cn_code.startswith(self.per_tonne_of_nitrogen) else None
+
+    def is_scrap(self, cn_code: str) -> bool:
+        """Whether the good is scrap, which embeds nothing as a precursor."""
+        return cn_code.startswith(self.scrap)
 
     def is_zero_rated(self, country: str) -> bool:
         """Whether goods of this origin embed nothing for the purpose of this pack (EU and EFTA)."""
@@ -85,7 +119,7 @@ class RulePack(_Data):
 
     def scope(self) -> Scope:
         """What the precursor rules need to know of this pack."""
-        return Scope(indirect_counts=self.counts_indirect, zero_rated=self.is_zero_rated)
+        return Scope(indirect_counts=self.counts_indirect, zero_rated=self.is_zero_rated, scrap=self.is_scrap)
 
     def holds_in(self, year: int) -> bool:
         """Whether the pack is in force for imports of a calendar year."""
@@ -125,9 +159,18 @@ def load_exact(text: str) -> object:
     return yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - BaseLoader builds strings, lists and maps only
 
 
-def pack_for(year: int, packs: Sequence[RulePack]) -> RulePack | None:
-    """The pack in force for imports of a year, or None where none is."""
-    return next((pack for pack in packs if pack.holds_in(year)), None)
+def packs_of_good(cn_code: str, packs: Sequence[RulePack]) -> tuple[RulePack, ...]:
+    """Every pack, of whatever year, under which a good may be counted.
+
+    A pack that names its goods takes these and no others; every other good is CBAM's to judge.
+    """
+    named = tuple(pack for pack in packs if pack.goods and cn_code.startswith(pack.goods))
+    return named or tuple(pack for pack in packs if not pack.goods)
+
+
+def pack_for(cn_code: str, year: int, packs: Sequence[RulePack]) -> RulePack | None:
+    """The pack in force for imports of a good in a year, or None where none is."""
+    return next((pack for pack in packs_of_good(cn_code, packs) if pack.holds_in(year)), None)
 
 
 @cache
@@ -151,25 +194,60 @@ def table_of(pack: RulePack, files: Mapping[str, bytes]) -> Table | None:
     source = pack.defaults
     if source is None:
         return None
-    if source.file not in files:
-        raise PackError(f"{source.file}: missing, and {pack.id} names it; restore the file")
     return Table(
-        rows=read_rows(files[source.file], source.sha256, source.file),
+        rows=read_rows(_named(pack, source.file, source.sha256, files), source.file),
         fallback=source.fallback,
         fallback_name=source.fallback_name,
         markup_bp=source.markup_bp,
+        flat_markup_bp=source.flat_markup_bp,
     )
 
 
-def read_rows(content: bytes, sha256: str, name: str) -> tuple[Row, ...]:
-    """Parse a table of default values after comparing its digest.
+@cache
+def benchmarks_of(pack_id: str) -> Benchmarks | None:
+    """The benchmarks of a pack, or None where it has none. Raises as `defaults_of`."""
+    return benchmarks_in(next(pack for pack in all_packs() if pack.id == pack_id), pack_files())
+
+
+def benchmarks_in(pack: RulePack, files: Mapping[str, bytes]) -> Benchmarks | None:
+    """The benchmarks that a pack names, out of these files, or None where it names none. Raises as `table_of`."""
+    source = pack.free_allocation
+    if source is None:
+        return None
+    content = _named(pack, source.file, source.sha256, files)
+    try:
+        rows = tuple(_benchmark(row) for row in csv.DictReader(io.StringIO(content.decode("utf-8")), strict=True))
+    except (ValueError, KeyError, csv.Error) as error:
+        raise PackError(f"{source.file}: {error}; correct the table") from error
+    return Benchmarks(rows=rows, years=source.years, cbam_factor_bp=source.cbam_factor_bp, correction=source.correction)
+
+
+def _benchmark(row: Mapping[str, str]) -> Benchmark:
+    return Benchmark(
+        cn_prefix=row["cn_prefix"],
+        good=row["good"],
+        route=row["route"],
+        own_process_t_per_t=read_benchmark(row["column_a"]),
+        cumulated_t_per_t=read_benchmark(row["column_b"]),
+    )
+
+
+def _named(pack: RulePack, name: str, sha256: str, files: Mapping[str, bytes]) -> bytes:
+    """A file that a pack names, after comparing its digest."""
+    if name not in files:
+        raise PackError(f"{name}: missing, and {pack.id} names it; restore the file")
+    if (found := hashlib.sha256(files[name]).hexdigest()) != sha256:
+        raise PackError(f"{name}: sha256 is {found}, the pack names {sha256}; restore the file or release a new pack")
+    return files[name]
+
+
+def read_rows(content: bytes, name: str) -> tuple[Row, ...]:
+    """Parse a table of default values.
 
     Raises:
-        PackError: as `defaults_of`.
+        PackError: a cell cannot be read.
 
     """
-    if (found := hashlib.sha256(content).hexdigest()) != sha256:
-        raise PackError(f"{name}: sha256 is {found}, the pack names {sha256}; restore the file or release a new pack")
     reading = read_table(content)
     if reading.bad:
         more = f" (and {len(reading.bad) - 1} more)" if len(reading.bad) > 1 else ""

@@ -1,8 +1,7 @@
 """The HTTP surface of the trade pilot; all decisions are elsewhere."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -21,6 +20,7 @@ from apps.trade.audit.bundle import make
 from apps.trade.bodies import MAX_BODY_BYTES, bounded_body
 from apps.trade.desk import Desk
 from apps.trade.goods import CnPrefix, Strict, Year
+from apps.trade.lifespan import closing
 from apps.trade.pact.callbacks import Callbacks
 from apps.trade.pact.register import Register
 from apps.trade.pact.server import PactServer
@@ -165,14 +165,6 @@ def create_app(
     callbacks = Callbacks(httpx.AsyncClient())
     pact = PactServer(register, desk.book, callbacks, lambda: datetime.now(UTC)).routes() if register else []
 
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            await callbacks.close()
-            await answers.close()
-
     return Starlette(
         routes=[
             Route("/", service.home),
@@ -185,5 +177,5 @@ def create_app(
             *pact,
         ],
         exception_handlers={HTTPException: _no_such_thing},
-        lifespan=lifespan,
+        lifespan=closing(callbacks.close, answers.close),
     )

@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from apps.trade.assessment import KG_PER_T, Assessment, Book, Consignment, UnassessableError, assess
 from apps.trade.emissions import LEGAL, ZERO
+from apps.trade.intervals import Part, interval_t, part_of
+from apps.trade.rule_packs import RulePack
 
 SHARE_STEP = Decimal("1e-18")  # as fine as the shares in the disclosures
 
@@ -55,7 +57,8 @@ class Totals:
     """Totals of a heading and year.
 
     `tonnes_direct` and `tonnes_indirect` add up what is known by part; `tonnes_not_split` is counted where a default
-    value gives the total only. `tonnes_counted` is what the rule pack counts. `default_share` (0 to 1, weighted by
+    value gives the total only. `tonnes_counted` is what the rule pack counts, and `interval_t` the
+    central 90 % of what the goods may really embed. `default_share` (0 to 1, weighted by
     counted tonnes) is None where nothing was counted.
     """
 
@@ -66,6 +69,7 @@ class Totals:
     tonnes_indirect: Decimal
     tonnes_not_split: Decimal
     tonnes_counted: Decimal
+    interval_t: tuple[float, float] | None
     default_share: Decimal | None
     rows_by_member: dict[str, int]
     lines: tuple[Line, ...]
@@ -87,16 +91,20 @@ class _Running:
     counted_t: Decimal = ZERO
     default_t: Decimal = ZERO
     lines: dict[tuple[str, str, str, str], _Sum] = field(default_factory=dict)
+    log_sds: dict[tuple[str, str, str, str], float] = field(default_factory=dict)
     unassessed: dict[str, _Sum] = field(default_factory=dict)
 
 
-def add_up(groups: Iterable[Group], book: Book, import_year: int) -> Totals:
-    """Assess every group as one consignment and add up; the order of the groups does not matter."""
+def add_up(groups: Iterable[Group], book: Book, import_year: int, pack: RulePack | None) -> Totals:
+    """Assess every group as one consignment and add up; the order of the groups does not matter.
+
+    Goods that another pack than `pack` counts are left out by name: numbers of two methods are never added.
+    """
     held = list(groups)
     running = _Running()
     with localcontext(LEGAL):
         for group in held:
-            _add(running, group, book, import_year)
+            _add(running, group, book, import_year, pack)
         return Totals(
             rows=sum(group.rows for group in held),
             synthetic_rows=sum(group.rows for group in held if group.synthetic),
@@ -105,6 +113,10 @@ def add_up(groups: Iterable[Group], book: Book, import_year: int) -> Totals:
             tonnes_indirect=running.indirect_t,
             tonnes_not_split=running.not_split_t,
             tonnes_counted=running.counted_t,
+            # Lines are of one value each: rows within a line share its error.
+            interval_t=interval_t(
+                Part(tonnes=float(line.tonnes), log_sd=running.log_sds[key]) for key, line in running.lines.items()
+            ),
             default_share=(running.default_t / running.counted_t).quantize(SHARE_STEP) if running.counted_t else None,
             rows_by_member=_rows_by_member(held),
             lines=tuple(
@@ -126,10 +138,10 @@ def add_up(groups: Iterable[Group], book: Book, import_year: int) -> Totals:
         )
 
 
-def _add(running: _Running, group: Group, book: Book, import_year: int) -> None:
+def _add(running: _Running, group: Group, book: Book, import_year: int, pack: RulePack | None) -> None:
     mass_t = group.net_mass_kg / KG_PER_T
     try:
-        assessment = assess(_as_consignment(group, import_year), book)
+        assessment = _assessed(group, book, import_year, pack)
     except UnassessableError as error:
         _put(running.unassessed.setdefault(f"{group.cn_code}: {error}", _Sum()), group.rows, mass_t, ZERO)
         return
@@ -139,6 +151,18 @@ def _add(running: _Running, group: Group, book: Book, import_year: int) -> None:
     _add_parts(running, assessment)
     key = (group.cn_code, group.country, str(assessment.source), assessment.why)
     _put(running.lines.setdefault(key, _Sum()), group.rows, mass_t, tonnes)
+    running.log_sds[key] = part_of(assessment).log_sd
+
+
+def _assessed(group: Group, book: Book, import_year: int, pack: RulePack | None) -> Assessment:
+    assessment = assess(_as_consignment(group, import_year), book)
+    if pack is not None and assessment.pack != pack:
+        raise UnassessableError(
+            "cn_prefix",
+            f"{group.cn_code} is counted as '{assessment.pack.label}', the others of this heading as '{pack.label}'",
+            f"ask for {group.cn_code[:4]} alone",
+        )
+    return assessment
 
 
 def _add_parts(running: _Running, assessment: Assessment) -> None:

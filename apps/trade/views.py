@@ -6,8 +6,13 @@ from typing import Annotated
 from pydantic import Field, PlainSerializer
 
 from apps.trade.assessment import Assessment
+from apps.trade.bill import Bill, Way
 from apps.trade.goods import Strict
+from apps.trade.intervals import METHOD, interval_t, part_of
+from apps.trade.rule_packs import RulePack
 from apps.trade.totals import Totals
+
+ASKED = ("cn_code", "country", "installation_id", "net_mass_kg", "import_year")
 
 
 def plain(value: Decimal) -> str:
@@ -17,6 +22,38 @@ def plain(value: Decimal) -> str:
 
 
 Exact = Annotated[Decimal, PlainSerializer(plain, return_type=str, when_used="json")]
+
+
+class WayView(Strict):
+    """One way to declare: by the disclosure or by the default value. Null is not known, and `allocation` says why."""
+
+    source: str
+    tonnes_counted: Exact
+    sefa_t_per_t: Annotated[Exact | None, Field(description="specific embedded free allocation per functional unit")]
+    allocation: str
+    certificates: Exact | None
+
+
+class BillView(Strict):
+    """Certificates of one consignment, one for each tonne CO2e after free allocation."""
+
+    used: WayView
+    other: WayView | None
+    actual_pays: Annotated[
+        bool | None, Field(description="false: actual data does not pay here; null: nothing to compare")
+    ]
+    verdict: str
+    lowers: Annotated[tuple[str, ...], Field(description="what would lower the number")]
+    certificate_eur: Exact | None
+    cost_eur: Exact | None
+
+
+class IntervalView(Strict):
+    """The central 90 % of what the goods may really embed, tonnes CO2e; an estimate in floating point."""
+
+    low_t: float
+    high_t: float
+    method: str = METHOD
 
 
 class AssessmentView(Strict):
@@ -40,6 +77,7 @@ class AssessmentView(Strict):
     counts: Annotated[str, Field(description="direct, or direct and indirect")]
     default_share: Annotated[Exact, Field(description="0 to 1: part that rests on default values")]
     rule_pack: str
+    label: Annotated[str, Field(description="the method; numbers of different labels are never added")]
     celex: str
     release: str | None
     release_note: str | None
@@ -49,6 +87,8 @@ class AssessmentView(Strict):
     grant: str
     evidence_sha256: Annotated[str | None, Field(description="of the disclosure's inputs, or of the default table")]
     data_age_s: Annotated[int, Field(description="seconds since the oldest answer used came from its member")]
+    interval: Annotated[IntervalView | None, Field(description="null where nothing is counted")] = None
+    bill: Annotated[BillView | None, Field(description="null where the method knows no certificates")] = None
 
 
 class MemberView(Strict):
@@ -94,8 +134,10 @@ class TotalsView(Strict):
     tonnes_indirect: Annotated[Exact, Field(description="disclosed indirect emissions, whether or not they count")]
     tonnes_not_split: Annotated[Exact, Field(description="counted where a default value gives the total only")]
     tonnes_counted: Exact
+    interval: IntervalView | None
     default_share: Exact | None
     rule_pack: str | None
+    label: str | None
     release: str | None
     sources: tuple[MemberView, ...]
     lines: tuple[LineView, ...]
@@ -120,11 +162,13 @@ class Problem(Strict):
     errors: tuple[FieldProblem, ...] = ()
 
 
-def assessment_view(assessment: Assessment, *, members: tuple[str, ...], grant: str, age_s: float) -> AssessmentView:
+def assessment_view(
+    assessment: Assessment, *, members: tuple[str, ...], grant: str, age_s: float, bill: Bill | None = None
+) -> AssessmentView:
     """The answer for one consignment."""
     defaults = assessment.pack.defaults if assessment.markup_bp is not None else None
     return AssessmentView(
-        **assessment.consignment.model_dump(exclude={"clinker_t_per_t"}),
+        **{name: getattr(assessment.consignment, name) for name in ASKED},
         source=str(assessment.source),
         why=assessment.why,
         unit=assessment.unit,
@@ -138,6 +182,7 @@ def assessment_view(assessment: Assessment, *, members: tuple[str, ...], grant: 
         counts=assessment.counts,
         default_share=assessment.default_share,
         rule_pack=assessment.pack.id,
+        label=assessment.pack.label,
         celex=assessment.pack.celex,
         release=defaults.release if defaults else None,
         release_note=defaults.note if defaults else None,
@@ -147,6 +192,34 @@ def assessment_view(assessment: Assessment, *, members: tuple[str, ...], grant: 
         grant=grant,
         evidence_sha256=assessment.evidence_sha256,
         data_age_s=int(age_s),
+        interval=_interval_view(interval_t([part_of(assessment)])),
+        bill=_bill_view(bill) if bill is not None else None,
+    )
+
+
+def _interval_view(interval: tuple[float, float] | None) -> IntervalView | None:
+    return None if interval is None else IntervalView(low_t=interval[0], high_t=interval[1])
+
+
+def _bill_view(bill: Bill) -> BillView:
+    return BillView(
+        used=_way_view(bill.used),
+        other=_way_view(bill.other) if bill.other is not None else None,
+        actual_pays=bill.actual_pays,
+        verdict=bill.verdict,
+        lowers=bill.lowers,
+        certificate_eur=bill.certificate_eur,
+        cost_eur=bill.cost_eur,
+    )
+
+
+def _way_view(way: Way) -> WayView:
+    return WayView(
+        source=str(way.source),
+        tonnes_counted=way.tonnes_counted,
+        sefa_t_per_t=way.sefa_t_per_t,
+        allocation=way.allocation,
+        certificates=way.certificates,
     )
 
 
@@ -156,8 +229,7 @@ def totals_view(
     totals: Totals,
     *,
     sources: tuple[MemberView, ...],
-    rule_pack: str | None,
-    release: str | None,
+    pack: RulePack | None,
 ) -> TotalsView:
     """The answer for a heading and year."""
     return TotalsView(
@@ -171,9 +243,11 @@ def totals_view(
         tonnes_indirect=totals.tonnes_indirect,
         tonnes_not_split=totals.tonnes_not_split,
         tonnes_counted=totals.tonnes_counted,
+        interval=_interval_view(totals.interval_t),
         default_share=totals.default_share,
-        rule_pack=rule_pack,
-        release=release,
+        rule_pack=pack.id if pack else None,
+        label=pack.label if pack else None,
+        release=pack.defaults.release if pack and pack.defaults else None,
         sources=sources,
         lines=tuple(LineView(**vars(line)) for line in totals.lines),
         unassessed=tuple(UnassessedView(**vars(each)) for each in totals.unassessed),

@@ -10,24 +10,14 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 
-from apps.trade.asking import (
-    ADDRESS_HELP,
-    Clinker,
-    Cn,
-    ImportYear,
-    Installation,
-    MassKg,
-    Origin,
-    fields,
-    post,
-    said,
-)
+from apps.trade.asking import ADDRESS_HELP, about_consignment, post, said
 from apps.trade.assessment import Consignment
 from apps.trade.audit import keys, verifier
 from apps.trade.audit.bundle import make
 from apps.trade.audit.errors import TamperedError
 from apps.trade.audit.evidence import Evidence, Release
 from apps.trade.disclosures import Disclosure, read_disclosures
+from apps.trade.files import whole
 from apps.trade.problems import problem_of
 from apps.trade.rule_packs import pack_files
 
@@ -60,12 +50,10 @@ class Checked:
         )
 
 
+@about_consignment
 def bundle(
     *,
-    cn: Cn,
-    country: Origin,
-    mass_kg: MassKg,
-    year: ImportYear,
+    asked: dict[str, object],
     out: Annotated[Path, typer.Option(help="file to write, a zip")],
     address: Annotated[str | None, typer.Option(envvar="COMMONWEAL_TRADE", help=ADDRESS_HELP)] = None,
     key: Annotated[Path | None, typer.Option(help="Ed25519 private key, PEM: compute and sign here")] = None,
@@ -73,11 +61,8 @@ def bundle(
         Path | None, typer.Option(help="with --key: the producer's file of disclosures, YAML")
     ] = None,
     member: Annotated[str | None, typer.Option(help="with --disclosures: the member where they lie")] = None,
-    installation: Installation = None,
-    clinker: Clinker = None,
 ) -> None:
     """Make the audit bundle of one consignment: by the service, or here with a key."""
-    asked = fields(cn=cn, country=country, mass_kg=mass_kg, year=year, installation=installation, clinker=clinker)
     if key is not None:
         content = _made_here(asked, key, disclosures, member)
     elif address is not None:
@@ -86,10 +71,9 @@ def bundle(
             _fail(said(content.decode(errors="replace"), status))
     else:
         _fail("--address, --key: neither is given; name the service, or a key to sign with")
-    unfinished = out.with_name(f"{out.name}.new")
     try:
-        unfinished.write_bytes(content)
-        unfinished.replace(out)
+        with whole(out) as unfinished:
+            unfinished.write_bytes(content)
     except OSError as error:
         _fail(f"--out: {error}; give a file in a folder that can be written")
     typer.echo(f"{out}: {len(content)} bytes")

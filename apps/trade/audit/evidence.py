@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, TypeVar
 
@@ -10,8 +11,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from apps.trade.assessment import Assessment, Book, Consignment, Disclosed, assess
 from apps.trade.defaults import Table
 from apps.trade.disclosures import Disclosure, parse_canonical
+from apps.trade.free_allocation import Benchmarks
 from apps.trade.goods import Strict
-from apps.trade.rule_packs import RulePack, packs_of, table_of
+from apps.trade.rule_packs import RulePack, benchmarks_in, benchmarks_of, packs_of, table_of
 from apps.trade.views import plain
 from commonweal.transparency import canonical_json
 
@@ -67,11 +69,15 @@ class Evidence:
         """The rows that may serve the assessment."""
         if self.disclosure is None:
             return self.rows
-        return disclosed_rows(self.disclosure, self.packs, self.release.members_asked[0])
+        return disclosed_rows(self.disclosure, self.packs, self.release.members_asked[0], self.benchmarks)
 
     def defaults(self, pack_id: str) -> Table | None:
         """The default values of a pack, out of the bytes of the evidence."""
         return table_of(next(pack for pack in self.packs if pack.id == pack_id), self.files)
+
+    def benchmarks(self, pack_id: str) -> Benchmarks | None:
+        """The benchmarks of a pack, out of the bytes of the evidence."""
+        return benchmarks_in(next(pack for pack in self.packs if pack.id == pack_id), self.files)
 
     @cached_property
     def assessment(self) -> Assessment:
@@ -94,14 +100,19 @@ class Evidence:
         elif self.consignment.installation_id is not None:
             found[ROWS] = canonical_json(
                 [
-                    {name: value if isinstance(value, str) else plain(value) for name, value in asdict(row).items()}
+                    {name: plain(value) if isinstance(value, Decimal) else value for name, value in asdict(row).items()}
                     for row in self.rows
                 ]
             )
         return found
 
 
-def disclosed_rows(disclosure: Disclosure, packs: Sequence[RulePack], member: str) -> tuple[Disclosed, ...]:
+def disclosed_rows(
+    disclosure: Disclosure,
+    packs: Sequence[RulePack],
+    member: str,
+    benchmarks: Callable[[str], Benchmarks | None] = benchmarks_of,
+) -> tuple[Disclosed, ...]:
     """What a member would release of a disclosure that lies with it.
 
     Raises:
@@ -110,7 +121,8 @@ def disclosed_rows(disclosure: Disclosure, packs: Sequence[RulePack], member: st
     """
     names = Disclosed.__dataclass_fields__.keys() - {"member"}
     return tuple(
-        Disclosed(member=member, **{name: getattr(row, name) for name in names}) for row in disclosure.to_rows(packs)
+        Disclosed(member=member, **{name: getattr(row, name) for name in names})
+        for row in disclosure.to_rows(packs, benchmarks)
     )
 
 

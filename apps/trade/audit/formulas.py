@@ -6,6 +6,8 @@ same forms. Where the project's handbook holds no number, `equation` is null rat
 
 from dataclasses import dataclass
 
+from apps.trade.rule_packs import Contained
+
 METHOD = "32025R2547"
 DEFAULTS = "32025R2621"
 SCOPE = "32023R0956"
@@ -37,6 +39,7 @@ COMBUSTION = Formula(
     annex="II",
 )
 PROCESS = Formula(id="process-emission", says="amount x emission factor x conversion factor", unit="t CO2e", annex="II")
+NITROUS_OXIDE = Formula(id="nitrous-oxide", says="mass x (1 - abated share) x 265", unit="t CO2e", annex="II")
 PERFLUOROCARBONS = Formula(
     id="perfluorocarbons",
     says="CF4 = anode effect minutes x slope / 1000 x aluminium; CF4 x (6630 + F x 11100) / collection efficiency",
@@ -63,17 +66,20 @@ PRECURSOR_POWER = Formula(
     id="precursor-electricity", says="electricity x emission factor", unit="t CO2e/t", equation="58"
 )
 PRECURSOR_DIRECT = Formula(
-    id="precursor-direct", says="direct SEE; 0 where the origin is zero-rated", unit="t CO2e/t", equation="59 to 60"
+    id="precursor-direct",
+    says="direct SEE; 0 of scrap and of zero-rated origins",
+    unit="t CO2e/t",
+    equation="59 to 60",
 )
 PRECURSOR_INDIRECT = Formula(
     id="precursor-indirect",
-    says="indirect SEE where the precursor's own code counts it; 0 where it does not or the origin is zero-rated",
+    says="indirect SEE where the precursor's own code counts it; 0 where not, of scrap and of zero-rated origins",
     unit="t CO2e/t",
     annex="I, 3.1",
 )
 PRECURSOR_DEFAULT = Formula(
     id="precursor-default-part",
-    says="direct SEE of the precursor where it is a default value, else 0",
+    says="direct SEE of the precursor where it is a default value, else 0; 0 of scrap and of zero-rated origins",
     unit="t CO2e/t",
     annex="IV, 15(d)",
 )
@@ -101,16 +107,28 @@ DEFAULT_SHARE = Formula(
     unit="1",
     annex="IV, 15(d)",
 )
-PER_CLINKER = Formula(id="per-clinker", says="SEE / clinker content", unit="t CO2e/t of clinker contained", article="4")
+PER_CONTAINED: dict[Contained, Formula] = {
+    "clinker": Formula(
+        id="per-clinker", says="SEE / clinker content", unit="t CO2e/t of clinker contained", article="4"
+    ),
+    "nitrogen": Formula(
+        id="per-nitrogen", says="SEE / nitrogen content", unit="t CO2e/t of nitrogen contained", article="4"
+    ),
+}
 STORED = Formula(
     id="stored",
     says="rounded half to even at 18 decimals, the scale of the table facility_disclosures",
     unit="t CO2e/t",
 )
 QUANTITY = Formula(id="quantity", says="net mass / 1000", unit="t", article="4")
-QUANTITY_CLINKER = Formula(
-    id="quantity-clinker", says="net mass / 1000 x clinker content", unit="t of clinker contained", article="4"
-)
+QUANTITY_CONTAINED: dict[Contained, Formula] = {
+    "clinker": Formula(
+        id="quantity-clinker", says="net mass / 1000 x clinker content", unit="t of clinker contained", article="4"
+    ),
+    "nitrogen": Formula(
+        id="quantity-nitrogen", says="net mass / 1000 x nitrogen content", unit="t of nitrogen contained", article="4"
+    ),
+}
 ZERO_RATED = Formula(
     id="zero-rated", says="0: the origin is one of those that the rule pack rates zero", unit="t CO2e/t", celex=SCOPE
 )

@@ -29,6 +29,7 @@ SOURCES: dict[str, tuple[Formula, dict[str, str]]] = {
         },
     ),
     "process": (formulas.PROCESS, {"amount_t": "t", "factor_t_per_t": "t CO2/t", "conversion": "1"}),
+    "nitrous_oxide": (formulas.NITROUS_OXIDE, {"n2o_t": "t", "abated_share": "1"}),
     "perfluorocarbons": (
         formulas.PERFLUOROCARBONS,
         {
@@ -174,23 +175,25 @@ def _precursor(walk: Walk, precursor: BoughtPrecursor | MadePrecursor, base: str
         return walk.trace.add(precursor.name, formula, operands, output)
 
     outputs = Outputs(
-        direct=step(formulas.PRECURSOR_DIRECT, [reported, origin], see.direct_t_per_t),
+        direct=step(formulas.PRECURSOR_DIRECT, [reported, code, origin], see.direct_t_per_t),
         indirect=step(formulas.PRECURSOR_INDIRECT, [indirect, code, origin], see.indirect_t_per_t),
-        default_direct=step(formulas.PRECURSOR_DEFAULT, [reported, default, origin], see.default_direct_t_per_t),
+        default_direct=step(formulas.PRECURSOR_DEFAULT, [reported, default, code, origin], see.default_direct_t_per_t),
     )
     return mass.named(precursor.name), outputs
 
 
 def _per_unit(walk: Walk, product: Product, index: int, cn_code: str) -> Outputs:
-    """SEE per functional unit of the pack: of cement, per tonne of the clinker in it (Article 4)."""
+    """SEE per functional unit of the pack: per tonne of the clinker or nitrogen in it (Article 4)."""
     see = walk.outputs[product.name]
-    if not walk.pack.is_per_tonne_of_clinker(cn_code) or product.clinker_t_per_t is None:
+    contained = walk.pack.contained(cn_code)
+    if contained is None:
         return see
-    clinker = _field(f"{DISCLOSURE}#/products/{index}", "clinker_t_per_t", "t/t", product.clinker_t_per_t)
+    name = f"{contained}_t_per_t"
+    content = _field(f"{DISCLOSURE}#/products/{index}", name, "t/t", getattr(product, name))
     unit = per_unit(walk.found[product.name], product, cn_code, walk.pack)
 
     def step(operand: Operand, output: Decimal) -> Operand:
-        return walk.trace.add(product.name, formulas.PER_CLINKER, [operand, clinker], output)
+        return walk.trace.add(product.name, formulas.PER_CONTAINED[contained], [operand, content], output)
 
     return Outputs(
         direct=step(see.direct, unit.direct_t_per_t),

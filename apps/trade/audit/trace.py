@@ -39,10 +39,11 @@ def trace_of(evidence: Evidence) -> Trace:
 def _quantity(trace: Trace, evidence: Evidence) -> Operand:
     asked, assessment = evidence.consignment, evidence.assessment
     operands = [_asked("net_mass_kg", "kg", asked.net_mass_kg)]
-    if assessment.unit == "t" or asked.clinker_t_per_t is None:
+    if assessment.contained is None:
         return trace.add(ABOUT, formulas.QUANTITY, operands, assessment.quantity_t)
-    operands.append(_asked("clinker_t_per_t", "t/t", asked.clinker_t_per_t))
-    return trace.add(ABOUT, formulas.QUANTITY_CLINKER, operands, assessment.quantity_t)
+    content = f"{assessment.contained}_t_per_t"
+    operands.append(_asked(content, "t/t", getattr(asked, content)))
+    return trace.add(ABOUT, formulas.QUANTITY_CONTAINED[assessment.contained], operands, assessment.quantity_t)
 
 
 def _from_disclosure(trace: Trace, evidence: Evidence) -> Operand:

@@ -138,7 +138,7 @@ def _footprint(product: Product, row: Disclosed, status: str, earlier: tuple[UUI
         "product_classifications": (f"urn:pact:productclassification:cn:{row.cn_code}",),
         "product_name_company": product.product_name_company,
         "comment": (
-            f"Specific embedded emissions disclosed for {row.period} ({row.rule_pack}): direct "
+            f"Disclosed for {row.period} ({row.rule_pack}): direct "
             f"{plain(row.see_direct_t_per_t)}, indirect {plain(row.see_indirect_t_per_t)} kg CO2e/kg, share of default "
             f"values {plain(row.default_share)}, evidence sha256 {row.evidence_sha256}. Beyond their boundary, as "
             f"registered: {plain(product.beyond_see)} kg CO2e/kg."

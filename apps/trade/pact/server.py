@@ -6,8 +6,7 @@ Served over https only: a request that came over http, as far as the proxy in fr
 import base64
 import binascii
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus, urlencode
@@ -22,6 +21,7 @@ from starlette.routing import Route
 from apps.trade import problems
 from apps.trade.assessment import Book
 from apps.trade.bodies import MAX_BODY_BYTES, bounded_body
+from apps.trade.lifespan import closing
 from apps.trade.pact import tokens
 from apps.trade.pact.callbacks import Callbacks
 from apps.trade.pact.catalogue import Catalogue, Criteria, Page, build
@@ -236,12 +236,5 @@ def create_app(register: Register, book: Book) -> Starlette:
     async def current() -> Book:
         return book
 
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            await callbacks.close()
-
     server = PactServer(register, current, callbacks, lambda: datetime.now(UTC))
-    return Starlette(routes=server.routes(), lifespan=lifespan)
+    return Starlette(routes=server.routes(), lifespan=closing(callbacks.close))

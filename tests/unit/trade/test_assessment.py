@@ -1,7 +1,8 @@
 """One consignment: which number, why that one, and when there is none."""
 
 from dataclasses import replace
-from decimal import Decimal
+from datetime import date
+from decimal import Decimal, localcontext
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from apps.trade.assessment import Book, Consignment, Disclosed, Source, UnassessableError, assess
-from apps.trade.rule_packs import all_packs, defaults_of
+from apps.trade.defaults import Row, Table
+from apps.trade.rule_packs import RulePack, all_packs, defaults_of
 
 MASSES = st.decimals(Decimal("0.001"), 10**9, places=3)
 HOT_ROLLED = Disclosed(
@@ -80,6 +82,53 @@ def test_cement_without_its_clinker_content_is_refused() -> None:
     assert refusal(consignment(cn_code="25232900", country="IN")).field == "clinker_t_per_t"
 
 
+AMMONIA = replace(HOT_ROLLED, cn_code="28141000", see_direct_t_per_t=Decimal(3), see_indirect_t_per_t=Decimal("0.5"))
+COPPER = replace(HOT_ROLLED, cn_code="74031100", rule_pack="minerals-iso-14067", see_indirect_t_per_t=Decimal(1))
+
+
+def test_ammonia_is_counted_by_the_nitrogen_that_it_contains() -> None:
+    found = assess(consignment(cn_code="28141000", installation_id="MILL-1", nitrogen_t_per_t="0.8"), book(AMMONIA))
+    assert (found.unit, found.quantity_t) == ("t of nitrogen contained", Decimal(20))
+    assert (found.tonnes_counted, found.counts) == (Decimal(70), "direct and indirect")
+
+
+def test_ammonia_without_its_nitrogen_content_is_refused() -> None:
+    error = refusal(consignment(cn_code="28141000", installation_id="MILL-1"), book(AMMONIA))
+    assert (error.field, error.remedy) == (
+        "nitrogen_t_per_t",
+        "give the tonnes of nitrogen in one tonne, for example 0.82",
+    )
+
+
+def test_a_default_of_ammonia_is_per_tonne_of_the_good_with_its_flat_mark_up() -> None:
+    found = assess(consignment(cn_code="28141000", country="CN", import_year=2028), BOOK)
+    assert (found.unit, found.markup_bp) == ("t", 100)
+    assert found.tonnes_counted == Decimal("4.36") * Decimal("1.01") * 25
+
+
+def test_critical_minerals_are_counted_under_their_own_label() -> None:
+    found = assess(consignment(cn_code="74031100", installation_id="MILL-1"), book(COPPER))
+    assert found.pack.label == "Product carbon footprint (ISO 14067)"
+    assert (found.tonnes_counted, found.counts) == (Decimal("62.5"), "direct and indirect")
+
+
+def test_a_mineral_without_a_disclosure_has_no_value_whatever_cbam_says() -> None:
+    assert "minerals-iso-14067 holds no default values" in refusal(consignment(cn_code="74031100")).detail
+
+
+def test_a_cbam_row_never_answers_for_a_mineral() -> None:
+    under_cbam = replace(COPPER, rule_pack="eu-2025-2547")
+    assert (
+        "holds no default"
+        in refusal(consignment(cn_code="74031100", installation_id="MILL-1"), book(under_cbam)).detail
+    )
+
+
+def test_a_default_says_whether_it_is_the_fallback() -> None:
+    assert assess(consignment(country="VN"), BOOK).is_fallback
+    assert not assess(consignment(), BOOK).is_fallback
+
+
 def test_a_default_of_cement_has_a_total_and_unknown_parts() -> None:
     found = assess(consignment(cn_code="25231000", country="CN"), BOOK)
     assert (found.tonnes_direct, found.tonnes_indirect) == (None, None)
@@ -104,6 +153,98 @@ def test_a_default_value_says_why_no_disclosure_served(changes: dict[str, object
     assert found.markup_bp is not None
 
 
+def test_an_answer_names_its_evidence_and_reason() -> None:
+    found = assess(consignment(installation_id="MILL-1"), BOOK)
+    assert (found.why, found.evidence_sha256) == ("MILL-1 disclosed 72081000 for 2026", "a" * 64)
+    by_value, pack = assess(consignment(), BOOK), next(each for each in all_packs() if each.id == "eu-2025-2547")
+    assert pack.defaults is not None
+    assert by_value.evidence_sha256 == pack.defaults.sha256
+    assert by_value.why == ("No installation was named; hot-rolled flat products: value of KR with the mark-up of 10 %")
+
+
+def test_a_default_of_annex_ii_steel_is_direct_alone_and_one_of_cement_is_not_split() -> None:
+    steel = assess(consignment(), BOOK)
+    assert (steel.see_direct_t_per_t, steel.see_indirect_t_per_t) == (steel.see_counted_t_per_t, None)
+
+
+def test_a_default_with_both_parts_shows_both() -> None:
+    row = Row(
+        cn_prefix="2523",
+        good="clinker",
+        country="KR",
+        direct_t_per_t=Decimal(1),
+        indirect_t_per_t=Decimal("0.5"),
+        total_t_per_t=Decimal("1.5"),
+        route="",
+    )
+    table = Table(rows=[row], fallback="OTHER", fallback_name="others", markup_bp={2026: 0})
+    found = assess(consignment(cn_code="25231000"), Book(all_packs(), lambda _: table, ()))
+    assert (found.tonnes_direct, found.tonnes_indirect) == (Decimal(25), Decimal("12.5"))
+
+
+@pytest.mark.parametrize("digits", [40, 45])
+def test_legal_values_keep_more_digits_than_pythons_default(digits: int) -> None:
+    mass = Decimal(f"1.{'0' * (digits - 6)}1")
+    held = book(replace(HOT_ROLLED, see_direct_t_per_t=Decimal("1.000000000000000001")))
+    for found in (
+        assess(consignment(net_mass_kg=str(mass)[:40], installation_id="MILL-1"), held),
+        assess(consignment(net_mass_kg=str(mass)[:40]), held),
+        assess(consignment(net_mass_kg=str(mass)[:40], country="DE"), held),
+    ):
+        with localcontext(prec=200):
+            exact = Decimal(str(mass)[:40]) / 1000
+            assert found.quantity_t == exact
+            assert found.tonnes_counted == exact * found.see_counted_t_per_t
+            assert found.tonnes_direct == found.tonnes_counted
+
+
+def test_every_refusal_names_field_detail_and_remedy() -> None:
+    other = replace(HOT_ROLLED, see_direct_t_per_t=Decimal("1.4"), member="ke")
+    twice = book(HOT_ROLLED, other)
+    two_places = book(HOT_ROLLED, replace(HOT_ROLLED, country="JP", cn_code="72083900"))
+    give = "give an installation that disclosed this good"
+    refusals = {
+        "import_year: 2023 has no rule pack; give a year from 2025 on": refusal(
+            consignment(import_year=2023), Book([replace_from(2025)], defaults_of, ())
+        ),
+        "country: installation MILL-1 disclosed that it lies in JP, KR, not in CN; "
+        "correct country or installation_id": refusal(consignment(installation_id="MILL-1", country="CN"), two_places),
+        f"installation_id: No installation was named, and eu-2023-1773 holds no default values here; {give}": refusal(
+            consignment(import_year=2024)
+        ),
+        f"cn_code: No installation was named, and 73041100 is not in the table of default values; {give}": refusal(
+            consignment(cn_code="73041100")
+        ),
+        "installation_id: MILL-1 has two different disclosures of 72081000 at ke and kr; "
+        "ask the producer which one holds": refusal(consignment(installation_id="MILL-1"), twice),
+        "clinker_t_per_t: missing; 32025R2547 counts 25232900 per tonne of the clinker contained; "
+        "give the tonnes of clinker in one tonne, for example 0.95": refusal(
+            consignment(cn_code="25232900", country="IN")
+        ),
+    }
+    for said, error in refusals.items():
+        assert str(error) == said == f"{error.field}: {error.detail}; {error.remedy}"
+
+
+def replace_from(year: int) -> RulePack:
+    return all_packs()[-1].model_copy(update={"effective_from": date(year, 1, 1), "goods": ()})
+
+
+def test_years_of_a_disclosure_are_listed() -> None:
+    rows = (replace(HOT_ROLLED, period="2025"), HOT_ROLLED)
+    found = assess(consignment(installation_id="MILL-1", import_year=2028), book(*rows))
+    assert "disclosed 72081000 for 2025, 2026 only; " in found.why
+
+
+def test_nobodys_rows_are_not_those_of_a_nameless_consignment() -> None:
+    nameless = replace(HOT_ROLLED, installation_id="XXXX", country="CN")
+    assert assess(consignment(), book(nameless)).source is Source.DEFAULT
+
+
+def test_a_book_gives_all_of_its_rows() -> None:
+    assert list(BOOK.rows()) == [HOT_ROLLED, ALL_SHOWN, CEMENT]
+
+
 def test_goods_of_a_year_cannot_use_an_earlier_disclosure() -> None:
     found = assess(consignment(installation_id="MILL-1", import_year=2027), BOOK)
     assert found.tonnes_counted == Decimal("2.118") * 12 / 10 * 25
@@ -112,6 +253,7 @@ def test_goods_of_a_year_cannot_use_an_earlier_disclosure() -> None:
 def test_goods_of_eu_origin_are_zero_with_the_reason() -> None:
     found = assess(consignment(country="DE"), BOOK)
     assert (found.source, found.tonnes_counted) == (Source.ZERO_RATED, Decimal(0))
+    assert (found.tonnes_direct, found.tonnes_indirect, found.default_share) == (Decimal(0), Decimal(0), Decimal(0))
     assert "DE origin" in found.why
 
 
@@ -170,6 +312,9 @@ def test_scaling_the_mass_scales_the_tonnes(mass_kg: Decimal, factor: int, insta
         ("import_year", 2022),
         ("installation_id", "a b"),
         ("clinker_t_per_t", "1.5"),
+        ("nitrogen_t_per_t", "0"),
+        ("import_quarter", 5),
+        ("carbon_price_paid_eur", "-1"),
         ("colour", "blue"),
     ],
 )

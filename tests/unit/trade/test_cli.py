@@ -56,6 +56,20 @@ def test_a_consignment_is_answered_as_a_table(address: str) -> None:
     assert result.stdout.startswith("38.474 t CO2e in 25000 kg of 72081000")
 
 
+def test_the_bill_says_what_does_not_pay_and_what_would_lower_it(address: str) -> None:
+    given = ["assess", "--cn", "76011010", "--country", "KR", "--mass-kg", "10000", "--year", "2026"]
+    asked = [*given, "--installation", "EC-EXAMPLE-6", "--quarter", "1", "--address", address]
+    shown = CliRunner().invoke(app, asked).stdout
+    assert "Actual data does not pay here: 1.676 certificates by the disclosure, 0 by the default" in shown
+    assert "costs 126.28 EUR" in shown
+    assert "Would lower it: Declare by the default value" in shown
+
+
+def test_an_unpublished_price_is_refused(address: str) -> None:
+    result = assess("--quarter", "4", "--address", address)
+    assert (result.exit_code, "no certificate price is published for 2026-Q4" in result.stderr) == (1, True)
+
+
 def test_json_is_the_apis_own_answer(address: str) -> None:
     result = assess("--address", address, "--json")
     assert json.loads(result.stdout)["tonnes_counted"] == "58.245"
@@ -76,9 +90,9 @@ def test_an_address_where_nothing_listens_is_said() -> None:
 def test_the_examples_come_as_json_with_exact_numbers() -> None:
     result = CliRunner().invoke(app, ["examples", "--json"])
     rows = json.loads(result.stdout)
-    steel = next(row for row in rows if row["cn_code"] == "72081000")
-    assert steel["see_direct_t_per_t"] == "1.538976064557865729"
-    assert {row["rule_pack"] for row in rows} == {"eu-2023-1773"}
+    steel = [row for row in rows if row["cn_code"] == "72081000"]
+    assert {row["see_direct_t_per_t"] for row in steel} == {"1.538976064557865729"}
+    assert {row["rule_pack"] for row in rows} == {"eu-2023-1773", "eu-2025-2547"}
 
 
 def test_the_examples_read_as_a_table() -> None:
@@ -104,8 +118,8 @@ def test_a_bundle_that_the_service_refuses_is_not_written(address: str, tmp_path
 def test_the_shipped_table_has_no_cell_that_says_nothing() -> None:
     result = CliRunner().invoke(app, ["defaults", "--json"])
     answer = json.loads(result.stdout)
-    assert (result.exit_code, answer["rows"], answer["bad"]) == (0, 64, [])
-    assert answer["cells"] == {"number": 57, "dash": 7}
+    assert (result.exit_code, answer["rows"], answer["bad"]) == (0, 80, [])
+    assert answer["cells"] == {"number": 72, "dash": 8}
 
 
 def test_a_table_with_bad_cells_is_refused_by_line_and_column(tmp_path: Path) -> None:

@@ -56,18 +56,18 @@ def test_the_fallback_replaces_the_whole_row_never_single_columns() -> None:
 def test_the_reason_says_whether_the_country_had_a_dash_or_was_not_listed() -> None:
     assert "because TR has no value" in default_value(TABLE, "25231000", "TR", 2026).why
     assert "because VN is not listed" in default_value(TABLE, "25231000", "VN", 2026).why
-    assert "value of KR" in default_value(TABLE, "25231000", "KR", 2026).why
+    assert default_value(TABLE, "25231000", "KR", 2026).why == "clinker: value of KR with the mark-up of 10 %"
 
 
 @pytest.mark.parametrize(("year", "percent"), [(2026, 10), (2027, 20), (2028, 30), (2029, 30), (2100, 30)])
 def test_the_mark_up_grows_by_year_and_then_stays(year: int, percent: int) -> None:
-    assert markup_bp(TABLE, year) == percent * 100
+    assert markup_bp(TABLE, "25231000", year) == percent * 100
     assert default_value(TABLE, "25231000", "KR", year).total_t_per_t == Decimal(100 + percent) / 100
 
 
 def test_there_is_no_default_before_the_first_year() -> None:
     with pytest.raises(NoDefaultError, match="begin in 2026, not in 2025"):
-        markup_bp(TABLE, 2025)
+        markup_bp(TABLE, "25231000", 2025)
 
 
 @given(total=NUMBERS, year=st.integers(2026, 2099))
@@ -135,3 +135,10 @@ def test_a_code_of_two_goods_has_no_single_default() -> None:
 
 def test_a_number_stays_as_it_was_printed() -> None:
     assert read_cell("1.4740000000000002") == Decimal("1.4740000000000002")
+
+
+@pytest.mark.parametrize("year", [2026, 2027, 2028, 2040])
+def test_fertilisers_bear_their_flat_mark_up_in_every_year(year: int) -> None:
+    held = replace(table(row("KR", "", "", "2", prefix="281410"), row("KR", "", "", "2")), flat_markup_bp={"2814": 100})
+    assert default_value(held, "28141000", "KR", year).total_t_per_t == Decimal("2.02")
+    assert markup_bp(held, "25231000", year) != 100

@@ -1,6 +1,6 @@
 """What leaves an installation: numbers that match the Commission's, and nothing of its process."""
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from apps.trade.disclosures import EXAMPLES, Disclosure, DisclosureRow, main, read_disclosures
+from apps.trade.emissions import LEGAL
 from apps.trade.rule_packs import all_packs, load_exact
 
 ROOT = Path(__file__).parents[3]
@@ -34,6 +35,32 @@ def test_the_commissions_examples_come_out_to_1e_12(
 ) -> None:
     computed: Decimal = getattr(found(example_rows, expected), number)
     assert abs(computed / Decimal(expected[number]) - 1) <= Decimal(ORACLE["relative_bound"])
+
+
+@pytest.mark.parametrize("expected", ORACLE["definitive"]["products"], ids=lambda each: f"example {each['example']}")
+@pytest.mark.parametrize("number", ["see_direct_t_per_t", "see_indirect_t_per_t"])
+def test_the_examples_by_the_definitive_rules_come_out_to_1e_12(
+    example_rows: list[DisclosureRow], expected: dict[str, str], number: str
+) -> None:
+    computed: Decimal = getattr(found(example_rows, expected, ORACLE["definitive"]["rule_pack"]), number)
+    wanted = Decimal(expected[number])
+    assert abs(computed - wanted) <= Decimal(ORACLE["relative_bound"]) * wanted
+
+
+@pytest.mark.parametrize("expected", ORACLE["totals"], ids=lambda each: each["what"])
+def test_the_totals_of_the_examples_come_out(expected: dict[str, str]) -> None:
+    installation = next(
+        each for each in read_disclosures(EXAMPLES) if each.installation_id == expected["installation_id"]
+    )
+    with localcontext(LEGAL):
+        total_t = sum(source.co2e_t() for source in installation.products[0].sources)
+    assert abs(total_t / Decimal(expected["total_t"]) - 1) <= Decimal(ORACLE["relative_bound"])
+
+
+@pytest.mark.parametrize("cn_code", ["72081000", "72122000", "72139120", "73021028"])
+def test_every_good_of_one_process_embeds_the_same(example_rows: list[DisclosureRow], cn_code: str) -> None:
+    row = found(example_rows, {"installation_id": "EC-EXAMPLE-2", "cn_code": cn_code})
+    assert round(row.see_direct_t_per_t, 16) == Decimal("1.5389760645578657")
 
 
 @pytest.mark.parametrize("expected", ORACLE["default_shares"], ids=lambda each: f"example {each['example']}")
@@ -71,6 +98,180 @@ def test_one_process_may_make_goods_inside_and_outside_annex_ii() -> None:
     assert {row.cn_code: row.see_indirect_t_per_t > 0 for row in rows} == {"72081000": False, "72022100": True}
 
 
+@pytest.mark.parametrize(
+    ("installation", "cn_code", "allocated"),
+    [
+        ("EC-EXAMPLE-6", "76011010", "1.387425"),  # 0.975 x 1.423, route K
+        ("EC-EXAMPLE-7", "28041000", "4.961775"),  # 0.975 x 5.089, the only route
+        ("EC-EXAMPLE-6", "76051900", None),  # wire has no benchmark in the table
+        ("EC-EXAMPLE-2", "72081000", None),  # its route is not stated
+    ],
+)
+def test_free_allocation_is_disclosed_where_the_route_and_the_benchmark_are_known(
+    example_rows: list[DisclosureRow], installation: str, cn_code: str, allocated: str | None
+) -> None:
+    row = found(example_rows, {"installation_id": installation, "cn_code": cn_code}, "eu-2025-2547")
+    assert row.free_allocation_t_per_t == (None if allocated is None else Decimal(allocated))
+    assert found(example_rows, {"installation_id": installation, "cn_code": cn_code}).free_allocation_t_per_t is None
+
+
+def mill(**changes: object) -> dict[str, Any]:
+    """An installation that makes billet from bought pig iron and rolls bars from it."""
+    iron = {
+        "kind": "bought", "name": "iron", "cn_code": "72011011", "amount_t": "1.1", "direct_t_per_t": "2",
+        "electricity_mwh_per_t": "0", "factor_t_per_mwh": "0", "verified_for": "2026",
+    }  # fmt: skip
+    return {
+        "installation_id": "MILL-1",
+        "country": "KR",
+        "period": "2026",
+        "provenance": "a test",
+        "products": [
+            product("billet", "72061000", precursors=[{**iron, **changes}]),
+            product("bars", "72142000", precursors=[{"kind": "made", "product": "billet", "amount_t": "2"}]),
+        ],
+    }
+
+
+def product(name: str, cn_code: str, **changes: object) -> dict[str, Any]:
+    return {
+        "name": name,
+        "cn_codes": [cn_code],
+        "activity_t": "1",
+        "benchmark_route": "C",
+        "sources": [{"kind": "measured", "name": "stack", "co2e_t": "1"}],
+        "electricity": {"factor_t_per_mwh": "0"},
+        **changes,
+    }
+
+
+def allocated(data: dict[str, Any], cn_code: str = "72142000") -> Decimal | None:
+    rows = Disclosure.model_validate(data).to_rows(all_packs())
+    return next(
+        row.free_allocation_t_per_t for row in rows if (row.cn_code, row.rule_pack) == (cn_code, "eu-2025-2547")
+    )
+
+
+def test_free_allocation_goes_through_precursors_made_and_bought() -> None:
+    billet = Decimal("0.975") * (Decimal("0.150") + Decimal("1.1") * Decimal("1.210"))
+    assert allocated(mill(), "72061000") == billet
+    assert allocated(mill()) == Decimal("0.975") * Decimal("0.038") + 2 * billet
+
+
+def test_a_suppliers_verified_allocation_replaces_the_benchmark() -> None:
+    verified = mill(free_allocation_t_per_t="0.9")
+    assert allocated(verified, "72061000") == Decimal("0.975") * Decimal("0.150") + Decimal("0.99")
+
+
+@pytest.mark.parametrize("changes", [{"origin": "DE"}, {"cn_code": "72044900"}])
+def test_a_precursor_that_embeds_nothing_is_allocated_nothing(changes: dict[str, str]) -> None:
+    assert allocated(mill(**changes), "72061000") == Decimal("0.975") * Decimal("0.150")
+
+
+def test_a_precursor_without_a_benchmark_makes_the_good_not_known_and_not_zero() -> None:
+    assert allocated(mill(cn_code="72071111")) is None
+
+
+@pytest.mark.parametrize("year", [None, "2025", "2027"])
+def test_a_suppliers_data_without_a_report_of_the_year_is_refused_and_not_counted(year: str | None) -> None:
+    with pytest.raises(ValueError, match=r"product billet: precursor iron has no verification report for 2026, which "):
+        Disclosure.model_validate(mill(verified_for=year)).to_rows(all_packs())
+
+
+@pytest.mark.parametrize("changes", [{"is_default": "true"}, {"origin": "NO"}, {"cn_code": "72044900"}])
+def test_a_default_value_scrap_and_zero_rated_origins_need_no_report(changes: dict[str, str]) -> None:
+    assert Disclosure.model_validate(mill(verified_for=None, **changes)).to_rows(all_packs())
+
+
+def test_the_transitional_method_asks_for_no_report() -> None:
+    transitional = [pack for pack in all_packs() if pack.id == "eu-2023-1773"]
+    assert Disclosure.model_validate(mill(verified_for=None)).to_rows(transitional)
+
+
+def test_scrap_enters_with_nothing_whatever_is_said_of_it() -> None:
+    rows = Disclosure.model_validate(mill(cn_code="72044900")).to_rows(all_packs())
+    assert {row.see_direct_t_per_t for row in rows if row.cn_code == "72061000"} == {Decimal(1)}
+
+
+def test_ammonia_is_counted_by_its_nitrogen_in_emissions_and_in_free_allocation() -> None:
+    data = {**mill(), "products": [product("ammonia", "28141000", nitrogen_t_per_t="0.8", benchmark_route="")]}
+    by_method = {row.rule_pack: row for row in Disclosure.model_validate(data).to_rows(all_packs())}
+    assert by_method["eu-2023-1773"].see_direct_t_per_t == 1
+    assert by_method["eu-2025-2547"].see_direct_t_per_t == Decimal("1.25")
+    del data["products"][0]["nitrogen_t_per_t"]
+    with pytest.raises(ValueError, match="product ammonia: nitrogen_t_per_t is missing; eu-2025-2547 counts 28141000"):
+        Disclosure.model_validate(data).to_rows(all_packs())
+
+
+def test_nitric_acid_bears_its_nitrous_oxide_and_the_ammonia_in_it() -> None:
+    ammonia = {
+        "kind": "bought", "name": "ammonia", "cn_code": "28141000", "amount_t": "0.29", "direct_t_per_t": "2",
+        "electricity_mwh_per_t": "1", "factor_t_per_mwh": "0.5", "verified_for": "2026",
+    }  # fmt: skip
+    source = {"kind": "nitrous_oxide", "name": "oxidation", "n2o_t": "0.007", "abated_share": "0.9"}
+    acid = product("acid", "28080000", benchmark_route="", nitrogen_t_per_t="0.222", sources=[source])
+    rows = Disclosure.model_validate({**mill(), "products": [{**acid, "precursors": [ammonia]}]}).to_rows(all_packs())
+    row = next(each for each in rows if each.rule_pack == "eu-2025-2547")
+    per_tonne = Decimal("0.0007") * 265 + Decimal("0.58")
+    assert abs(row.see_direct_t_per_t * Decimal("0.222") - per_tonne) < Decimal("1e-17")
+    assert abs(row.see_indirect_t_per_t * Decimal("0.222") - Decimal("0.145")) < Decimal("1e-17")
+
+
+MINERALS = EXAMPLES.parent / "minerals_synthetic.yaml"
+
+
+@pytest.mark.parametrize(
+    ("cn_code", "direct", "indirect"),
+    [
+        ("74031100", "1.25", "1.75"),
+        ("75021000", "8", "4.5"),
+        ("28369100", "5.5", "1.5"),
+        ("81052000", "9", "3"),
+        ("28461000", "22", "11"),
+    ],
+)
+def test_the_planted_footprints_of_minerals_come_back_under_their_label_alone(
+    cn_code: str, direct: str, indirect: str
+) -> None:
+    works = read_disclosures(MINERALS)
+    assert all("synthetic" in each.provenance for each in works)
+    (row,) = [row for each in works for row in each.to_rows(all_packs()) if row.cn_code == cn_code]
+    assert (row.rule_pack, row.see_direct_t_per_t, row.see_indirect_t_per_t, row.free_allocation_t_per_t) == (
+        "minerals-iso-14067",
+        Decimal(direct),
+        Decimal(indirect),
+        None,
+    )
+
+
+def test_cements_allocation_is_per_tonne_of_its_clinker() -> None:
+    clinker = product("clinker", "25231000", benchmark_route="A")
+    made = {"kind": "made", "product": "clinker", "amount_t": "0.9"}
+    cement = product("cement", "25232900", benchmark_route="A", clinker_t_per_t="0.9", precursors=[made])
+    assert allocated({**mill(), "products": [clinker, cement]}, "25232900") == Decimal("0.975") * Decimal("0.666")
+
+
+def test_critical_minerals_have_a_row_under_their_own_method_and_none_under_cbam() -> None:
+    data = {**mill(), "products": [product("cathode", "74031100", benchmark_route="")]}
+    assert {row.rule_pack for row in Disclosure.model_validate(data).to_rows(all_packs())} == {"minerals-iso-14067"}
+
+
+@pytest.mark.parametrize("label", [None, "CBAM specific embedded emissions"])
+def test_numbers_of_two_methods_are_never_added(label: str | None) -> None:
+    iron = mill()["products"][0]["precursors"][0]
+    bought = {**iron, **({"label": label} if label else {})}
+    data = {**mill(), "products": [product("cathode", "74031100", benchmark_route="", precursors=[bought])]}
+    with pytest.raises(ValueError, match=r"product cathode: precursor iron follows 'CBAM .* own method and label"):
+        Disclosure.model_validate(data).to_rows(all_packs())
+
+
+def test_a_mineral_from_the_same_site_cannot_go_into_a_cbam_good() -> None:
+    nickel = product("nickel", "75021000", benchmark_route="")
+    steel = product("steel", "72189911", precursors=[{"kind": "made", "product": "nickel", "amount_t": "1"}])
+    with pytest.raises(ValueError, match="product steel: precursor nickel follows 'Product carbon footprint"):
+        Disclosure.model_validate({**mill(), "products": [nickel, steel]}).to_rows(all_packs())
+
+
 def test_rows_show_nothing_of_the_process(example_rows: list[DisclosureRow]) -> None:
     assert set(DisclosureRow.__dataclass_fields__) == {
         "installation_id",
@@ -80,6 +281,7 @@ def test_rows_show_nothing_of_the_process(example_rows: list[DisclosureRow]) -> 
         "see_direct_t_per_t",
         "see_indirect_t_per_t",
         "default_share",
+        "free_allocation_t_per_t",
         "activity_t",
         "rule_pack",
         "evidence_sha256",

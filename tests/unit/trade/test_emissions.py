@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,3 +59,37 @@ def test_anode_effects_match_the_commissions_aluminium_example() -> None:
         Decimal(200_000), minutes, Decimal("0.102"), Decimal("0.12"), Decimal("0.97")
     )
     assert round(found) == 25282
+
+
+@given(mass_t=TONNES, biomass=SHARES)
+def test_only_the_fossil_share_of_a_material_counts(mass_t: Decimal, biomass: Decimal) -> None:
+    whole = emissions.mass_balance_co2_t(mass_t, Decimal("0.5"))
+    assert emissions.mass_balance_co2_t(mass_t, Decimal("0.5"), biomass) == whole * (1 - biomass)
+
+
+def test_nitrous_oxide_weighs_265_times_as_much_and_what_is_destroyed_nothing() -> None:
+    assert emissions.nitrous_oxide_co2e_t(Decimal(10)) == 2650
+    assert emissions.nitrous_oxide_co2e_t(Decimal(10), Decimal("0.9")) == 265
+
+
+def test_electricity_is_charged_by_its_factor() -> None:
+    assert emissions.electricity_t(Decimal(1000), Decimal("0.833")) == 833
+
+
+def test_a_process_without_sources_emits_a_decimal_zero() -> None:
+    assert isinstance(emissions.attributed_direct_t([], []), Decimal)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CO2_PER_CARBON", "3.664"),
+        ("NATURAL_GAS_T_PER_TJ", "56.1"),
+        ("WASTE_GAS_EXPORT_CORRECTION", "0.667"),
+        ("GWP_N2O", "265"),
+        ("GWP_CF4", "6630"),
+        ("GWP_C2F6", "11100"),
+    ],
+)
+def test_the_constants_of_the_regulation_are_its_own(name: str, value: str) -> None:
+    assert getattr(emissions, name) == Decimal(value)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from apps.trade.precursors import Bought, Made, PrecursorError, Process, Scope, embedded
 from apps.trade.rule_packs import all_packs
 
-EVERYTHING = Scope(indirect_counts=lambda _: True, zero_rated=lambda _: False)
+EVERYTHING = Scope(indirect_counts=lambda _: True, zero_rated=lambda _: False, scrap=lambda _: False)
 DEFINITIVE = next(pack for pack in all_packs() if pack.id == "eu-2025-2547").scope()
 TONNES = st.decimals(0, 10**7, places=3)
 ONE = Decimal(1)
@@ -93,6 +93,20 @@ def test_defaults_travel_through_a_precursor_made_on_site() -> None:
     assert round(see.default_share, 20) == round(Decimal(2) / 6, 20)
 
 
+def test_defaults_of_several_precursors_made_on_site_add_up() -> None:
+    slab = process(name="slab", bought=(bought(is_default=True),))
+    made = (Made(process="slab", mass_t=ONE), Made(process="slab", mass_t=Decimal(2)))
+    see = embedded(named(process(name="pipes", made=made, bought=(bought(is_default=True),)), slab), EVERYTHING)[
+        "pipes"
+    ]
+    assert see.default_direct_t_per_t == Decimal(8)
+
+
+def test_quotients_keep_more_digits_than_pythons_default() -> None:
+    third = embedded(named(process(activity_t=Decimal(3))), EVERYTHING)["steel"].direct_t_per_t
+    assert len(third.as_tuple().digits) == 60
+
+
 def test_a_circle_of_precursors_is_refused_by_name() -> None:
     slab = process(name="slab", made=(Made(process="pipes", mass_t=ONE),))
     pipes = process(name="pipes", made=(Made(process="slab", mass_t=ONE),))
@@ -106,7 +120,11 @@ def test_a_product_that_feeds_itself_is_refused() -> None:
 
 
 def test_an_unknown_precursor_is_refused_by_name() -> None:
-    with pytest.raises(PrecursorError, match="product steel: precursor slab is not a product"):
+    with pytest.raises(
+        PrecursorError,
+        match=r"^product steel: precursor slab is not a product of this disclosure; add the product or enter the "
+        r"precursor as bought$",
+    ):
         embedded(named(process(made=(Made(process="slab", mass_t=ONE),))), EVERYTHING)
 
 

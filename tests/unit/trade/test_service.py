@@ -253,6 +253,32 @@ def test_the_empty_page_asks_no_member(client: TestClient, pool: Pool) -> None:
     assert not any(member.asked for member in pool.members.values())
 
 
+def test_an_answer_and_a_total_come_with_their_intervals(client: TestClient) -> None:
+    disclosed, default = assessed(client)["interval"], assessed(client, installation_id=None)["interval"]
+    assert disclosed["high_t"] / disclosed["low_t"] < default["high_t"] / default["low_t"]
+    assert disclosed["method"] == "shifted-lognormal-1"
+    totals = client.get("/v1/totals", params={"cn_prefix": "7208", "year": "2026"}).json()
+    assert totals["interval"]["low_t"] < float(totals["tonnes_counted"]) < totals["interval"]["high_t"]
+    assert "May really be, 90 %" in client.get("/", params={"cn_code": "72081000", **COIL}).text
+    assert assessed(client, country="DE", installation_id=None)["interval"] is None
+
+
+COIL = {"country": "KR", "net_mass_kg": "25000", "import_year": "2026"}
+
+
+def test_the_page_says_where_actual_data_does_not_pay(client: TestClient) -> None:
+    asked = {"cn_code": "76011010", "country": "KR", "net_mass_kg": "10000", "import_year": "2026"}
+    shown = client.get("/", params={**asked, "installation_id": "EC-EXAMPLE-6"}).text
+    assert "Actual data does not pay here: 1.676 certificates" in shown
+    assert "What would lower it:<ul><li>Declare by the default value" in shown
+    assert "the mark-up of 10 %" in client.get("/", params=asked).text
+
+
+def test_the_page_of_a_transitional_year_knows_no_certificates(client: TestClient) -> None:
+    asked = {"cn_code": "72081000", "country": "DE", "net_mass_kg": "10000", "import_year": "2025"}
+    assert "This method knows no certificates" in client.get("/", params=asked).text
+
+
 def test_a_bundle_holds_the_released_row_and_the_services_answer(pool: Pool) -> None:
     key = Ed25519PrivateKey.generate()
     with TestClient(create_app(pool, signer=key)) as client:
@@ -261,7 +287,7 @@ def test_a_bundle_holds_the_released_row_and_the_services_answer(pool: Pool) -> 
     assert answer.headers["content-type"] == "application/zip"
     held = json.loads(verify(answer.content, key.public_key()).result)
     assert held == {name: value for name, value in view.items() if name in held}
-    assert view.keys() - held.keys() == {"data_age_s", "grant", "members_asked"}
+    assert view.keys() - held.keys() == {"bill", "data_age_s", "grant", "interval", "members_asked"}
 
 
 def test_a_service_without_a_key_signs_nothing_and_says_so(client: TestClient) -> None:
