@@ -1,6 +1,7 @@
 """The one loop that talks to the driver: polls, advances the meters, makes them durable, and leaves a snapshot.
 
-Scrapes read the snapshot and never wait for the driver.
+Scrapes read the snapshot and never wait for the driver. What a scrape may show is durable before: a counter that a
+crash set back would be taken for a reset, and its joules counted twice.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,7 +17,7 @@ from infra.nvml_exporter.register import Meter, Rule, Sample, advance, begin, cl
 from infra.nvml_exporter.store import Store
 
 Around = Callable[[], tuple[Device, ...]]  # reads the meters around the devices
-CHECKPOINT_MS = 10_000  # a crash loses at most so much of "the device was there"; joules are in the register
+SYNC_MS = 10_000  # a power cut loses at most so much of "the device was there"; joules are in the register
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ class Sampler:
         self._driver, self._store, self._rule, self._pods, self._around = driver, store, rule, pods, around
         self._accounts = store.accounts() if pods else {}
         self._meters = {uuid: resumed(meter, rule) for uuid, meter in store.meters().items()}
-        self._saved_ms = 0
+        self._synced_ms = 0
         self.snapshot: Snapshot | None = None
 
     def step(self) -> Snapshot:
@@ -89,9 +90,9 @@ class Sampler:
         if view is not None:
             self._accounts = book_all(self._accounts, self._meters, poll, view, self._rule)
         self._meters = meters
-        if closed or abs(poll.at_ms - self._saved_ms) >= CHECKPOINT_MS:
-            self._save(closed)
-            self._saved_ms = poll.at_ms
+        synced = bool(closed) or abs(poll.at_ms - self._synced_ms) >= SYNC_MS
+        self._save(closed, synced=synced)
+        self._synced_ms = poll.at_ms if synced else self._synced_ms
         self.snapshot = Snapshot(poll=poll, meters=meters, accounts=self._accounts, view=view)
         return self.snapshot
 
@@ -102,8 +103,8 @@ class Sampler:
             self.step()
             due_s = max(due_s + every_s, monotonic_s())
             stop.wait(due_s - monotonic_s())
-        self._save(())
+        self._save((), synced=True)
         self._driver.close()
 
-    def _save(self, closed: Iterable[Measurement]) -> None:
-        self._store.save(self._meters.values(), closed, self._accounts)
+    def _save(self, closed: Iterable[Measurement], *, synced: bool) -> None:
+        self._store.save(self._meters.values(), closed, self._accounts, synced=synced)

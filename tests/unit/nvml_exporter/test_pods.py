@@ -244,6 +244,21 @@ def test_a_crash_at_any_second_keeps_the_balance(
     assert by_owner["lab/a"] == by_owner[UNATTRIBUTED]
 
 
+@pytest.mark.parametrize("down_s", [0, 5, 30])
+def test_no_counter_that_was_shown_falls_over_a_crash(
+    machine: Callable[[str], Machine], kubelet: Kubelet, down_s: int
+) -> None:
+    kubelet.held = {"lab/a": [UUID]}
+    it = machine("gpu\npower 1000 300000 300000")
+    it.run(20, 29)
+    shown = {(name, str(labels)): value for name, labels, value in it.series() if name.endswith("_total")}
+    kubelet.held = {"lab/b": [UUID]}
+    it.restart()
+    it.run(30 + down_s, 30 + down_s)
+    after = {(name, str(labels)): value for name, labels, value in it.series() if name.endswith("_total")}
+    assert {key for key, value in shown.items() if value > after[key]} == set()
+
+
 def test_a_kubelet_that_is_away_is_a_reason_and_no_pods_joules(
     machine: Callable[[str], Machine], kubelet: Kubelet, tmp_path: Path
 ) -> None:
