@@ -1,0 +1,102 @@
+"""What ready pods hold in the member and ready replicas on the hub becomes a claim and a receipt, over a restart."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from commonweal.kinds.pilot_app import PilotApp
+from commonweal.ledger import Unit
+from commonweal.membership import member_namespace
+from commonweal.receipts import Side, Usage
+from operators.agent.mirror import Mirror
+from operators.agent.use import HUB_WATCHED, UseReporter
+from operators.agent.vault import Vault
+from operators.hub.books import Books
+from operators.hub.pilot_objects import assignment
+from operators.hub.resources import APPS_NAMESPACE, CONSORTIUMS, PILOT_APPS
+from operators.kube import CONFIG_MAPS, PODS, SERVICE_ACCOUNTS, Json, Kube
+from tests.integration.agent.conftest import MEMBER, World, certificate
+
+PERIOD_S = 60
+NAMESPACE = member_namespace(MEMBER)
+LONG = {"spec": {"accounting": {"disputeSeconds": 3600}}}
+SPEC: Json = {
+    "description": "A job of this member, on its own machines.",
+    "sponsor": MEMBER,
+    "component": {"image": "localhost/commonweal:test", "port": 8080},
+    "resources": {"cpuMillis": 500, "memoryMib": 64, "gpus": 1},
+    "replicas": 1,
+    "serviceClass": "public",
+}
+
+
+async def application(world: World) -> None:
+    """The pilot on the hub, and its pod in the member, both ready."""
+    metadata = {"name": "trade"}
+    body = {"apiVersion": "commonweal.dev/v1alpha1", "kind": "PilotApp", "metadata": metadata, "spec": SPEC}
+    made = await world.hub_admin.apply(PILOT_APPS, body, field_manager="test")
+    placement = {"member": MEMBER, "replicas": 1, "readyReplicas": 1, "endpoints": []}
+    await world.hub_admin.patch(PILOT_APPS, "trade", {"status": {"placements": [placement]}}, subresource="status")
+    objects = assignment(made, PilotApp.read(made), MEMBER, 1, "{}")["spec"]["objects"]
+    [deployment] = [each for each in objects if each["kind"] == "Deployment"]
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "trade", "namespace": APPS_NAMESPACE}}
+    await world.member_admin.apply(SERVICE_ACCOUNTS, account, field_manager="test")
+    template = deployment["spec"]["template"]
+    pod: Json = {"apiVersion": "v1", "kind": "Pod", "spec": template["spec"]}
+    pod["metadata"] = {"name": "trade-0", "namespace": APPS_NAMESPACE, "labels": template["metadata"]["labels"]}
+    await world.member_admin.apply(PODS, pod, field_manager="test")
+    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    await world.member_admin.patch(PODS, "trade-0", {"status": status}, APPS_NAMESPACE, subresource="status")
+
+
+async def started(vault: Vault, hub: Kube, clock: Callable[[], datetime]) -> UseReporter:
+    """A reporter as after a start of the agent: it knows only what the vault holds."""
+    mirrors = Mirror(vault.kube), Mirror(hub, HUB_WATCHED)
+    for mirror in mirrors:
+        await mirror.start()
+    return UseReporter(
+        member=MEMBER,
+        identity=await vault.identity(),
+        vault=vault,
+        mirror=mirrors[0],
+        hub_mirror=mirrors[1],
+        hub=hub,
+        leads=lambda: True,
+        clock=clock,
+    )
+
+
+async def recorded(world: World) -> dict[Side, tuple[Usage, ...]]:
+    """What the hub's books hold of both sides, once no report is left over."""
+    left = [item["metadata"]["name"] for item in (await world.hub_admin.list(CONFIG_MAPS, NAMESPACE)).items]
+    books = Books.open(world.folder / "state")
+    try:
+        use, complaint = books.unsettled_use(before=datetime.now(UTC)), books.complaint(MEMBER, of_use=True)
+    finally:
+        books.close()
+    if complaint or [name for name in left if name.startswith(("claim-", "receipt-"))] or not all(use.values()):
+        raise LookupError(f"{left}, {use}, {complaint!r}")
+    return use
+
+
+async def test_what_was_used_is_signed_once_by_both_sides_over_a_restart(world: World) -> None:
+    world.start_hub()
+    async with world.acceptor():
+        await world.ensure_joined()
+    world.stop_all()  # the hub's operator would say that nobody runs what only this test runs
+    await world.hub_admin.patch(CONSORTIUMS, "charter", LONG)
+    await application(world)
+    begin = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=3)
+    begin -= timedelta(seconds=int(begin.timestamp()) % PERIOD_S)
+    async with world.joiner() as joiner:
+        credentials = certificate(await joiner.attempt())
+        async with await joiner.connect(credentials.kubeconfig()) as hub:
+            for span in (range(0, 40, 5), range(40, 76, 5)):
+                seconds = iter(span)
+                reporter = await started(joiner.vault, hub, lambda: begin + timedelta(seconds=next(seconds)))  # noqa: B023 - used up before the next span
+                for _ in span:
+                    await reporter.look()
+    world.start_hub()
+    use = await world.eventually(lambda: recorded(world))
+    for side in Side:
+        told = [(one.job, one.unit, one.amount, one.period_start) for one in use[side]]
+        assert told == [("trade", Unit.CORE_SECONDS, 30, begin), ("trade", Unit.GPU_SECONDS, 60, begin)]
