@@ -84,7 +84,7 @@ def _credit_steps(charter: Charter, standing: Standing) -> list[Step]:
         ),
         Step(
             name="used, GPU-seconds",
-            formula="self_used + used of others' machines; both sides signed it, and it is never subtracted from a share",
+            formula="self_used + used of others' machines, which is shown and never subtracted",
             inputs={
                 "self_used": row.self_used_gpu_seconds,
                 "used of others' machines": row.used_gpu_seconds - row.self_used_gpu_seconds,

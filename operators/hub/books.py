@@ -309,14 +309,17 @@ class Books:
         return _position(self.frontier)
 
 
-def posted(path: Path) -> Iterator[tuple[str, Transfer]]:
+def posted(path: Path, *, after: str = "") -> Iterator[tuple[str, Transfer]]:
     """Read every posting and its statement's name out of a file of books, in order; the file may be in use.
+
+    `after` is a statement's name: only those of later statements.
 
     Raises:
         BooksError: not the hub's books, or a posting whose name is not the hash of its content.
     """
-    query = f"SELECT {', '.join(POSTING)} FROM postings ORDER BY statement, rowid"  # noqa: S608 - our own names
-    for id_, debit, credit, unit, amount, period_start, evidence_sha256, statement in _read(path, query):
+    names = ", ".join(POSTING)
+    query = f"SELECT {names} FROM postings WHERE statement > ? ORDER BY statement, rowid"  # noqa: S608 - our own names
+    for id_, debit, credit, unit, amount, period_start, evidence_sha256, statement in read(path, query, (after,)):
         transfer = Transfer(
             debit=debit,
             credit=credit,
@@ -336,15 +339,20 @@ def events(path: Path) -> Iterator[bytes]:
     Raises:
         BooksError: not the hub's books.
     """
-    for (leaf,) in _read(path, "SELECT leaf FROM log ORDER BY position"):
+    for (leaf,) in read(path, "SELECT leaf FROM log ORDER BY position"):
         if "event" in json.loads(leaf):
             yield leaf
 
 
-def _read(path: Path, query: str) -> Iterator[Any]:
+def read(path: Path, query: str, values: tuple[str | int, ...] = ()) -> Iterator[Any]:
+    """Read rows out of a file of books, in one transaction; it may be in use.
+
+    Raises:
+        BooksError: not the hub's books.
+    """
     try:
         with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
-            yield from connection.execute(query)
+            yield from connection.execute(query, values)
     except sqlite3.Error as error:
         raise BooksError(f"{path}: {error}; give a hub's books.sqlite3") from error
 
