@@ -18,30 +18,34 @@ KEEP_DEPARTED_MS = 900_000  # a pod's series outlives the pod by some scrapes, t
 
 # The kubelet repeats what a device plugin named: NVIDIA's plugin by UUID, with ::N for a time-sliced replica; drivers
 # before R470 name MIG slices by board and instance; GKE's plugin names boards by index, with /vgpuN for a replica.
+# NVIDIA's driver for dynamic resource allocation names a board by its minor number, and a slice by where it begins.
 _DEVICE_ID = re.compile(
     r"(?:(?P<gpu>GPU-[0-9A-Za-z-]+)"
     r"|MIG-(?P<board>GPU-[0-9A-Za-z-]+)/(?P<board_instance>[0-9]+)/[0-9]+"
     r"|(?P<mig>MIG-[0-9A-Za-z-]+)"
-    r"|nvidia(?P<index>[0-9]+)(?:/gi(?P<instance>[0-9]+))?)"
+    r"|nvidia(?P<index>[0-9]+)(?:/gi(?P<instance>[0-9]+))?"
+    r"|gpu-(?P<minor>[0-9]+)(?:-mig-[0-9]+-(?P<start>[0-9]+)-[0-9]+)?)"
     r"(?:::[0-9]+|/vgpu[0-9]+)?"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """A MIG slice of a board, and how many of the board's slices it takes."""
+    """A MIG slice of a board, how many of the board's slices it takes, and the place at which it begins, if told."""
 
     uuid: str
     instance: int
     slices: int
+    start: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """What a device id can name: a board by UUID or index, or one of its MIG slices out of `whole_slices`."""
+    """What a device id can name: a board by UUID, index or minor number, or one of its slices of `whole_slices`."""
 
     uuid: str
     index: int
+    minor: int | None = None
     slices: tuple[Slice, ...] = ()
     whole_slices: int = 1
 
@@ -63,17 +67,18 @@ def unit_of(device_id: str, boards: Iterable[Board]) -> Unit | None:
     instance = match["board_instance"] or match["instance"]
     for board in boards:
         for part in board.slices:
-            by_number = instance == str(part.instance) and _is_board(match, board)
-            if match["mig"] == part.uuid or by_number:
+            by_number = instance == str(part.instance) or match["start"] == str(part.start)
+            if match["mig"] == part.uuid or (by_number and _is_board(match, board)):
                 share = Fraction(part.slices, board.whole_slices)
                 return Unit(board=board.uuid, instance=part.instance, share=share)
-        if instance is None and _is_board(match, board):
+        if instance is None and match["start"] is None and _is_board(match, board):
             return Unit(board=board.uuid, instance=None, share=Fraction(1))
     return None
 
 
 def _is_board(match: re.Match[str], board: Board) -> bool:
-    return board.uuid in {match["gpu"], match["board"]} or match["index"] == str(board.index)
+    by_uuid = board.uuid in {match["gpu"], match["board"]}
+    return by_uuid or match["index"] == str(board.index) or match["minor"] == str(board.minor)
 
 
 @dataclass(frozen=True, kw_only=True)

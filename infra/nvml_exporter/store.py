@@ -14,6 +14,7 @@ from pathlib import Path
 from commonweal.attribution import Account, Share
 from commonweal.metering import Flag, Measurement, Scope
 from commonweal.transparency import canonical_json
+from infra.nvml_exporter.host import Zone
 from infra.nvml_exporter.register import Meter, Sample
 
 PAGE_SEQUENCES = 100  # of each meter; sixteen devices make an answer of about half a megabyte
@@ -24,6 +25,7 @@ CREATE TABLE IF NOT EXISTS reading (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS meter (uuid TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS account (uuid TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS zone (key TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -54,9 +56,10 @@ class Store:
         closed: Iterable[Measurement],
         accounts: Mapping[str, Account] | None = None,
         *,
+        zones: Mapping[str, Zone] | None = None,
         synced: bool = True,
     ) -> None:
-        """Make the readings, the meters and the pods' accounts durable in one transaction; one thread writes.
+        """Make the readings, the meters, the pods' accounts and the host's zones durable at once; one thread writes.
 
         Without `synced` it does not wait for the disk: a power cut may lose it, with all that was not synced since, and
         then the devices' registers have restarted as well. The end of the process loses nothing.
@@ -78,6 +81,10 @@ class Store:
                 "INSERT INTO account VALUES (?, ?) ON CONFLICT (uuid) DO UPDATE SET content = excluded.content",
                 [(uuid, json.dumps(asdict(account), sort_keys=True)) for uuid, account in (accounts or {}).items()],
             )
+            db.executemany(
+                "INSERT INTO zone VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET content = excluded.content",
+                [(key, json.dumps(asdict(zone), sort_keys=True)) for key, zone in (zones or {}).items()],
+            )
 
     def _reader(self) -> "closing[sqlite3.Connection]":
         return closing(sqlite3.connect(self._path))
@@ -91,6 +98,11 @@ class Store:
         """Return every device's account as it was last saved, by UUID; it is of the same instant as the meter."""
         with self._reader() as db:
             return {uuid: _account(content) for uuid, content in db.execute("SELECT uuid, content FROM account")}
+
+    def zones(self) -> dict[str, Zone]:
+        """Return every zone of the host as it was last saved."""
+        with self._reader() as db:
+            return {key: Zone(**json.loads(content)) for key, content in db.execute("SELECT key, content FROM zone")}
 
     def last_sequences(self) -> dict[str, int]:
         """Return the last closed sequence of every meter; 0 where none is closed yet."""

@@ -416,6 +416,28 @@ nvmlReturn_t nvmlDeviceGetGpuInstanceId(nvmlDevice_t device, unsigned int *id) {
     return SUCCESS;
 }
 
+nvmlReturn_t nvmlDeviceGetMinorNumber(nvmlDevice_t device, unsigned int *minor) {
+    nvmlReturn_t result = asked(device, QUERIES);
+    if (!result) *minor = (unsigned int)device->index;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetGpuInstanceById(nvmlDevice_t device, unsigned int id, nvmlDevice_t *instance) {
+    nvmlReturn_t result = asked(device, QUERIES);
+    if (result) return result;
+    for (int i = 0; i < device->slice_count; i++)
+        if (mig[device->index][i].gpu_instance == id) return *instance = &mig[device->index][i], SUCCESS;
+    return NOT_FOUND;
+}
+
+nvmlReturn_t nvmlGpuInstanceGetInfo(nvmlDevice_t instance, nvmlGpuInstanceInfo_t *info) {
+    nvmlReturn_t result = asked(instance, QUERIES);
+    if (result) return result;
+    *info = (nvmlGpuInstanceInfo_t){.device = instance->parent, .id = instance->gpu_instance, .size = instance->slices};
+    for (const struct gpu *slice = mig[instance->parent->index]; slice < instance; slice++) info->start += slice->slices;
+    return SUCCESS;
+}
+
 nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes) {
     nvmlReturn_t result = asked(device, QUERIES);
     if (result) return result;

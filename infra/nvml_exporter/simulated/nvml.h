@@ -29,6 +29,7 @@ typedef struct {
     unsigned int multiprocessors, copy_engines, decoders, encoders, jpegs, ofas, gpu_instance_slices, compute_slices;
     unsigned long long memory_mib;
 } nvmlDeviceAttributes_t;
+typedef struct { nvmlDevice_t device; unsigned int id, profile_id, start, size; } nvmlGpuInstanceInfo_t;
 
 enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, GPU_IS_LOST = 15 };
 enum { FIELD_TOTAL_ENERGY = 83, FIELD_POWER_AVERAGE = 185, SCOPE_GPU = 0, SCOPE_MODULE = 1 };
