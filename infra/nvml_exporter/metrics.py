@@ -135,6 +135,16 @@ def _measured(snapshot: Snapshot) -> Iterator[Metric]:
         "Latency of the energy query as the driver itself reports it.",
         lambda d: None if d.driver_latency_us is None else d.driver_latency_us / 1e6,
     )
+    yield _gauge(
+        "commonweal_gpu_sm_busy_ratio",
+        "Share of multiprocessors busy since the last look, by GPM; of a MIG slice of its own, else of the board.",
+        ["gpu_uuid", "gpu_instance", "simulated"],
+        [
+            ([str(d.uuid), "" if part is None else str(part), simulated], ppm / 1e6)
+            for d in known
+            for part, ppm in d.busy_ppm.items()
+        ],
+    )
     rows: list[Row] = [([str(d.uuid), str(d.name), "gpu"], _thousandth(d.power_mw)) for d in known]
     yield _gauge("hw_power_watts", "OpenTelemetry hw.power.", ["hw_id", "hw_name", "hw_type"], rows)
 

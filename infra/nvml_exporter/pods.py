@@ -7,13 +7,13 @@ are folders of the node. All of it is asked anew for each sample; nothing is rem
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import grpc
 
-from commonweal.attribution import UNATTRIBUTED, Look, reservations
+from commonweal.attribution import UNATTRIBUTED, Look, busy_by_slice, reservations
 from infra.nvml_exporter.driver import Device, Poll
 
 SOCKET = "kubelet.sock"
@@ -67,7 +67,9 @@ class Pods:
         for device in devices:
             uuid = str(device.uuid)
             if device.board is not None:
-                looks[uuid], reasons = self._look(device, found.of[uuid], names)
+                seen, reasons = self._look(device, found.of[uuid], names)
+                by_slice = busy_by_slice(device.board, device.busy_ppm, found.parts.get(uuid, {}))
+                looks[uuid] = seen if by_slice is None else replace(seen, busy=by_slice)
                 failures += [(uuid, "process-owner", reason) for reason in reasons]
         return View(looks=looks, failures=tuple(failures))
 
