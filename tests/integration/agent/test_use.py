@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from commonweal.kinds.pilot_app import PilotApp
 from commonweal.ledger import Unit
@@ -65,6 +66,13 @@ async def started(vault: Vault, hub: Kube, clock: Callable[[], datetime]) -> Use
     )
 
 
+async def readable(hub: Kube) -> bool:
+    """Whether the hub has bound the member's rights; it does so a moment after it signed the certificate."""
+    await hub.list(PILOT_APPS)
+    await hub.list(CONSORTIUMS)
+    return True
+
+
 async def recorded(world: World) -> dict[Side, tuple[Usage, ...]]:
     """What the hub's books hold of both sides, once no report is left over."""
     left = [item["metadata"]["name"] for item in (await world.hub_admin.list(CONFIG_MAPS, NAMESPACE)).items]
@@ -82,17 +90,18 @@ async def test_what_was_used_is_signed_once_by_both_sides_over_a_restart(world: 
     world.start_hub()
     async with world.acceptor():
         await world.ensure_joined()
-    world.stop_all()  # the hub's operator would say that nobody runs what only this test runs
-    await world.hub_admin.patch(CONSORTIUMS, "charter", LONG)
-    await application(world)
-    begin = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=3)
-    begin -= timedelta(seconds=int(begin.timestamp()) % PERIOD_S)
     async with world.joiner() as joiner:
         credentials = certificate(await joiner.attempt())
         async with await joiner.connect(credentials.kubeconfig()) as hub:
+            await world.eventually(lambda: readable(hub))
+            world.stop_all()  # the hub's operator would say that nobody runs what only this test runs
+            await world.hub_admin.patch(CONSORTIUMS, "charter", LONG)
+            await application(world)
+            begin = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=3)
+            begin -= timedelta(seconds=int(begin.timestamp()) % PERIOD_S)
             for span in (range(0, 40, 5), range(40, 76, 5)):
-                seconds = iter(span)
-                reporter = await started(joiner.vault, hub, lambda: begin + timedelta(seconds=next(seconds)))  # noqa: B023 - used up before the next span
+                looks = iter([begin + timedelta(seconds=second) for second in span])
+                reporter = await started(joiner.vault, hub, partial(next, looks))
                 for _ in span:
                     await reporter.look()
     world.start_hub()
