@@ -5,13 +5,13 @@ Time is a file that runs faster than the clock on the wall, and a site that is d
 
 import asyncio
 import contextlib
+import http.client
 import multiprocessing
 import os
 import re
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -73,7 +73,7 @@ class Clock(Thread):
             self._write()
 
     def stop(self) -> None:
-        """End the thread."""
+        """Stand still."""
         self._ended.set()
         self.join()
 
@@ -121,7 +121,7 @@ class Scraper(Thread):
     def run(self) -> None:
         """Scrape until told to stop; a site that is down is not asked twice in a hurry."""
         while not self.stop.wait(0.01):
-            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            with contextlib.suppress(OSError, http.client.HTTPException):
                 self.take(get(f"{self.url}/metrics"))
 
     def take(self, page: str) -> None:
