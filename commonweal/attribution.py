@@ -18,30 +18,34 @@ KEEP_DEPARTED_MS = 900_000  # a pod's series outlives the pod by some scrapes, t
 
 # The kubelet repeats what a device plugin named: NVIDIA's plugin by UUID, with ::N for a time-sliced replica; drivers
 # before R470 name MIG slices by board and instance; GKE's plugin names boards by index, with /vgpuN for a replica.
+# NVIDIA's driver for dynamic resource allocation names a board by its minor number, and a slice by where it begins.
 _DEVICE_ID = re.compile(
     r"(?:(?P<gpu>GPU-[0-9A-Za-z-]+)"
     r"|MIG-(?P<board>GPU-[0-9A-Za-z-]+)/(?P<board_instance>[0-9]+)/[0-9]+"
     r"|(?P<mig>MIG-[0-9A-Za-z-]+)"
-    r"|nvidia(?P<index>[0-9]+)(?:/gi(?P<instance>[0-9]+))?)"
+    r"|nvidia(?P<index>[0-9]+)(?:/gi(?P<instance>[0-9]+))?"
+    r"|gpu-(?P<minor>[0-9]+)(?:-mig-[0-9]+-(?P<start>[0-9]+)-[0-9]+)?)"
     r"(?:::[0-9]+|/vgpu[0-9]+)?"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """A MIG slice of a board, and how many of the board's slices it takes."""
+    """A MIG slice of a board, how many of the board's slices it takes, and the place at which it begins, if told."""
 
     uuid: str
     instance: int
     slices: int
+    start: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """What a device id can name: a board by UUID or index, or one of its MIG slices out of `whole_slices`."""
+    """What a device id can name: a board by UUID, index or minor number, or one of its slices of `whole_slices`."""
 
     uuid: str
     index: int
+    minor: int | None = None
     slices: tuple[Slice, ...] = ()
     whole_slices: int = 1
 
@@ -63,25 +67,30 @@ def unit_of(device_id: str, boards: Iterable[Board]) -> Unit | None:
     instance = match["board_instance"] or match["instance"]
     for board in boards:
         for part in board.slices:
-            by_number = instance == str(part.instance) and _is_board(match, board)
-            if match["mig"] == part.uuid or by_number:
+            by_number = instance == str(part.instance) or match["start"] == str(part.start)
+            if match["mig"] == part.uuid or (by_number and _is_board(match, board)):
                 share = Fraction(part.slices, board.whole_slices)
                 return Unit(board=board.uuid, instance=part.instance, share=share)
-        if instance is None and _is_board(match, board):
+        if instance is None and match["start"] is None and _is_board(match, board):
             return Unit(board=board.uuid, instance=None, share=Fraction(1))
     return None
 
 
 def _is_board(match: re.Match[str], board: Board) -> bool:
-    return board.uuid in {match["gpu"], match["board"]} or match["index"] == str(board.index)
+    by_uuid = board.uuid in {match["gpu"], match["board"]}
+    return by_uuid or match["index"] == str(board.index) or match["minor"] == str(board.minor)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reservations:
-    """Each board's share held by each pod, at most 1 in all; `unknown` are device ids that no board answers to."""
+    """Each board's share held by each pod, at most 1 in all; `unknown` are device ids that no board answers to.
+
+    `parts` says of each board how each of its MIG slices (by instance) is divided among the pods that hold it.
+    """
 
     of: Mapping[str, Mapping[str, Fraction]]
     unknown: tuple[str, ...]
+    parts: Mapping[str, Mapping[int, Mapping[str, Fraction]]] = field(default_factory=dict)
 
 
 def reservations(
@@ -97,15 +106,43 @@ def reservations(
     units = {device_id: unit_of(device_id, boards) for device_id in ids | set(allocatable)}
     copies = Counter(unit for unit in units.values() if unit is not None)
     of: dict[str, dict[str, Fraction]] = {board.uuid: {} for board in boards}
+    parts: dict[str, dict[int, dict[str, Fraction]]] = {board.uuid: {} for board in boards}
     for pod, device_ids in held.items():
         for unit in (units[device_id] for device_id in sorted(set(device_ids))):
             if unit is not None:
                 shares = of[unit.board]
                 shares[pod] = shares.get(pod, Fraction(0)) + unit.share / copies[unit]
+                if unit.instance is not None:
+                    part = parts[unit.board].setdefault(unit.instance, {})
+                    part[pod] = part.get(pod, Fraction(0)) + Fraction(1, copies[unit])
     return Reservations(
         of={board: _at_most_whole(shares) for board, shares in of.items()},
         unknown=tuple(sorted(device_id for device_id in ids if units[device_id] is None)),
+        parts={
+            board: {instance: _at_most_whole(shares) for instance, shares in slices.items()}
+            for board, slices in parts.items()
+        },
     )
+
+
+def busy_by_slice(
+    board: Board, busy_ppm: Mapping[int | None, int], parts: Mapping[int, Mapping[str, Fraction]]
+) -> dict[str, Fraction] | None:
+    """Weigh owners by the busy multiprocessors of the slices that they hold; None unless every slice was told.
+
+    A slice's multiprocessors are in proportion to its part of the board. What is busy in a slice, or a part of one,
+    that nobody holds is nobody's.
+    """
+    if not board.slices or any(part.instance not in busy_ppm for part in board.slices):
+        return None
+    weights: dict[str, Fraction] = {}
+    for part in board.slices:
+        busy = Fraction(busy_ppm[part.instance] * part.slices, board.whole_slices)
+        holders = parts.get(part.instance, {})
+        rest = 1 - sum(holders.values(), Fraction(0))
+        for owner, share in {**holders, UNATTRIBUTED: rest}.items():
+            weights[owner] = weights.get(owner, Fraction(0)) + busy * share
+    return {owner: weight for owner, weight in weights.items() if weight}
 
 
 def _at_most_whole(shares: Mapping[str, Fraction]) -> dict[str, Fraction]:
@@ -118,13 +155,13 @@ def _at_most_whole(shares: Mapping[str, Fraction]) -> dict[str, Fraction]:
 class Look:
     """What was seen of a board at the end of an interval.
 
-    `busy` weighs owners by the multiprocessor time of their processes; None where the driver does not tell (MIG, old
-    drivers). `running` are the owners with any process; None where that is not known. A process of no pod is owned by
-    `UNATTRIBUTED`.
+    `busy` weighs owners by the multiprocessor time of their processes or slices, and names nobody where none was busy;
+    None where the driver does not tell (MIG before Hopper, old drivers). `running` are the owners with any process;
+    None where that is not known. A process of no pod is owned by `UNATTRIBUTED`.
     """
 
     reserved: Mapping[str, Fraction]
-    busy: Mapping[str, int] | None = None
+    busy: Mapping[str, int | Fraction] | None = None
     running: frozenset[str] | None = None
 
 

@@ -83,6 +83,15 @@ def _credit_steps(charter: Charter, standing: Standing) -> list[Step]:
             result=earned[Category.COMPUTE],
         ),
         Step(
+            name="used, GPU-seconds",
+            formula="self_used + used of others' machines, which is shown and never subtracted",
+            inputs={
+                "self_used": row.self_used_gpu_seconds,
+                "used of others' machines": row.used_gpu_seconds - row.self_used_gpu_seconds,
+            },
+            result=row.used_gpu_seconds,
+        ),
+        Step(
             name="energy credit, mJ",
             formula="min(green, metered, energy_cap_mw x compute credit)",
             inputs={"green": row.green_energy_mj, "metered": row.energy_mj, "energy_cap_mw": charter.energy_cap_mw},

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from commonweal.apportion import WHOLE_BP
-from commonweal.ledger import Event, Post, Unit, transfer_of_use
+from commonweal.ledger import Event, Post, Transfer, Unit, transfer_of_use
 from commonweal.metering import MAX_PAYLOAD_BYTES, Instant, Name
 from commonweal.transparency import canonical_json
 
@@ -38,6 +38,7 @@ class Reason(StrEnum):
     AMOUNT = "Amount"
     WRONG_PERIOD = "WrongPeriod"
     STILL_OPEN = "StillOpen"
+    TOO_LATE = "TooLate"
 
 
 class ReceiptError(ValueError):
@@ -166,6 +167,11 @@ class Settlement:
     def counted(self) -> int:
         """The lesser of the two; nothing where one is missing."""
         return min(self.claimed or 0, self.received or 0)
+
+    @property
+    def transfers(self) -> tuple[Transfer, ...]:
+        """What moves; nothing where one side is missing."""
+        return tuple(event for event in self.events if isinstance(event, Transfer))
 
     def message(self) -> str:
         """Say what is so and what to do about it."""

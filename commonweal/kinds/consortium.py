@@ -30,10 +30,21 @@ class ConsortiumReason(StrEnum):
 
 
 class Accounting(Model):
-    """How long one accounting period is: an hour in production, a minute in the demo."""
+    """How long one accounting period is, and how long its use may be questioned: shorter in a demo."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            "self.auditSeconds <= self.disputeSeconds",
+            "disputeSeconds must be at least auditSeconds; a dispute outlasts the audit",
+        ),
+    )
 
     period_seconds: Annotated[int, Field(ge=60, le=3600)] = 3600
     """Length of one accounting period in seconds; periods start at whole multiples in UTC."""
+    audit_seconds: Annotated[int, Field(ge=60, le=31_536_000)] = 604_800
+    """For so long after a period a receipt may come, and agreed use stays pending."""
+    dispute_seconds: Annotated[int, Field(ge=60, le=31_536_000)] = 1_209_600
+    """So long after a period the lesser amount of a dispute stands."""
 
 
 class EquityWeights(Model):

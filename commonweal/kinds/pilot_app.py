@@ -22,6 +22,8 @@ from commonweal.kinds.meta import (
     Url,
 )
 
+PILOT_LABEL = "commonweal.dev/pilot"  # on every pod of an application; its value is the application's name
+
 
 class PilotCondition(StrEnum):
     """Condition types of a PilotApp."""

@@ -22,6 +22,21 @@ from commonweal.kinds.meta import (
 from commonweal.metering import Scope as MeterScope
 
 
+class PledgeCondition(StrEnum):
+    """Condition types of a PooledCluster."""
+
+    READY = "Ready"
+    USE_AGREED = "UseAgreed"
+
+
+class UseReason(StrEnum):
+    """Why what a member gave and received is, or is not, agreed."""
+
+    AGREED = "Agreed"
+    DISPUTED = "Disputed"
+    REFUSED = "Refused"
+
+
 class PledgeReason(StrEnum):
     """Why a PooledCluster is, or is not, Ready."""
 

@@ -13,6 +13,7 @@ from threading import Event, Thread
 
 from infra.nvml_exporter.driver import Driver
 from infra.nvml_exporter.files import named_files, read_files
+from infra.nvml_exporter.host import look
 from infra.nvml_exporter.pods import Pods
 from infra.nvml_exporter.register import Rule
 from infra.nvml_exporter.sampler import Sampler
@@ -20,6 +21,7 @@ from infra.nvml_exporter.server import Pages, serve
 from infra.nvml_exporter.store import Store
 
 SIMULATED_LIBRARY = Path(__file__).parent / "simulated" / "libnvidia-ml.so.1"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # changes with every boot, also seen from a pod
 MAX_GAP_MS = 10_000
 SETTINGS = """Settings, all from the environment (docs/metering.md says more):
   COMMONWEAL_STATE_DIR      required: the directory that keeps readings over restarts
@@ -31,6 +33,7 @@ SETTINGS = """Settings, all from the environment (docs/metering.md says more):
   COMMONWEAL_POD_LOGS       the folders that name the node's pods (/var/log/pods)
   COMMONWEAL_PROC           the node's process table (/proc)
   COMMONWEAL_ENERGY_FILES   meters around the devices, as NODE-name=/path, counting microjoules (none)
+  COMMONWEAL_SYS            where the kernel's RAPL and hwmon are (/sys)
   COMMONWEAL_SIMULATED      true loads the simulated driver (false)"""
 
 
@@ -48,6 +51,7 @@ class Settings:
     proc: Path
     pod_logs: Path
     energy_files: dict[str, Path]
+    sys: Path
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> "Settings":
@@ -73,6 +77,7 @@ class Settings:
             proc=Path(env.get("COMMONWEAL_PROC", "/proc")),
             pod_logs=Path(env.get("COMMONWEAL_POD_LOGS", "/var/log/pods")),
             energy_files=named_files(env.get("COMMONWEAL_ENERGY_FILES", "")),
+            sys=Path(env.get("COMMONWEAL_SYS", "/sys")),
         )
 
     def pods(self) -> Pods | None:
@@ -116,7 +121,8 @@ def main() -> int:
         driver = Driver(clock_ms, settings.library, with_processes=pods is not None)
         rule = Rule(period_ms=settings.period_s * 1000, max_gap_ms=MAX_GAP_MS)
         around = partial(read_files, settings.energy_files, clock_ms)
-        sampler = Sampler(driver=driver, store=store, rule=rule, pods=pods, around=around)
+        host = partial(look, settings.sys, BOOT_ID.read_text().strip())
+        sampler = Sampler(driver=driver, store=store, rule=rule, pods=pods, around=around, host=host)
         pages = Pages(store=store, snapshot=lambda: sampler.snapshot, clock_ms=clock_ms, period_s=settings.period_s)
         server = serve(pages, settings.host, settings.port)
     except (ValueError, OSError) as error:

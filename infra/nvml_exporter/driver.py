@@ -1,7 +1,7 @@
 """The only door to NVML. Every failure is a named reason, never a number; nothing here knows periods or HTTP."""
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter_ns
@@ -12,6 +12,7 @@ import pynvml
 from commonweal.attribution import Board
 from commonweal.metering import Scope
 from infra.nvml_exporter import processes
+from infra.nvml_exporter.activity import WHOLE, Activity
 from infra.nvml_exporter.errors import failing, reason_of
 from infra.nvml_exporter.processes import Processes
 
@@ -25,7 +26,10 @@ _REOPEN = frozenset({"uninitialized", "driver-not-loaded", "lib-rm-version-misma
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """What one look at one device showed; what is None is named in `failures`, by quantity."""
+    """What one look at one device showed; what is None is named in `failures`, by quantity.
+
+    `busy_ppm` is how many multiprocessors were busy since the last look, of each GPU instance, or of the board (None).
+    """
 
     index: int
     at_ms: int
@@ -42,6 +46,7 @@ class Device:
     driver_latency_us: int | None = None
     board: Board | None = None
     processes: Processes | None = None
+    busy_ppm: Mapping[int | None, int] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
 
@@ -69,6 +74,7 @@ class _Handle:
     board: Board | None = None
     board_read_ms: int = 0
     processes_since_us: int = 0
+    activity: Activity = field(default_factory=Activity)
 
 
 class Driver:
@@ -127,6 +133,7 @@ class Driver:
         utilization = _ask(failures, "utilization", pynvml.nvmlDeviceGetUtilizationRates, handle)
         memory = _ask(failures, "memory", pynvml.nvmlDeviceGetMemoryInfo, handle)
         seen = self._look_at_processes(handle, index, at_ms, failures) if self._with_processes else None
+        busy_ppm = handle.activity.look(handle.nvml, _parts(handle.board), failures) if handle.board else {}
         device = Device(
             index=index,
             at_ms=at_ms,
@@ -142,6 +149,7 @@ class Driver:
             driver_latency_us=_driver_latency_us(handle),
             board=handle.board,
             processes=seen,
+            busy_ppm=busy_ppm,
             call_us=_since_us(before_ns),
             failures=failures,
         )
@@ -166,6 +174,10 @@ class Driver:
         )
         self._handles[index] = handle
         return handle
+
+
+def _parts(board: Board) -> tuple[int | None, ...]:
+    return tuple(part.instance for part in board.slices) or (WHOLE,)
 
 
 def _load(library: Path) -> None:

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from commonweal.attribution import Account, Share
 from commonweal.metering import Scope
 from infra.nvml_exporter.driver import Device
+from infra.nvml_exporter.host import QUANTITY
 from infra.nvml_exporter.register import Meter
 from infra.nvml_exporter.sampler import Snapshot
 
@@ -59,6 +60,7 @@ def _families(snapshot: Snapshot) -> Iterator[Metric]:
     yield from _measured(snapshot)
     yield from _energy(snapshot)
     yield from _around(snapshot)
+    yield _host(snapshot)
     yield from _attributed(snapshot)
 
 
@@ -86,6 +88,7 @@ def _unavailable(snapshot: Snapshot) -> Metric:
         for quantity, reason in sorted(device.failures.items())
     ]
     rows += [(["", uuid, quantity, reason, simulated], 1) for uuid, quantity, reason in _view_failures(snapshot)]
+    rows += [(["", "", QUANTITY, reason, simulated], 1) for reason in snapshot.host.failures]
     if poll.failure:
         rows.append((["", "", "driver", poll.failure, simulated], 1))
     return _gauge(
@@ -131,6 +134,16 @@ def _measured(snapshot: Snapshot) -> Iterator[Metric]:
         "commonweal_gpu_driver_latency_seconds",
         "Latency of the energy query as the driver itself reports it.",
         lambda d: None if d.driver_latency_us is None else d.driver_latency_us / 1e6,
+    )
+    yield _gauge(
+        "commonweal_gpu_sm_busy_ratio",
+        "Share of multiprocessors busy since the last look, by GPM; of a MIG slice of its own, else of the board.",
+        ["gpu_uuid", "gpu_instance", "simulated"],
+        [
+            ([str(d.uuid), "" if part is None else str(part), simulated], ppm / 1e6)
+            for d in known
+            for part, ppm in d.busy_ppm.items()
+        ],
     )
     rows: list[Row] = [([str(d.uuid), str(d.name), "gpu"], _thousandth(d.power_mw)) for d in known]
     yield _gauge("hw_power_watts", "OpenTelemetry hw.power.", ["hw_id", "hw_name", "hw_type"], rows)
@@ -181,6 +194,17 @@ def _around(snapshot: Snapshot) -> Iterator[Metric]:
         ["hw_id"],
         [([m.uuid], _thousandth(m.last.register_mj)) for m in meters if m.scope is Scope.NODE],
     )
+
+
+def _host(snapshot: Snapshot) -> Metric:
+    """Render the host's zones; they lie within each other, and must not be added."""
+    rows: list[Row] = [
+        ([zone.source, zone.name], zone.total_uj / 1e6)
+        for key, zone in sorted(snapshot.host.zones.items())
+        if key in snapshot.host.seen
+    ]
+    help_ = "Counted by the kernel since the exporter's first look; zones overlap."
+    return _counter("commonweal_host_energy_joules", help_, ["source", "zone"], rows)
 
 
 def _attributed(snapshot: Snapshot) -> Iterator[Metric]:

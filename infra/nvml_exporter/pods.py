@@ -7,17 +7,18 @@ are folders of the node. All of it is asked anew for each sample; nothing is rem
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import grpc
 
-from commonweal.attribution import UNATTRIBUTED, Look, reservations
+from commonweal.attribution import UNATTRIBUTED, Look, busy_by_slice, reservations
 from infra.nvml_exporter.driver import Device, Poll
 
 SOCKET = "kubelet.sock"
 RESOURCE_PREFIX = "nvidia.com/"
+CLAIM_DRIVER = "gpu.nvidia.com"  # of dynamic resource allocation
 TIMEOUT_S = 0.5  # a kubelet that hangs delays a sample by so much, which is below the gap that a meter bridges
 _OPTIONS = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000))  # not two minutes
 _SERVICE = "/v1.PodResourcesLister/"
@@ -66,7 +67,9 @@ class Pods:
         for device in devices:
             uuid = str(device.uuid)
             if device.board is not None:
-                looks[uuid], reasons = self._look(device, found.of[uuid], names)
+                seen, reasons = self._look(device, found.of[uuid], names)
+                by_slice = busy_by_slice(device.board, device.busy_ppm, found.parts.get(uuid, {}))
+                looks[uuid] = seen if by_slice is None else replace(seen, busy=by_slice)
                 failures += [(uuid, "process-owner", reason) for reason in reasons]
         return View(looks=looks, failures=tuple(failures))
 
@@ -111,7 +114,7 @@ def pod_names(pod_logs: Path) -> Iterator[tuple[str, str]]:
 
 
 def held_ids(answer: bytes) -> dict[str, tuple[str, ...]]:
-    """Return the NVIDIA device ids that each pod holds, by `namespace/name`, from a ListPodResourcesResponse.
+    """Return the NVIDIA device ids that each pod holds or claims, by `namespace/name`, from a ListPodResourcesResponse.
 
     Raises:
         ValueError: the bytes are no such message.
@@ -119,7 +122,11 @@ def held_ids(answer: bytes) -> dict[str, tuple[str, ...]]:
     held: dict[str, tuple[str, ...]] = {}
     for pod in _messages(answer, 1):
         name, namespace = (b"".join(_messages(pod, number)).decode() for number in (1, 2))
-        ids = tuple(device_id for container in _messages(pod, 3) for device_id in _device_ids(container, 2))
+        ids = tuple(
+            device_id
+            for container in _messages(pod, 3)
+            for device_id in (*_device_ids(container, 2), *_claimed(container, 5))
+        )
         if ids:
             held[f"{namespace}/{name}"] = ids
     return held
@@ -132,10 +139,18 @@ def _device_ids(message: bytes, number: int) -> Iterator[str]:
             yield from (device_id.decode() for device_id in _messages(devices, 2))
 
 
+def _claimed(message: bytes, number: int) -> Iterator[str]:
+    """Device names of the DynamicResources in a field: field 4 of each are claims, of a driver 2 and a device 4."""
+    for resource in _messages(message, number):
+        for claim in _messages(resource, 4):
+            if b"".join(_messages(claim, 2)).decode() == CLAIM_DRIVER:
+                yield from (name.decode() for name in _messages(claim, 4))
+
+
 def _messages(message: bytes, number: int) -> Iterable[bytes]:
     """Yield the contents of every length-delimited field of a number (protobuf encoding, wire type 2).
 
-    Three messages of the kubelet's are all that is read, so this replaces a code generator and its runtime.
+    A few messages of the kubelet's are all that is read, so this replaces a code generator and its runtime.
     """
     at = 0
     while at < len(message):

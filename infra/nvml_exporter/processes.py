@@ -49,14 +49,21 @@ def board_of(nvml: Any, uuid: str, index: int, failures: dict[str, str]) -> Boar
     try:
         mode, _ = pynvml.nvmlDeviceGetMigMode(nvml)
     except pynvml.NVMLError:
-        return Board(uuid=uuid, index=index)  # not supported is every board before Ampere
+        return Board(uuid=uuid, index=index, minor=_minor(nvml))  # not supported is every board before Ampere
     if mode != pynvml.NVML_DEVICE_MIG_ENABLE:
-        return Board(uuid=uuid, index=index)
+        return Board(uuid=uuid, index=index, minor=_minor(nvml))
     with failing(failures, "mig"):
         whole = int(pynvml.nvmlDeviceGetMaxMigDeviceCount(nvml))
         slices = tuple(found for number in range(whole) if (found := _slice(nvml, number)))
-        return Board(uuid=uuid, index=index, slices=slices, whole_slices=whole)
+        return Board(uuid=uuid, index=index, minor=_minor(nvml), slices=slices, whole_slices=whole)
     return None
+
+
+def _minor(nvml: Any) -> int | None:  # noqa: ANN401  # opaque, as above
+    try:
+        return int(pynvml.nvmlDeviceGetMinorNumber(nvml))
+    except pynvml.NVMLError:
+        return None  # then no claim names the board; it is one more unknown device, which is said
 
 
 def _slice(nvml: Any, number: int) -> Slice | None:  # noqa: ANN401  # opaque, as above
@@ -66,8 +73,18 @@ def _slice(nvml: Any, number: int) -> Slice | None:  # noqa: ANN401  # opaque, a
         if error.value == pynvml.NVML_ERROR_NOT_FOUND:
             return None
         raise
+    instance = int(pynvml.nvmlDeviceGetGpuInstanceId(handle))
     return Slice(
         uuid=str(pynvml.nvmlDeviceGetUUID(handle)),
-        instance=int(pynvml.nvmlDeviceGetGpuInstanceId(handle)),
+        instance=instance,
         slices=int(pynvml.nvmlDeviceGetAttributes(handle).gpuInstanceSliceCount),
+        start=_start(nvml, instance),
     )
+
+
+def _start(nvml: Any, instance: int) -> int | None:  # noqa: ANN401  # opaque, as above
+    try:
+        info = pynvml.nvmlGpuInstanceGetInfo(pynvml.nvmlDeviceGetGpuInstanceById(nvml, instance))
+    except pynvml.NVMLError:
+        return None
+    return int(info.placement.start)

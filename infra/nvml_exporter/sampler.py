@@ -1,9 +1,10 @@
 """The one loop that talks to the driver: polls, advances the meters, makes them durable, and leaves a snapshot.
 
-Scrapes read the snapshot and never wait for the driver.
+Scrapes read the snapshot and never wait for the driver. What a scrape may show is durable before: a counter that a
+crash set back would be taken for a reset, and its joules counted twice.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from threading import Event
 
@@ -11,22 +12,25 @@ from commonweal.attribution import Account
 from commonweal.metering import Measurement
 from infra.nvml_exporter.accounts import book_all
 from infra.nvml_exporter.driver import Device, Driver, Poll
+from infra.nvml_exporter.host import Host, Zone
 from infra.nvml_exporter.pods import Pods, View
 from infra.nvml_exporter.register import Meter, Rule, Sample, advance, begin, close_overdue, is_clock_shift, resumed
 from infra.nvml_exporter.store import Store
 
 Around = Callable[[], tuple[Device, ...]]  # reads the meters around the devices
-CHECKPOINT_MS = 10_000  # a crash loses at most so much of "the device was there"; joules are in the register
+HostLook = Callable[[Mapping[str, Zone]], Host]  # reads the host's zones, given the last look at them
+SYNC_MS = 10_000  # a power cut loses at most so much of "the device was there"; joules are in the register
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """The last round: what the driver showed, the meters after it, and, where pods are told apart, their accounts."""
+    """The last round: what driver and host showed, the meters after it, and, where pods are told apart, accounts."""
 
     poll: Poll
     meters: dict[str, Meter]
     accounts: dict[str, Account] = field(default_factory=dict)
     view: View | None = None
+    host: Host = field(default_factory=Host)
 
 
 def advance_all(meters: dict[str, Meter], poll: Poll, rule: Rule) -> tuple[dict[str, Meter], list[Measurement]]:
@@ -68,16 +72,28 @@ def _nothing() -> tuple[Device, ...]:
     return ()
 
 
+def _no_host(_: Mapping[str, Zone]) -> Host:
+    return Host()
+
+
 class Sampler:
     """Runs in the process's main thread, so that what it cannot handle ends the process."""
 
     def __init__(
-        self, *, driver: Driver, store: Store, rule: Rule, pods: Pods | None = None, around: Around = _nothing
+        self,
+        *,
+        driver: Driver,
+        store: Store,
+        rule: Rule,
+        pods: Pods | None = None,
+        around: Around = _nothing,
+        host: HostLook = _no_host,
     ) -> None:
         self._driver, self._store, self._rule, self._pods, self._around = driver, store, rule, pods, around
+        self._look_at_host, self._host = host, Host(zones=store.zones())
         self._accounts = store.accounts() if pods else {}
         self._meters = {uuid: resumed(meter, rule) for uuid, meter in store.meters().items()}
-        self._saved_ms = 0
+        self._synced_ms = 0
         self.snapshot: Snapshot | None = None
 
     def step(self) -> Snapshot:
@@ -88,11 +104,11 @@ class Sampler:
         view = self._pods.view(poll) if self._pods else None
         if view is not None:
             self._accounts = book_all(self._accounts, self._meters, poll, view, self._rule)
-        self._meters = meters
-        if closed or abs(poll.at_ms - self._saved_ms) >= CHECKPOINT_MS:
-            self._save(closed)
-            self._saved_ms = poll.at_ms
-        self.snapshot = Snapshot(poll=poll, meters=meters, accounts=self._accounts, view=view)
+        self._meters, self._host = meters, self._look_at_host(self._host.zones)
+        synced = bool(closed) or abs(poll.at_ms - self._synced_ms) >= SYNC_MS
+        self._save(closed, synced=synced)
+        self._synced_ms = poll.at_ms if synced else self._synced_ms
+        self.snapshot = Snapshot(poll=poll, meters=meters, accounts=self._accounts, view=view, host=self._host)
         return self.snapshot
 
     def run(self, *, every_s: float, stop: Event, monotonic_s: Callable[[], float]) -> None:
@@ -102,8 +118,8 @@ class Sampler:
             self.step()
             due_s = max(due_s + every_s, monotonic_s())
             stop.wait(due_s - monotonic_s())
-        self._save(())
+        self._save((), synced=True)
         self._driver.close()
 
-    def _save(self, closed: Iterable[Measurement]) -> None:
-        self._store.save(self._meters.values(), closed, self._accounts)
+    def _save(self, closed: Iterable[Measurement], *, synced: bool) -> None:
+        self._store.save(self._meters.values(), closed, self._accounts, zones=self._host.zones, synced=synced)

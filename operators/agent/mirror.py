@@ -1,6 +1,7 @@
-"""What the member's cluster holds of what the agent looks after: a watch cache that survives lost connections.
+"""What a cluster holds of what the agent looks after: a watch cache that survives lost connections.
 
-Kopf listens to the hub; here a list and a watch a kind are enough, and they end with the task that runs them.
+Kopf listens to the hub's Assignments; for the rest a list and a watch a kind are enough, and they end with the task
+that runs them.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ class Mirror:
     """The store, filled; `start` lists everything once, `run` keeps up with one kind for ever."""
 
     kube: Kube
+    watched: tuple[tuple[ApiResource, str], ...] = WATCHED
     store: Store = field(default_factory=Store)
     _made: dict[str, set[Ref]] = field(default_factory=dict, init=False)
 
@@ -38,7 +40,7 @@ class Mirror:
         Raises:
             KubeError: the member's API server does not answer, or refuses.
         """
-        return {(resource, namespace): await self._list(resource, namespace) for resource, namespace in WATCHED}
+        return {place: await self.relist(*place) for place in self.watched}
 
     async def run(self, resource: ApiResource, namespace: str, version: str) -> None:
         """Keep up with one kind in one namespace; after a lost connection everything is listed again."""
@@ -55,15 +57,27 @@ class Mirror:
                 await asyncio.sleep(RECONNECT_S)
                 version = await self._list_until_answered(resource, namespace)
 
+    async def run_from_nothing(self, resource: ApiResource, namespace: str) -> None:
+        """Keep up with one kind that may not be readable yet."""
+        await self.run(resource, namespace, await self._list_until_answered(resource, namespace))
+
     async def _list_until_answered(self, resource: ApiResource, namespace: str) -> str:
+        said = ""
         while True:
             try:
-                return await self._list(resource, namespace)
+                return await self.relist(resource, namespace)
             except KubeError as error:
-                log.warning("listing %s in %s: %s", resource.plural, namespace, error)
+                if str(error) != said:
+                    log.warning("listing %s in %s: %s", resource.plural, namespace or "all namespaces", error)
+                said = str(error)
                 await asyncio.sleep(RECONNECT_S)
 
-    async def _list(self, resource: ApiResource, namespace: str) -> str:
+    async def relist(self, resource: ApiResource, namespace: str) -> str:
+        """List one kind anew; returns where its watch goes on.
+
+        Raises:
+            KubeError: the API server does not answer, or refuses.
+        """
         listing = await self.kube.list(resource, namespace)
         self.store.replace(resource, listing.items, int(listing.resource_version), namespace=namespace)
         return listing.resource_version

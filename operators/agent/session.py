@@ -1,4 +1,4 @@
-"""One connection to the hub, from a certificate to its successor: reconcile, report, send readings, renew."""
+"""One connection to the hub, from a certificate to its successor: reconcile, report, send readings and use, renew."""
 
 import asyncio
 import logging
@@ -16,6 +16,7 @@ from operators.agent.join import MEMBERS, Joiner, explain
 from operators.agent.meters import MeterReporter
 from operators.agent.mirror import Mirror
 from operators.agent.site import SiteReporter
+from operators.agent.use import HUB_WATCHED, UseReporter
 from operators.frame import Settings as FrameSettings
 from operators.frame.leader import Lease
 from operators.kube import Kube, KubeError, Unauthorized
@@ -45,7 +46,7 @@ class Session:
         """Work until the certificate was renewed, or until something breaks that a new session has to mend."""
         config = self.credentials.kubeconfig()
         async with await self.joiner.connect(config) as hub, await self.joiner.connect(config) as lease_hub:
-            mirror = Mirror(self.member_kube)
+            mirror, hub_mirror = Mirror(self.member_kube), Mirror(lease_hub, HUB_WATCHED)
             watches = await mirror.start()
             operator = self._operator(mirror, hub, lease_hub)
             # What is not a reconcile uses the lease's connection, which leadership does not fence.
@@ -54,7 +55,9 @@ class Session:
                 renewal,
                 asyncio.create_task(self._site(mirror, lease_hub).run()),
                 asyncio.create_task(self._meters(lease_hub, operator).run()),
+                asyncio.create_task(self._use(mirror, hub_mirror, operator).run()),
                 asyncio.create_task(self._watch_hub(lease_hub)),
+                *(asyncio.create_task(hub_mirror.run_from_nothing(*place)) for place in hub_mirror.watched),
                 *(asyncio.create_task(mirror.run(*place, version)) for place, version in watches.items()),
             ]
             try:
@@ -99,6 +102,18 @@ class Session:
             member_kube=self.member_kube,
             hub=hub,
             leads=operator.leads,
+        )
+
+    def _use(self, mirror: Mirror, hub_mirror: Mirror, operator: AgentOperator) -> UseReporter:
+        return UseReporter(
+            member=self.joiner.settings.member,
+            identity=self.identity,
+            vault=self.joiner.vault,
+            mirror=mirror,
+            hub_mirror=hub_mirror,
+            hub=hub_mirror.kube,
+            leads=operator.leads,
+            clock=self.joiner.clock,
         )
 
     async def _renew(self, hub: Kube) -> None:

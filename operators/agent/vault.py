@@ -27,6 +27,7 @@ from operators.agent.rollout import FIELD_MANAGER, MANAGED_BY
 from operators.kube import SECRETS, AlreadyExists, Json, Kube, NotFound
 
 _CHAINS_KEY = "chains.json"
+_USE_KEY = "use.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +120,21 @@ class Vault:
 
     async def keep_chains(self, heads: Mapping[str, str]) -> None:
         """Store the heads beside the key that signed them: whoever restores the one must restore the other."""
-        data = {_CHAINS_KEY: _b64(json.dumps(dict(heads), sort_keys=True))}
-        await self.kube.patch(SECRETS, IDENTITY_SECRET, {"data": data}, SYSTEM_NAMESPACE, field_manager=FIELD_MANAGER)
+        await self._keep_beside_identity(_CHAINS_KEY, heads)
+
+    async def use(self) -> dict[str, str]:
+        """What is counted of jobs and not yet signed, by side."""
+        stored = await self._read(IDENTITY_SECRET) or {}
+        tallies: dict[str, str] = json.loads(stored.get(_USE_KEY, "{}"))
+        return tallies
+
+    async def keep_use(self, tallies: Mapping[str, str]) -> None:
+        """Store what is counted of jobs, by side."""
+        await self._keep_beside_identity(_USE_KEY, tallies)
+
+    async def _keep_beside_identity(self, key: str, texts: Mapping[str, str]) -> None:
+        body = {"data": {key: _b64(json.dumps(dict(texts), sort_keys=True))}}
+        await self.kube.patch(SECRETS, IDENTITY_SECRET, body, SYSTEM_NAMESPACE, field_manager=FIELD_MANAGER)
 
     async def _read(self, name: str) -> dict[str, str] | None:
         try:

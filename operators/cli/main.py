@@ -343,6 +343,20 @@ def ledger_balances(
             out.print(found.table())
 
 
+@ledger_app.command("export")
+def ledger_export(
+    books: Annotated[Path, typer.Option("--books", help="The hub's books.sqlite3; the hub may be running.")],
+    folder: Annotated[Path, typer.Option("--to", metavar="WAREHOUSE", help="A folder: catalog.db and warehouse/.")],
+) -> None:
+    """Bring the Iceberg tables accounting.{readings,uses,postings,statements} up to the books; repeat at will."""
+    with plain_errors():
+        from operators.cli import warehouse  # noqa: PLC0415 - a second of imports that no other command needs
+
+        added = warehouse.export(books, folder)
+    for name, rows in added.items():
+        out.print(f"accounting.{name}: {rows} rows added", soft_wrap=True, highlight=False)
+
+
 @receipt_app.command("sign")
 def receipt_sign(
     usages: Annotated[Path, typer.Argument(metavar="USAGE", help="One usage a line, in JSON.")],

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from commonweal.kinds.equity_statement import EquityStatementSpec, LogPosition
 from commonweal.ledger import INSTANT, Post, Transfer, Unit, transfers_of
 from commonweal.metering import Reading
+from commonweal.receipts import Settlement, Side, Usage
 from commonweal.transparency import Frontier, canonical_json, leaf_hash
 
 SCHEMA = """
@@ -47,12 +48,21 @@ CREATE TABLE IF NOT EXISTS energies (
     period_start TEXT NOT NULL, energy_mj INTEGER NOT NULL, meter TEXT NOT NULL, device_seconds INTEGER NOT NULL,
     PRIMARY KEY (period_start, energy_mj, meter)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS uses (
+    side TEXT NOT NULL, consumer TEXT NOT NULL, provider TEXT NOT NULL, job TEXT NOT NULL, unit TEXT NOT NULL,
+    period_start TEXT NOT NULL, payload BLOB NOT NULL, signature BLOB NOT NULL,
+    position INTEGER NOT NULL REFERENCES log, PRIMARY KEY (side, payload)
+) STRICT;
+CREATE TABLE IF NOT EXISTS uses_settled (
+    consumer TEXT NOT NULL, provider TEXT NOT NULL, job TEXT NOT NULL, unit TEXT NOT NULL, period_start TEXT NOT NULL,
+    statement TEXT NOT NULL REFERENCES statements, PRIMARY KEY (consumer, provider, job, unit, period_start)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS complaints (
     member TEXT NOT NULL, meter TEXT NOT NULL, message TEXT NOT NULL, PRIMARY KEY (member, meter)
 ) STRICT;
 """
 POSTING = ("id", "debit", "credit", "unit", "amount", "period_start", "evidence_sha256", "statement")
-PERMANENT = ("log", "readings", "statements", "settled", "postings", "refused", "energies")
+PERMANENT = ("log", "readings", "statements", "settled", "postings", "refused", "energies", "uses", "uses_settled")
 
 
 class BooksError(OSError):
@@ -155,13 +165,17 @@ class Books:
         self.connection.execute("INSERT OR REPLACE INTO complaints VALUES (?, ?, ?)", row)
         return True
 
-    def complaint(self, member: str) -> str:
-        """What is wrong with one of a member's meters now, and with how many more; empty if nothing is."""
-        query = "SELECT meter, message FROM complaints WHERE member = ? ORDER BY meter"
-        rows = self.connection.execute(query, (member,)).fetchall()
+    def complaint(self, member: str, *, of_use: bool = False) -> str:
+        """What is wrong with one of a member's meters, or of its claims and receipts, and with how many more.
+
+        Empty if nothing is. What a use is called has a space in it, and no meter's UUID has.
+        """
+        query = "SELECT meter, message FROM complaints WHERE member = ? AND (INSTR(meter, ' ') > 0) = ? ORDER BY meter"
+        rows = self.connection.execute(query, (member, of_use)).fetchall()
         if not rows:
             return ""
-        more = f"; and {len(rows) - 1} more of its meters" if len(rows) > 1 else ""
+        what = "claims and receipts" if of_use else "meters"
+        more = f"; and {len(rows) - 1} more of its {what}" if len(rows) > 1 else ""
         return f"{rows[0][0]}: {rows[0][1]}{more}"
 
     def unsettled(self) -> tuple[Reading, ...]:
@@ -194,15 +208,67 @@ class Books:
             for meter, energy_mj, seconds in self.connection.execute(query, (f"{period_start:{INSTANT}}",))
         }
 
+    # -- use ----------------------------------------------------------------------------------------------------
+
+    def accept_use(self, side: Side, usage: Usage, signature: bytes) -> None:
+        """Record a verified claim or receipt; a second time changes nothing."""
+        payload = usage.payload()
+        if self.holds_use(side, payload):
+            return
+        leaf = {"payload": payload.decode(), "signature": base64.b64encode(signature).decode(), "type": side}
+        with _Transaction(self) as transaction:
+            position = transaction.append(canonical_json(leaf))
+            row = (side, *_use_key(usage), payload, signature, position)
+            self.connection.execute("INSERT INTO uses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            complaint = (usage.signer(side), use_name(side, usage.job))
+            self.connection.execute("DELETE FROM complaints WHERE member = ? AND meter = ?", complaint)
+
+    def holds_use(self, side: Side, payload: bytes) -> bool:
+        """Whether exactly this was signed and accepted before."""
+        query = "SELECT 1 FROM uses WHERE side = ? AND payload = ?"
+        return self.connection.execute(query, (side, payload)).fetchone() is not None
+
+    def use_is_settled(self, usage: Usage) -> bool:
+        """Whether a statement has closed this job's period."""
+        query = """
+            SELECT 1 FROM uses_settled
+            WHERE consumer = ? AND provider = ? AND job = ? AND unit = ? AND period_start = ?
+        """
+        return self.connection.execute(query, _use_key(usage)).fetchone() is not None
+
+    def unsettled_use(self, *, before: datetime, member: str = "") -> dict[Side, tuple[Usage, ...]]:
+        """Claims and receipts of periods that start before, and that no statement has closed; of one member if named.
+
+        In the order in which they were accepted.
+        """
+        query = """
+            SELECT side, payload FROM uses
+            LEFT JOIN uses_settled USING (consumer, provider, job, unit, period_start)
+            WHERE statement IS NULL AND period_start < ?1 AND ?2 IN ('', consumer, provider) ORDER BY position
+        """
+        found: dict[Side, list[Usage]] = {side: [] for side in Side}
+        for side, payload in self.connection.execute(query, (f"{before:{INSTANT}}", member)):
+            found[Side(side)].append(Usage.model_validate_json(payload))
+        return {side: tuple(usages) for side, usages in found.items()}
+
     # -- statements ---------------------------------------------------------------------------------------------
 
     def settle(
-        self, name: str, spec: EquityStatementSpec, readings: Iterable[Reading], record: bytes
+        self,
+        name: str,
+        spec: EquityStatementSpec,
+        readings: Iterable[Reading],
+        record: bytes,
+        use: Iterable[Settlement] = (),
     ) -> EquityStatementSpec:
-        """Post what readings moved, log the statement's record, and keep the statement with the log's new position."""
-        readings = tuple(readings)
+        """Post what readings and use moved, log the statement's record, and keep it with the log's new position.
+
+        `use` are jobs' periods whose clock has run out; they are closed, also where nothing of them counts.
+        """
+        readings, use = tuple(readings), tuple(use)
         with _Transaction(self) as transaction:
             moved = [transfer for reading in readings for transfer in transfers_of(reading)]
+            moved += [transfer for settlement in use for transfer in settlement.transfers]
             for transfer in moved:
                 transaction.append(transfer.record())
                 transaction.append(Post(transfer.id).record())
@@ -212,6 +278,8 @@ class Books:
             self.connection.execute("INSERT INTO statements VALUES (?, ?, ?)", row)
             pairs = [(reading.meter, reading.sequence, name) for reading in readings]
             self.connection.executemany("INSERT INTO settled VALUES (?, ?, ?)", pairs)
+            closed = [(*_use_key(settlement.usage), name) for settlement in use]
+            self.connection.executemany("INSERT INTO uses_settled VALUES (?, ?, ?, ?, ?, ?)", closed)
             self.connection.executemany(
                 "INSERT INTO postings VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [_posting(one, name) for one in moved]
             )
@@ -241,14 +309,17 @@ class Books:
         return _position(self.frontier)
 
 
-def posted(path: Path) -> Iterator[tuple[str, Transfer]]:
+def posted(path: Path, *, after: str = "") -> Iterator[tuple[str, Transfer]]:
     """Read every posting and its statement's name out of a file of books, in order; the file may be in use.
+
+    `after` is a statement's name: only those of later statements.
 
     Raises:
         BooksError: not the hub's books, or a posting whose name is not the hash of its content.
     """
-    query = f"SELECT {', '.join(POSTING)} FROM postings ORDER BY statement, rowid"  # noqa: S608 - our own names
-    for id_, debit, credit, unit, amount, period_start, evidence_sha256, statement in _read(path, query):
+    names = ", ".join(POSTING)
+    query = f"SELECT {names} FROM postings WHERE statement > ? ORDER BY statement, rowid"  # noqa: S608 - our own names
+    for id_, debit, credit, unit, amount, period_start, evidence_sha256, statement in read(path, query, (after,)):
         transfer = Transfer(
             debit=debit,
             credit=credit,
@@ -268,15 +339,20 @@ def events(path: Path) -> Iterator[bytes]:
     Raises:
         BooksError: not the hub's books.
     """
-    for (leaf,) in _read(path, "SELECT leaf FROM log ORDER BY position"):
+    for (leaf,) in read(path, "SELECT leaf FROM log ORDER BY position"):
         if "event" in json.loads(leaf):
             yield leaf
 
 
-def _read(path: Path, query: str) -> Iterator[Any]:
+def read(path: Path, query: str, values: tuple[str | int, ...] = ()) -> Iterator[Any]:
+    """Read rows out of a file of books, in one transaction; it may be in use.
+
+    Raises:
+        BooksError: not the hub's books.
+    """
     try:
         with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
-            yield from connection.execute(query)
+            yield from connection.execute(query, values)
     except sqlite3.Error as error:
         raise BooksError(f"{path}: {error}; give a hub's books.sqlite3") from error
 
@@ -319,6 +395,15 @@ def _refuse_changes(table: str) -> str:
         f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;"
         for verb in ("UPDATE", "DELETE")
     )
+
+
+def use_name(side: Side, job: str) -> str:
+    """What a member's claims or receipts of a job are called where something is wrong with them."""
+    return f"{side} {job}"
+
+
+def _use_key(usage: Usage) -> tuple[str, ...]:
+    return usage.consumer, usage.provider, usage.job, usage.unit.value, f"{usage.period_start:{INSTANT}}"
 
 
 def _posting(transfer: Transfer, statement: str) -> tuple[str | int, ...]:

@@ -16,6 +16,7 @@ from operators.hub.readings import ReadingController
 from operators.hub.resources import SYSTEM_NAMESPACE
 from operators.hub.settings import HubSettings
 from operators.hub.trusts import GrantController, TrustController
+from operators.hub.uses import UseController
 from operators.kube import Kube
 
 LEASE = "hub-operator"
@@ -32,6 +33,7 @@ def controllers(store: Store, books: Books, front: FrontDoor) -> tuple[Controlle
         GrantController(store),
         PilotController(store, books, front),
         ReadingController(store, books),
+        UseController(store, books),
         PeriodController(store, books),
         StatementController(books),
         FrontDoorController(front),

@@ -2,11 +2,12 @@
 
 A period closes as soon as every pledged meter was heard, or when its grace is over. A reading that comes later is
 credited by the statement after it. The first period is that of the first reading; from then on none is left out.
+What was used is posted by the first statement that ends after its clock has run out (commonweal/receipts.py).
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 
@@ -23,6 +24,7 @@ from commonweal.kinds.equity_statement import (
 from commonweal.kinds.pooled_cluster import PeriodResult, PooledCluster, PowerKind
 from commonweal.ledger import Ledger, Post, transfers_of
 from commonweal.metering import Reading
+from commonweal.receipts import Settlement, Side, Terms, Usage, settle
 from commonweal.replay import Promise, follow
 from commonweal.transparency import canonical_json
 from operators.frame import Apply, Finding, Key, Plan, Store, Tools, Watch
@@ -48,7 +50,10 @@ CARBON_FREE = frozenset({PowerKind.GEOTHERMAL, PowerKind.HYDRO, PowerKind.NUCLEA
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """All that closing depends on. `waiting` are readings that are reported but not yet in the books."""
+    """All that closing depends on. `waiting` are readings that are reported but not yet in the books.
+
+    `use` are the claims and receipts whose clocks may have run out.
+    """
 
     charter: ConsortiumSpec
     pledges: Mapping[str, tuple[PooledCluster, ...]]
@@ -56,6 +61,7 @@ class Observed:
     last: tuple[str, EquityStatementSpec] | None
     published: bool
     waiting: int
+    use: Mapping[Side, tuple[Usage, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +72,12 @@ class Settle:
     name: str
     spec: EquityStatementSpec
     readings: tuple[Reading, ...]
+    use: tuple[Settlement, ...]
     record: bytes
 
     async def perform(self, kube: Kube, store: Store, writer: object) -> None:
         """First durable, then public; a crash in between is mended by the next look."""
-        final = self.books.settle(self.name, self.spec, self.readings, self.record)
+        final = self.books.settle(self.name, self.spec, self.readings, self.record, self.use)
         await publication(self.name, final).perform(kube, store, writer)
 
 
@@ -94,7 +101,7 @@ class PeriodController:
         """Read the books and the pledges of accepted members."""
         if tools.store.get(CONSORTIUMS, key.name) is None:
             return None
-        last = self.books.last_statement()
+        last, accounting = self.books.last_statement(), charter(tools.store).accounting
         return Observed(
             charter=charter(tools.store),
             pledges=pledges(tools.store),
@@ -102,6 +109,7 @@ class PeriodController:
             last=last,
             published=last is None or tools.store.get(EQUITY_STATEMENTS, last[0]) is not None,
             waiting=sum(map(is_reading, tools.store.list(CONFIG_MAPS))),
+            use=self.books.unsettled_use(before=tools.clock() - timedelta(seconds=accounting.audit_seconds)),
         )
 
     def plan(self, observed: Observed, now: datetime) -> Plan:
@@ -113,9 +121,10 @@ class PeriodController:
             return Plan(requeue_in_s=LOOK_S)
         readings = tuple(one for one in observed.unsettled if one.period_start < period[1])
         name = f"statement-{period[0]:%Y%m%d-%H%M%S}"
-        spec, record = statement(observed, period, readings)
-        settle = Settle(books=self.books, name=name, spec=spec, readings=readings, record=record)
-        return Plan(writes=(settle,), requeue_in_s=0.0)
+        use = ended(observed, period[1])
+        spec, record = statement(observed, period, readings, use)
+        closing = Settle(books=self.books, name=name, spec=spec, readings=readings, use=use, record=record)
+        return Plan(writes=(closing,), requeue_in_s=0.0)
 
 
 def pledges(store: Store) -> dict[str, tuple[PooledCluster, ...]]:
@@ -172,11 +181,29 @@ def formula_sha256(spec: ConsortiumSpec) -> str:
     return sha256(canonical_json(spec.equity.wire())).hexdigest()
 
 
+def terms(spec: ConsortiumSpec) -> Terms:
+    """How long what two sides say of a job may be questioned."""
+    accounting = spec.accounting
+    return Terms(
+        period_s=accounting.period_seconds, audit_s=accounting.audit_seconds, dispute_s=accounting.dispute_seconds
+    )
+
+
+def ended(observed: Observed, at: datetime) -> tuple[Settlement, ...]:
+    """The jobs' periods whose clock has run out; what the two sides said of them is final."""
+    claims, receipts = (observed.use.get(side, ()) for side in (Side.CLAIM, Side.RECEIPT))
+    return tuple(one for one in settle(claims, receipts, terms=terms(observed.charter), now=at) if one.until <= at)
+
+
 def statement(
-    observed: Observed, period: tuple[datetime, datetime], readings: tuple[Reading, ...]
+    observed: Observed,
+    period: tuple[datetime, datetime],
+    readings: tuple[Reading, ...],
+    use: tuple[Settlement, ...] = (),
 ) -> tuple[EquityStatementSpec, bytes]:
     """The statement of a period, its log position still open, and the record that the log will hold."""
     moved = [transfer for reading in readings for transfer in transfers_of(reading)]
+    moved += [transfer for one in use for transfer in one.transfers]
     balances = Ledger([*moved, *(Post(transfer.id) for transfer in moved)]).balances()
     before = held_in(observed.last[1]) if observed.last else {}
     promises = promised(observed.pledges, readings, period)

@@ -12,7 +12,7 @@ from commonweal.kinds.assignment import OwnerKind
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.kinds.member import Site
-from commonweal.kinds.pilot_app import PilotApp
+from commonweal.kinds.pilot_app import PILOT_LABEL, PilotApp
 from commonweal.membership import member_namespace
 from operators.frame.plan import spec_hash
 from operators.hub.resources import APPS_NAMESPACE, ASSIGNMENTS, OURS, PILOT_PREFIX, child
@@ -22,7 +22,6 @@ GRANTS_FOLDER = "/etc/commonweal"
 TOKEN_FOLDER = "/var/run/secrets/commonweal"  # noqa: S105 - a path
 TOKEN_AUDIENCE = "commonweal-gateway"  # noqa: S105 - a name
 TOKEN_S = 3600
-PILOT_LABEL = "commonweal.dev/pilot"
 CONFIG_HASH = "commonweal.dev/config-hash"
 USER = 65532
 DRAIN_S = 5  # longer than the front door needs to see that a pod is not ready any more

@@ -13,14 +13,14 @@ from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.kinds.member import Member, MemberCondition, Site
 from commonweal.kinds.meta import Resources
-from commonweal.kinds.pilot_app import PilotApp, PilotCondition, PilotPlacement, PilotReason
+from commonweal.kinds.pilot_app import PILOT_LABEL, PilotApp, PilotCondition, PilotPlacement, PilotReason
 from commonweal.kinds.pooled_cluster import PooledCluster
 from commonweal.membership import member_namespace
 from commonweal.placement import App, Host, Placement, place, transition
 from operators.frame import Apply, Delete, Finding, Key, Plan, Store, Tools, Watch
 from operators.hub.books import Books
 from operators.hub.front_door import FrontDoor
-from operators.hub.pilot_objects import PILOT_LABEL, LiveGrantOf, assignment, grants_json, replicas_of
+from operators.hub.pilot_objects import LiveGrantOf, assignment, grants_json, replicas_of
 from operators.hub.resources import (
     ASSIGNMENTS,
     DATA_GRANTS,

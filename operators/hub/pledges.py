@@ -9,8 +9,9 @@ from commonweal.kinds.pooled_cluster import PeriodResult, PledgeReason, PooledCl
 from operators.frame import Finding, Key, Plan, Store, Tools, Watch
 from operators.frame.plan import instant
 from operators.hub.books import Books
-from operators.hub.periods import result_of
+from operators.hub.periods import result_of, terms
 from operators.hub.resources import EQUITY_STATEMENTS, MEMBERS, POOLED_CLUSTERS, charter, condition, member_of
+from operators.hub.uses import agreement
 from operators.kube import Json
 
 METER_GRACE_PERIODS = 2  # one late period is normal; the second loses credit
@@ -27,6 +28,7 @@ class Observed:
     complaint: str
     period_s: int
     heard: int
+    agreed: Finding
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,16 @@ class PledgeController:
             return None
         pledge, member, last = PooledCluster.read(body), tools.store.get(MEMBERS, name), self.books.last_statement()
         readings = self.books.settled_in(last[0]) if last else ()
-        meters = {meter.uuid for meter in pledge.spec.meters}
+        meters, in_force = {meter.uuid for meter in pledge.spec.meters}, terms(charter(tools.store))
         return Observed(
             pledge=pledge,
             allocatable=_allocatable(member),
             member_problem=_problem(name, member),
             last=result_of(pledge, last[1], readings) if last else None,
             complaint=self.books.complaint(name),
-            period_s=charter(tools.store).accounting.period_seconds,
+            period_s=in_force.period_s,
             heard=len({one.meter for one in readings if one.meter in meters}),
+            agreed=agreement(self.books, name, in_force, tools.clock()),
         )
 
     def plan(self, observed: Observed, now: datetime) -> Plan:
@@ -72,7 +75,9 @@ class PledgeController:
         status: Json = {"metersHealthy": observed.heard}
         if observed.last is not None:
             status["lastPeriod"] = observed.last.wire()
-        return Plan(findings=(judge(observed, now),), status=status, requeue_in_s=float(observed.period_s))
+        return Plan(
+            findings=(judge(observed, now), observed.agreed), status=status, requeue_in_s=float(observed.period_s)
+        )
 
     def _pledges_of(self, member: Json) -> tuple[Key, ...]:
         namespace = f"member-{member['metadata']['name']}"

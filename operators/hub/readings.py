@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
@@ -72,6 +73,26 @@ class Observed:
     period_s: int
 
 
+class Reported(Protocol):
+    """A report that may be refused: where it lies, whose it is, what it is about, and its bytes."""
+
+    @property
+    def key(self) -> Key:
+        """Of the object."""
+
+    @property
+    def member(self) -> str:
+        """In whose namespace."""
+
+    @property
+    def source(self) -> str:
+        """About what."""
+
+    @property
+    def payload(self) -> bytes:
+        """As signed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """Take an accepted reading into the books."""
@@ -93,7 +114,7 @@ class Refuse:
     """
 
     books: Books
-    observed: Observed
+    observed: Reported
     message: str
     final: bool
     in_chain: Reading | None = None
@@ -240,14 +261,14 @@ def is_reading(body: Json) -> bool:
     return metadata["name"].startswith(PREFIX) and member_of(metadata["namespace"]) is not None
 
 
-def contents(body: Json) -> tuple[bytes, bytes]:
+def contents(body: Json, document: str = "reading.json") -> tuple[bytes, bytes]:
     """The signed bytes and the signature; an unreadable signature is an empty one, which verifies nothing."""
     data = body.get("data", {})
     try:
-        signature = base64.b64decode(data.get("reading.json.sig", ""), validate=True)
+        signature = base64.b64decode(data.get(f"{document}.sig", ""), validate=True)
     except binascii.Error:
         signature = b""
-    return data.get("reading.json", "").encode(), signature
+    return data.get(document, "").encode(), signature
 
 
 def claimed(store: Store) -> Iterator[Claim]:

@@ -53,11 +53,16 @@ class Kubelet:
 
 
 def listing(held: Mapping[str, Iterable[str]]) -> bytes:
-    """Encode a ListPodResourcesResponse: pods by `namespace/name` with the NVIDIA devices that each holds."""
+    """Encode a ListPodResourcesResponse: pods by `namespace/name` with the NVIDIA devices that each holds.
+
+    A name as `gpu-0` is a device that a claim allocated; all others are a plugin's.
+    """
     answer = b""
     for pod, ids in held.items():
         namespace, name = pod.split("/")
-        container = message(1, "main") + message(2, devices(ids))
+        claimed = [each for each in ids if each.startswith("gpu-")]
+        container = message(1, "main") + message(2, devices(each for each in ids if each not in claimed))
+        container += b"".join(message(5, claim(each)) for each in claimed)
         answer += message(1, message(1, name) + message(2, namespace) + message(3, container))
     return answer
 
@@ -65,6 +70,13 @@ def listing(held: Mapping[str, Iterable[str]]) -> bytes:
 def devices(ids: Iterable[str]) -> bytes:
     """Encode a ContainerDevices of the resource nvidia.com/gpu."""
     return message(1, "nvidia.com/gpu") + b"".join(message(2, each) for each in ids)
+
+
+def claim(device: str) -> bytes:
+    """Encode a DynamicResource: a claim that NVIDIA's driver met with one device of the node's pool."""
+    resource = message(1, message(1, f"k8s.gpu.nvidia.com/claim={device}"))
+    resource += message(2, "gpu.nvidia.com") + message(3, "node") + message(4, device)
+    return message(2, "claim") + message(3, "default") + message(4, resource)
 
 
 def message(number: int, content: bytes | str) -> bytes:

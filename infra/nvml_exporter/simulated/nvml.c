@@ -177,6 +177,7 @@ static bool parse_gpu_line(struct gpu *gpu, const char *line) {
 #define LINE(format, ...) (end = -1, sscanf(line, format " %n", __VA_ARGS__, &end), end >= 0 && !line[end])
     if (LINE("power %" SCNd64 " %" SCNd64 " %" SCNd64, &a, &b, &c)) return add_segment(gpu, a, b, c);
     if (!strcmp(line, "repeat")) return gpu->repeat = true;
+    if (!strcmp(line, "gpm")) return gpu->gpm = true;
     if (!strcmp(line, "scope module")) return gpu->module_scope = true;
     if (!strncmp(line, "model ", 6)) return snprintf(gpu->name, sizeof gpu->name, "SIMULATED GPU %s", line + 6) > 0;
     if (LINE("register_mj %" SCNd64, &a)) return gpu->register_mj = a, a >= 0;
@@ -416,6 +417,28 @@ nvmlReturn_t nvmlDeviceGetGpuInstanceId(nvmlDevice_t device, unsigned int *id) {
     return SUCCESS;
 }
 
+nvmlReturn_t nvmlDeviceGetMinorNumber(nvmlDevice_t device, unsigned int *minor) {
+    nvmlReturn_t result = asked(device, QUERIES);
+    if (!result) *minor = (unsigned int)device->index;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetGpuInstanceById(nvmlDevice_t device, unsigned int id, nvmlDevice_t *instance) {
+    nvmlReturn_t result = asked(device, QUERIES);
+    if (result) return result;
+    for (int i = 0; i < device->slice_count; i++)
+        if (mig[device->index][i].gpu_instance == id) return *instance = &mig[device->index][i], SUCCESS;
+    return NOT_FOUND;
+}
+
+nvmlReturn_t nvmlGpuInstanceGetInfo(nvmlDevice_t instance, nvmlGpuInstanceInfo_t *info) {
+    nvmlReturn_t result = asked(instance, QUERIES);
+    if (result) return result;
+    *info = (nvmlGpuInstanceInfo_t){.device = instance->parent, .id = instance->gpu_instance, .size = instance->slices};
+    for (const struct gpu *slice = mig[instance->parent->index]; slice < instance; slice++) info->start += slice->slices;
+    return SUCCESS;
+}
+
 nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes) {
     nvmlReturn_t result = asked(device, QUERIES);
     if (result) return result;
@@ -461,4 +484,58 @@ nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUti
     result = !found ? NOT_FOUND : !to || found > *count ? INSUFFICIENT_SIZE : SUCCESS;
     *count = found;
     return result;
+}
+
+/* --- GPM: how busy a board or a slice was between two samples --------------------------------------------------- */
+
+nvmlReturn_t nvmlGpmQueryDeviceSupport(nvmlDevice_t device, nvmlGpmSupport_t *support) {
+    nvmlReturn_t result = asked(device, QUERIES);
+    if (!result) support->supported = device->gpm;
+    return result;
+}
+
+nvmlReturn_t nvmlGpmSampleAlloc(nvmlGpmSample_t *sample) {
+    *sample = calloc(1, sizeof **sample);
+    return *sample ? SUCCESS : INSUFFICIENT_SIZE;
+}
+
+nvmlReturn_t nvmlGpmSampleFree(nvmlGpmSample_t sample) {
+    free(sample);
+    return SUCCESS;
+}
+
+static nvmlReturn_t sampled(nvmlDevice_t device, unsigned int gpu_instance, nvmlGpmSample_t sample) {
+    nvmlReturn_t result = asked(device, UTILIZATION);
+    if (result) return result;
+    if (!device->gpm || (gpu_instance == NO_INSTANCE) != !device->slice_count) return NOT_SUPPORTED;
+    sample->device = device, sample->gpu_instance = gpu_instance, sample->at_ms = now_ms();
+    return SUCCESS;
+}
+
+nvmlReturn_t nvmlGpmSampleGet(nvmlDevice_t device, nvmlGpmSample_t sample) { return sampled(device, NO_INSTANCE, sample); }
+
+nvmlReturn_t nvmlGpmMigSampleGet(nvmlDevice_t device, unsigned int gpu_instance, nvmlGpmSample_t sample) {
+    return sampled(device, gpu_instance, sample);
+}
+
+static double busy_percent(const nvmlGpmSample_t first, const nvmlGpmSample_t second) {
+    int64_t busy = 0, from = first->at_ms, to = second->at_ms;
+    for (int i = 0; i < first->device->process_count; i++) {
+        const struct process *process = &first->device->processes[i];
+        if (process->gpu_instance != first->gpu_instance) continue;
+        int64_t begin = process->busy.from_ms > from ? process->busy.from_ms : from;
+        int64_t end = process->busy.to_ms < to ? process->busy.to_ms : to;
+        if (end > begin) busy += process->busy.value * (end - begin);
+    }
+    double percent = to > from ? (double)busy / (double)(to - from) : 0;
+    return percent > 100 ? 100 : percent;
+}
+
+nvmlReturn_t nvmlGpmMetricsGet(nvmlGpmMetricsGet_t *asked_for) {
+    for (unsigned int i = 0; i < asked_for->count; i++) {
+        nvmlGpmMetric_t *metric = &asked_for->metrics[i];
+        metric->result = metric->metric_id == GPM_SM_UTIL ? SUCCESS : NOT_SUPPORTED;
+        if (!metric->result) metric->value = busy_percent(asked_for->first, asked_for->second);
+    }
+    return SUCCESS;
 }

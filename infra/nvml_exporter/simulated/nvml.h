@@ -29,9 +29,24 @@ typedef struct {
     unsigned int multiprocessors, copy_engines, decoders, encoders, jpegs, ofas, gpu_instance_slices, compute_slices;
     unsigned long long memory_mib;
 } nvmlDeviceAttributes_t;
+typedef struct { nvmlDevice_t device; unsigned int id, profile_id, start, size; } nvmlGpuInstanceInfo_t;
+typedef struct { nvmlDevice_t device; unsigned int gpu_instance; int64_t at_ms; } *nvmlGpmSample_t;
+typedef struct { unsigned int version, supported; } nvmlGpmSupport_t;
+typedef struct {
+    unsigned int metric_id;
+    nvmlReturn_t result;
+    double value;
+    const char *info[3];
+} nvmlGpmMetric_t;
+typedef struct {
+    unsigned int version, count;
+    nvmlGpmSample_t first, second;
+    nvmlGpmMetric_t metrics[]; /* as many as are asked for */
+} nvmlGpmMetricsGet_t;
 
 enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, GPU_IS_LOST = 15 };
 enum { FIELD_TOTAL_ENERGY = 83, FIELD_POWER_AVERAGE = 185, SCOPE_GPU = 0, SCOPE_MODULE = 1 };
+enum { GPM_SM_UTIL = 2 };
 enum { TYPE_UNSIGNED_INT = 1, TYPE_UNSIGNED_LONG_LONG = 3 };
 enum { MAX_GPUS = 16, MAX_SEGMENTS = 64, MAX_EVENTS = 16, REFRESH_MS = 100, POWER_MEAN_MS = 1000 };
 enum { MAX_PROCESSES = 128, MIG_SLICES = 7, NO_INSTANCE = 0xffffffff };
@@ -46,7 +61,7 @@ struct gpu {
     int64_t register_mj, phase_ms, limit_mw, memory_mib;
     struct segment curve[MAX_SEGMENTS];
     int segments;
-    bool repeat, module_scope;
+    bool repeat, module_scope, gpm;
     int64_t resets_ms[MAX_EVENTS];
     struct span lost[MAX_EVENTS], latency[MAX_EVENTS];
     int resets, losses, latencies;

@@ -71,11 +71,11 @@ async def test_a_trustee_approves_for_itself_only(hub: Hub, agents: dict[str, Ag
         await kr.patch(DATA_GRANTS, "trade-emissions", {"spec": {"expiresAt": "2031-01-01T00:00:00Z"}})
 
 
-async def test_an_agent_reports_its_site_and_readings_only(hub: Hub, agents: dict[str, Agent]) -> None:
+async def test_an_agent_reports_its_site_its_readings_and_use_only(hub: Hub, agents: dict[str, Agent]) -> None:
     assert hub
     agent = agents["ca"]
     body = manifest("ConfigMap", "anything", None, namespace=agent.namespace, api_version="v1")
-    with pytest.raises(Forbidden, match="site and its readings only"):
+    with pytest.raises(Forbidden, match="site, readings and use only"):
         await connection(agent).create(CONFIG_MAPS, body, agent.namespace)
 
 

@@ -324,6 +324,7 @@ def test_an_explanation_reads_as_the_page_says() -> None:
     assert lines == [
         ("counted, GPU-seconds", "28800"),
         ("compute credit, GPU-seconds", "28800"),
+        ("used, GPU-seconds", "0"),
         ("energy credit, mJ", "0"),
         ("talent credit, seconds", "0"),
         ("compute stock", "28800"),

@@ -7,13 +7,23 @@ from pathlib import Path
 import pytest
 
 from commonweal.kinds.equity_statement import CategoryAmounts, EquityEntry, EquityStatementSpec, LogPosition
-from commonweal.ledger import transfers_of
+from commonweal.ledger import Unit, transfers_of
 from commonweal.metering import Reading, adopt
+from commonweal.receipts import Side, Terms, Usage, settle
 from commonweal.transparency import leaf_hash, root
 from operators.hub.books import PERMANENT, Books, BooksError, posted
 from tests.strategies import measurement
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+USAGE = Usage(
+    provider="kr",
+    consumer="ca",
+    job="trade",
+    unit=Unit.GPU_SECONDS,
+    amount=60,
+    period_start=NOON,
+    period_end=NOON + timedelta(minutes=1),
+)
 NOTHING = CategoryAmounts(compute=0, energy=0, talent=0)
 
 
@@ -119,7 +129,9 @@ def test_a_failed_transaction_leaves_the_log_as_it_was(tmp_path: Path) -> None:
 def test_what_is_written_cannot_be_changed(tmp_path: Path, table: str) -> None:
     books = Books.open(tmp_path)
     books.accept(reading(), b"signature")
-    books.settle("statement-1", spec(), [reading()], b"record")
+    books.accept_use(Side.CLAIM, USAGE, b"signature")
+    use = settle([USAGE], [], terms=Terms(period_s=60), now=NOON)
+    books.settle("statement-1", spec(), [reading()], b"record", use)
     books.refuse("ca", "GPU-ca-0000", "energy_mj: too much", b"{}", in_chain=reading(2))
     column = books.connection.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchone()[0]  # noqa: S608
     for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET {column} = {column}"):  # noqa: S608

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from commonweal.kinds.meta import Resources
 from commonweal.kinds.pooled_cluster import PeriodResult, PooledCluster
+from operators.frame import Finding
 from operators.hub.pledges import Observed, above, judge
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -26,6 +27,7 @@ WELL = Observed(
     complaint="",
     period_s=60,
     heard=1,
+    agreed=Finding(type="UseAgreed", holds=True, reason="Agreed", message=""),
 )
 
 

@@ -211,6 +211,40 @@ def test_mig_slices_share_by_their_size_and_say_that_use_is_not_told(
     assert it.energy_mj() == {"lab/a": 800_000 + 3_000_000, "lab/b": 400_000, UNATTRIBUTED: 200_000}
 
 
+def test_devices_of_claims_are_held_like_those_of_plugins(machine: Callable[[str], Machine], kubelet: Kubelet) -> None:
+    kubelet.held = {"lab/a": ["gpu-0"]}
+    it = machine("gpu\npower 1000 300000 300000")
+    it.run(0, 10)
+    assert it.energy_mj() == {"lab/a": 3_000_000, UNATTRIBUTED: 0}
+
+
+def test_a_claim_that_two_pods_share_is_halved(machine: Callable[[str], Machine], kubelet: Kubelet) -> None:
+    kubelet.held = {"lab/a": ["gpu-0"], "lab/b": ["gpu-0"]}
+    it = machine("gpu\npower 1000 300000 300000")
+    it.run(0, 10)
+    assert it.energy_mj() == {"lab/a": 1_500_000, "lab/b": 1_500_000, UNATTRIBUTED: 0}
+
+
+def test_a_claimed_slice_is_known_by_the_place_at_which_it_begins(
+    machine: Callable[[str], Machine], kubelet: Kubelet
+) -> None:
+    kubelet.held = {"lab/a": ["gpu-0-mig-5-0-4"], "lab/b": ["gpu-0-mig-14-4-2"]}
+    it = machine("gpu\npower 1000 70000 70000\nmig 1 4\nmig 2 2")
+    it.run(0, 10)
+    assert it.energy_mj() == {"lab/a": 400_000, "lab/b": 200_000, UNATTRIBUTED: 100_000}
+
+
+@pytest.mark.parametrize("device", ["gpu-7", "gpu-0-mig-14-5-2", "gpu-vfio-0"])
+def test_a_claim_of_a_device_that_is_not_there_is_said(
+    machine: Callable[[str], Machine], kubelet: Kubelet, device: str
+) -> None:
+    kubelet.held = {"lab/a": [device]}
+    it = machine("gpu\npower 1000 300000 300000")
+    it.run(0, 1)
+    assert it.energy_mj() == {UNATTRIBUTED: 300_000}
+    assert ("pods", f"unknown-device {device}") in it.reasons()
+
+
 def test_a_reset_is_split_like_any_interval_and_its_estimate_stays_apart(
     machine: Callable[[str], Machine], kubelet: Kubelet
 ) -> None:
@@ -242,6 +276,21 @@ def test_a_crash_at_any_second_keeps_the_balance(
     by_owner = it.energy_mj()
     assert sum(by_owner.values()) == 40 * 300_000
     assert by_owner["lab/a"] == by_owner[UNATTRIBUTED]
+
+
+@pytest.mark.parametrize("down_s", [0, 5, 30])
+def test_no_counter_that_was_shown_falls_over_a_crash(
+    machine: Callable[[str], Machine], kubelet: Kubelet, down_s: int
+) -> None:
+    kubelet.held = {"lab/a": [UUID]}
+    it = machine("gpu\npower 1000 300000 300000")
+    it.run(20, 29)
+    shown = {(name, str(labels)): value for name, labels, value in it.series() if name.endswith("_total")}
+    kubelet.held = {"lab/b": [UUID]}
+    it.restart()
+    it.run(30 + down_s, 30 + down_s)
+    after = {(name, str(labels)): value for name, labels, value in it.series() if name.endswith("_total")}
+    assert {key for key, value in shown.items() if value > after[key]} == set()
 
 
 def test_a_kubelet_that_is_away_is_a_reason_and_no_pods_joules(
