@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from commonweal.kinds.member import Engine as EngineName
-from data_trusts.audit import AuditError, AuditLog
+from data_trusts.audit import ORIGIN, AuditError, AuditLog
 from data_trusts.catalog import Warehouse
 from data_trusts.engines import DuckDbEngine, Engine, TrinoEngine
 from data_trusts.gateway.app import Gateway
@@ -134,7 +134,8 @@ async def _listen(settings: Settings, identity: Identity, source: PolicySource) 
         TrinoEngine(port=settings.trino_port) if settings.engine is EngineName.TRINO else DuckDbEngine(warehouse)
     )
     book = PolicyBook(settings.member)
-    with AuditLog(settings.data / "audit" / "audit.jsonl", now()) as audit:
+    origin = f"{ORIGIN}/{settings.member}"
+    with AuditLog(settings.data / "audit" / "audit.jsonl", now(), origin) as audit:
         service = QuestionService(member=settings.member, book=book, engine=engine, audit=audit, clock=now)
         gateway = Gateway(service=service, book=book, source=source, engine=engine, audit=audit, clock=now)
         _LOG.info("gateway of %s on port %d, engine %s", settings.member, settings.port, settings.engine)

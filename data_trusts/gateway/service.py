@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from commonweal.grants import Ask, Refusal, Rule, decide
 from commonweal.kinds.meta import Name, SqlName
-from data_trusts.audit import AuditLog, Json
+from commonweal.transparency import Json
+from data_trusts.audit import AuditLog
 from data_trusts.engines import Engine, EngineError
 from data_trusts.gateway.policies import Policies, PolicyBook
 from data_trusts.gateway.tokens import Caller, TokenError, identify
