@@ -158,6 +158,9 @@ class Gateway:
             "# HELP commonweal_gateway_audit_lines Lines in the audit log.",
             "# TYPE commonweal_gateway_audit_lines gauge",
             f"commonweal_gateway_audit_lines {self._audit.size}",
+            "# HELP commonweal_gateway_lineage_lost_total Answers of which no lineage event could be sent.",
+            "# TYPE commonweal_gateway_lineage_lost_total counter",
+            f"commonweal_gateway_lineage_lost_total {self._service.lineage_lost}",
         ]
         return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
