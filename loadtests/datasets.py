@@ -21,14 +21,18 @@ ROOT = Path(__file__).parents[1]
 TRUST, DATASET, MEMBER = "trade", "customs_rows", "ca"
 
 
-def example_policy(now: datetime, *, jwks: str = '{"keys":[]}') -> Policy:
+def example_policy(now: datetime, *, jwks: str = '{"keys":[]}', single_rows: bool = False) -> Policy:
     """The policy of member `ca` as the hub would write it for the trust and the grant of examples/.
 
     Args:
         now: when the grant must be live.
         jwks: the public keys of the issuer `https://ca.example`, whose tokens then count.
+        single_rows: whether groups of one row may be released, which the example forbids.
     """
-    trust = DataTrust.read(yaml.safe_load((ROOT / "examples" / "30-trust.yaml").read_text("utf-8")))
+    declared = yaml.safe_load((ROOT / "examples" / "30-trust.yaml").read_text("utf-8"))
+    for dataset in declared["spec"]["datasets"]:
+        dataset["minimumGroupSize"] = 1 if single_rows else dataset["minimumGroupSize"]
+    trust = DataTrust.read(declared)
     grant = DataGrant.read(yaml.safe_load((ROOT / "examples" / "40-grant.yaml").read_text("utf-8")))
     site = Site.model_validate(
         {
