@@ -11,6 +11,7 @@ from hashlib import sha256
 EMPTY_ROOT = sha256(b"").digest()
 
 Json = str | int | bool | None | Sequence["Json"] | Mapping[str, "Json"]
+Span = tuple[int, int]  # the leaves of a subtree: the first, and the one after the last
 
 
 def canonical_json(value: Json) -> bytes:
@@ -83,20 +84,34 @@ class Frontier:
         return folded
 
 
-def inclusion_proof(hashes: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-    """Return the path that proves leaf `index` under the root of these leaf hashes (RFC 9162, 2.1.3.1).
+def inclusion_path(index: int, size: int) -> tuple[Span, ...]:
+    """Return the subtrees whose roots prove leaf `index` in a log of `size` records (RFC 9162, 2.1.3.1).
 
     Raises:
         ValueError: there is no such leaf.
     """
-    if not 0 <= index < len(hashes):
-        raise ValueError(f"index: {index} is not in a log of {len(hashes)} records")
-    if len(hashes) == 1:
-        return ()
-    split = _split(len(hashes))
-    if index < split:
-        return (*inclusion_proof(hashes[:split], index), root(hashes[split:]))
-    return (*inclusion_proof(hashes[split:], index - split), root(hashes[:split]))
+    if not 0 <= index < size:
+        raise ValueError(f"index: {index} is not in a log of {size} records")
+    path: list[Span] = []
+    start, end = 0, size
+    while end - start > 1:
+        middle = start + split(end - start)
+        if index < middle:
+            path.append((middle, end))
+            end = middle
+        else:
+            path.append((start, middle))
+            start = middle
+    return tuple(reversed(path))
+
+
+def inclusion_proof(hashes: Sequence[bytes], index: int) -> tuple[bytes, ...]:
+    """Return the path that proves leaf `index` under the root of these leaf hashes.
+
+    Raises:
+        ValueError: there is no such leaf.
+    """
+    return tuple(root(hashes[start:end]) for start, end in inclusion_path(index, len(hashes)))
 
 
 def verify_inclusion(hash_: bytes, index: int, size: int, proof: Sequence[bytes], root_hash: bytes) -> bool:
@@ -117,24 +132,35 @@ def verify_inclusion(hash_: bytes, index: int, size: int, proof: Sequence[bytes]
     return last == 0 and folded == root_hash
 
 
-def consistency_proof(hashes: Sequence[bytes], old_size: int) -> tuple[bytes, ...]:
-    """Return what proves that the log of `old_size` records is a prefix of this one (RFC 9162, 2.1.4.1).
+def consistency_path(old_size: int, size: int) -> tuple[Span, ...]:
+    """Return the subtrees whose roots prove that a log of `old_size` records is a prefix (RFC 9162, 2.1.4.1).
 
     Raises:
         ValueError: the old size is below 1 or above the present size.
     """
-    if not 0 < old_size <= len(hashes):
-        raise ValueError(f"old_size: {old_size} is not between 1 and {len(hashes)}")
-    return _subproof(hashes, old_size, known=True)
+    if not 0 < old_size <= size:
+        raise ValueError(f"old_size: {old_size} is not between 1 and {size}")
+    path: list[Span] = []
+    start, end = 0, size
+    while old_size < end:
+        middle = start + split(end - start)
+        if old_size <= middle:
+            path.append((middle, end))
+            end = middle
+        else:
+            path.append((start, middle))
+            start = middle
+    # The old root itself, known to who asks, is left out where it is one of the subtrees.
+    return tuple(reversed(path if start == 0 else [*path, (start, end)]))
 
 
-def _subproof(hashes: Sequence[bytes], old_size: int, *, known: bool) -> tuple[bytes, ...]:
-    if old_size == len(hashes):
-        return () if known else (root(hashes),)
-    split = _split(len(hashes))
-    if old_size <= split:
-        return (*_subproof(hashes[:split], old_size, known=known), root(hashes[split:]))
-    return (*_subproof(hashes[split:], old_size - split, known=False), root(hashes[:split]))
+def consistency_proof(hashes: Sequence[bytes], old_size: int) -> tuple[bytes, ...]:
+    """Return what proves that the log of `old_size` records is a prefix of this one.
+
+    Raises:
+        ValueError: the old size is below 1 or above the present size.
+    """
+    return tuple(root(hashes[start:end]) for start, end in consistency_path(old_size, len(hashes)))
 
 
 def verify_consistency(old_size: int, new_size: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]) -> bool:
@@ -165,8 +191,8 @@ def verify_consistency(old_size: int, new_size: int, old_root: bytes, new_root: 
     return last == 0 and old_folded == old_root and new_folded == new_root
 
 
-def _split(size: int) -> int:
-    """Return the largest power of two below a size of at least 2."""
+def split(size: int) -> int:
+    """Return where a tree of at least 2 leaves parts: the largest power of two below its size."""
     return 1 << ((size - 1).bit_length() - 1)
 
 

@@ -1,126 +1,156 @@
-"""The gateway's memory: one line before a question runs, one with its outcome; no line, no rows.
+"""The gateway's memory: one entry before a question runs, one with its outcome; no entry on disk, no rows.
 
-A line is canonical JSON and carries the hash of the line before it, so that a changed, dropped or moved line is found
-by anyone who reads the file. That lines were cut from the end is found by whoever kept a later head (`Head`).
+`audit.jsonl` is what counts: an entry is one line of JSON, and the line's bytes are a leaf of a Merkle tree. From it
+come the tiles, bundles and signed checkpoints beside it (data_trusts/tlog.py), with which a witness at another member
+finds whatever was changed (data_trusts/witness.py).
 """
 
 import fcntl
 import hashlib
 import json
 import os
-import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 from typing import Self
 
-GENESIS = "0" * 64
-Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
+from commonweal.tiles import MAX_ENTRY_BYTES, WIDTH
+from commonweal.transparency import Json, canonical_json
+from data_trusts.tlog import Publication, TlogError, sync_folder
+
+ORIGIN = "commonweal.dev/audit"
+_PUBLIC = re.compile(r"checkpoint|vkey|tile/\d{1,2}/(x\d{3}/)*\d{3}(\.p/\d{1,3})?")
 
 
 class AuditError(Exception):
-    """The log cannot take a line, or cannot be trusted; the message says where and what to do."""
+    """The log cannot take an entry, or cannot be trusted; the message says where and what to do."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Head:
-    """How many lines there are, and the hash of the last."""
-
-    length: int
-    hash: str
+class EntryError(AuditError):
+    """One entry cannot be recorded as it is; the log takes others."""
 
 
-def line(head: Head, at: datetime, event: Mapping[str, Json]) -> tuple[bytes, Head]:
-    """The next line, with its line end, and the head after it.
+def entry(position: int, at: datetime, event: Mapping[str, Json]) -> bytes:
+    """The bytes of an entry: what is hashed, and with a line end what is on disk.
 
     Raises:
-        AuditError: the event uses a name that the log keeps for itself.
+        EntryError: the event uses a name that the log keeps for itself, is too long or is no JSON without floats.
     """
-    taken = {"position", "previous", "at", "hash"} & event.keys()
-    if taken:
-        raise AuditError(f"audit event: {min(taken)} is the log's own; name the field otherwise")
-    record: dict[str, Json] = {**event, "position": head.length, "previous": head.hash, "at": at.isoformat()}
-    digest = hashlib.sha256(_canonical(record)).hexdigest()
-    return _canonical({**record, "hash": digest}) + b"\n", Head(length=head.length + 1, hash=digest)
-
-
-def verify(lines: Iterable[bytes], kept: Head | None = None) -> Head:
-    """Read a log from its first line, and say where it ends.
-
-    Args:
-        lines: the file's lines, each with its line end.
-        kept: a head seen earlier, which the log must still pass through.
-
-    Raises:
-        AuditError: at the first line that is not as it was written, or where the kept head is missing.
-    """
-    head = Head(length=0, hash=GENESIS)
-    passed = kept is None or kept == head
-    for raw in lines:
-        head = _follow(head, raw)
-        passed = passed or head == kept
-    if not passed and kept is not None:
-        raise AuditError(f"audit: line {kept.length} with hash {kept.hash} is gone; compare with the kept copy")
-    return head
-
-
-def _follow(head: Head, raw: bytes) -> Head:
-    where = f"audit line {head.length + 1}"
+    if taken := {"position", "at"} & event.keys():
+        raise EntryError(f"audit event: {min(taken)} is the log's own; name the field otherwise")
     try:
-        record = json.loads(raw)
-    except ValueError:
-        raise AuditError(f"{where}: is not JSON; compare with a kept copy") from None
-    if not isinstance(record, dict) or raw != _canonical(record) + b"\n":
-        raise AuditError(f"{where}: is not in canonical form; compare with a kept copy")
-    claimed = record.pop("hash", None)
-    if record.get("position") != head.length or record.get("previous") != head.hash:
-        raise AuditError(f"{where}: does not follow the line before it; compare with a kept copy")
-    digest = hashlib.sha256(_canonical(record)).hexdigest()
-    if claimed != digest:
-        raise AuditError(f"{where}: its hash does not match its content; compare with a kept copy")
-    return Head(length=head.length + 1, hash=digest)
+        raw = canonical_json({**event, "position": position, "at": at.isoformat()})
+    except (TypeError, ValueError) as error:
+        raise EntryError(f"audit event: {error}") from error
+    if len(raw) > MAX_ENTRY_BYTES:
+        raise EntryError(f"audit event: has {len(raw)} bytes, more than {MAX_ENTRY_BYTES}; shorten the question")
+    return raw
 
 
-def _canonical(record: Mapping[str, Json]) -> bytes:
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+def _taken() -> Lock:
+    lock = Lock()
+    lock.acquire()
+    return lock
+
+
+@dataclass
+class _Waiting:
+    """An event in the queue; afterwards either its position or why it was not written."""
+
+    at: datetime
+    event: Mapping[str, Json]
+    position: int | None = None
+    error: AuditError | None = None
+    leads: bool = False
+    woken: Lock = field(default_factory=_taken)
 
 
 class AuditLog:
-    """The file, open for one process. `append` returns when the line is on disk."""
+    """The file, open for one process. `append` returns when the entry is on disk; many threads share one sync."""
 
-    def __init__(self, path: Path, now: datetime) -> None:
-        """Open or make the log.
+    def __init__(self, path: Path, now: datetime, origin: str = ORIGIN) -> None:
+        """Open or make the log; its key and public files lie in the same folder.
 
-        A last line without its end was never acknowledged, so what it announced did not happen: it is cut off, and a
-        line says so.
+        A last line without its end was never acknowledged, so what it announced did not happen: it is cut off, and an
+        entry says so. Lines of the older form, which carry a chain of hashes, are entries like any other.
+
+        Args:
+            path: the file of entries.
+            now: when a cut is said to have been found.
+            origin: the name of the log in its checkpoints, unique among all logs.
 
         Raises:
-            AuditError: another process holds the log, a line in it was changed, or the disk takes no line.
+            AuditError: another process holds the log, an entry is not what was signed, or the disk takes none.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
+        self._path = path
+        self._queue: list[_Waiting] = []
+        self._led = False  # whether someone writes, or was told to
+        self._queueing, self._writing, self._publishing = Lock(), Lock(), Lock()
+        self._unpublished: list[bytes] = []
         self._broken: str | None = None
+        self._size = self._bytes = 0
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._recover(path.read_bytes(), now)
-            _sync_folder(path.parent)
-        except BlockingIOError:
-            os.close(self._file)
-            raise AuditError(f"{path}: another process writes this log; run one gateway a member") from None
-        except BaseException:
-            self.close()
+            self._public = Publication(path.parent, origin)
+            self._recover(now)
+            sync_folder(path.parent)
+        except BaseException as error:
+            self._shut("the log was not opened")
+            if isinstance(error, BlockingIOError):
+                raise AuditError(f"{path}: another process writes this log; run one gateway a member") from None
+            if isinstance(error, TlogError):
+                raise AuditError(str(error)) from error
             raise
 
-    def _recover(self, content: bytes, now: datetime) -> None:
-        self._size = content.rfind(b"\n") + 1
-        self._head = verify(content[: self._size].splitlines(keepends=True))
-        torn = content[self._size :]
+    def _recover(self, now: datetime) -> None:
+        signed = self._public.signed
+        chunk: list[bytes] = []
+        with self._path.open("rb") as lines:
+            for raw in _whole(lines):
+                chunk.append(raw)
+                self._size, self._bytes = self._size + 1, self._bytes + len(raw) + 1
+                if len(chunk) == WIDTH or (signed and self._size == signed.size):
+                    self._add(chunk)
+                    chunk = []
+        self._add(chunk)
+        if signed and self._size < signed.size:
+            raise AuditError(
+                f"{self._path}: ends after {self._size} entries, but {signed.size} were signed; "
+                "restore it from the backup"
+            )
+        torn = self._torn()
         if torn:
-            os.ftruncate(self._file, self._size)
+            os.ftruncate(self._file, self._bytes)
             event: dict[str, Json] = {"kind": "recovered", "cut_bytes": len(torn)}
             self.append(now, {**event, "cut_sha256": hashlib.sha256(torn).hexdigest()})
+        self.publish()
+
+    def _torn(self) -> bytes:
+        with self._path.open("rb") as file:
+            file.seek(self._bytes)
+            return file.read()
+
+    def _add(self, chunk: list[bytes]) -> None:
+        """Hash what was read, and compare it with what was signed before."""
+        signed, first = self._public.signed, self._size - len(chunk)
+        for place, raw in enumerate(chunk, start=first):
+            known = signed is not None and place < signed.size
+            if len(raw) > MAX_ENTRY_BYTES or not (known or _position(raw) == place):
+                raise AuditError(
+                    f"audit entry {place}: is not what was written there; restore {self._path} from the backup"
+                )
+        self._public.add(chunk)
+        if signed and self._size == signed.size and self._public.head != signed:
+            raise AuditError(
+                f"{self._path}: one of the first {signed.size} entries is not as it was signed; restore it from the "
+                "backup, and keep this file as evidence"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -129,56 +159,146 @@ class AuditLog:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file; a later append fails."""
-        with self._lock:
-            if self._broken is None:
-                self._broken = "the log is closed"
-                os.close(self._file)
+        """Publish what is there and let go of the file; a later append fails."""
+        with suppress(AuditError):  # a full disk has shut it already
+            self.publish()
+        with self._writing:
+            self._shut("the log is closed")
 
     @property
-    def head(self) -> Head:
-        """Where the log ends now."""
-        return self._head
+    def size(self) -> int:
+        """How many entries are on disk."""
+        return self._size
+
+    @property
+    def vkey(self) -> str:
+        """The log's public key, as a witness takes it."""
+        return self._public.verifier.vkey()
+
+    def public_file(self, path: str) -> bytes | None:
+        """The checkpoint, the public key or a tile by its path; None for anything else, the entries too."""
+        file = self._path.parent / path
+        return file.read_bytes() if _PUBLIC.fullmatch(path) and file.is_file() else None
 
     @property
     def broken(self) -> str | None:
-        """Why no line can be written any more, or None."""
+        """Why no entry can be written any more, or None."""
         return self._broken
 
     def append(self, at: datetime, event: Mapping[str, Json]) -> int:
-        """Write one line durably and return its position.
+        """Write one entry durably and return its position.
 
-        After a failed sync nobody knows what the disk holds, so the log stays shut until it is opened and read again.
+        Whoever comes first writes for all that wait, with one sync. After a failed sync nobody knows what the disk
+        holds, so the log stays shut until it is opened and read again.
 
         Raises:
-            AuditError: the line is not on disk, and what it announces must not happen.
+            AuditError: the entry is not on disk, and what it announces must not happen.
         """
-        with self._lock:
-            if self._broken is not None:
-                raise AuditError(f"audit: {self._broken}; free the disk and restart the gateway")
-            raw, head = line(self._head, at, event)
+        waiting = _Waiting(at, event)
+        with self._queueing:
+            self._queue.append(waiting)
+            waiting.leads, self._led = not self._led, True
+        if not waiting.leads:
+            waiting.woken.acquire()  # by who has written for us, or has left the next batch to us
+        if waiting.leads:
+            self._lead(waiting)
+        if waiting.error is not None:
+            raise waiting.error
+        if waiting.position is None:
+            raise AuditError("audit: the entry was not written; ask again")
+        return waiting.position
+
+    def _lead(self, leader: _Waiting) -> None:
+        with self._queueing:
+            batch, self._queue = self._queue, []
+        try:
+            with self._writing:
+                self._write(batch)
+        finally:
+            with self._queueing:
+                followers = [each for each in batch if each is not leader]
+                self._led = bool(self._queue)
+                if self._queue:
+                    self._queue[0].leads = True
+                    followers.append(self._queue[0])
+            for each in followers:
+                each.woken.release()
+
+    def _write(self, batch: Sequence[_Waiting]) -> None:
+        written: list[_Waiting] = []
+        raws: list[bytes] = []
+        for waiting in batch:
             try:
-                if os.write(self._file, raw) != len(raw):
+                raws.append(entry(self._size + len(raws), waiting.at, waiting.event))
+                written.append(waiting)
+            except EntryError as error:
+                waiting.error = error
+        failed = self._sync(b"".join(raw + b"\n" for raw in raws))
+        for place, waiting in enumerate(written, start=self._size):
+            if failed is None:
+                waiting.position = place
+            else:
+                waiting.error = AuditError(failed)
+        if failed is None:
+            self._size += len(raws)
+            self._unpublished += raws
+
+    def _sync(self, content: bytes) -> str | None:
+        """Write and sync; return why that was not possible."""
+        if self._broken is None:
+            try:
+                if os.write(self._file, content) != len(content):
                     raise OSError("the disk is full")  # noqa: TRY301 -- a short write needs the same undoing
                 os.fdatasync(self._file)
             except OSError as error:
                 self._undo(error)
-                raise AuditError(f"audit: {error}; free the disk and restart the gateway") from error
-            self._head, self._size = head, self._size + len(raw)
-            return head.length - 1
+        if self._broken is not None:
+            return f"audit: {self._broken}; free the disk and restart the gateway"
+        self._bytes += len(content)
+        return None
 
     def _undo(self, error: OSError) -> None:
-        self._broken = str(error)
-        try:
-            os.ftruncate(self._file, self._size)
-        finally:
+        """Take back what nobody knows to be on disk, and shut the log."""
+        with suppress(OSError):
+            os.ftruncate(self._file, self._bytes)
+        self._shut(str(error))
+
+    def _shut(self, why: str) -> None:
+        if self._broken is None:
+            self._broken = why
             os.close(self._file)
 
+    def publish(self) -> None:
+        """Sign a checkpoint over every entry that is on disk, and write the tiles below it.
 
-def _sync_folder(folder: Path) -> None:
-    """A new file is only there after a crash when its folder is synced too."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        Raises:
+            AuditError: the disk takes no more; the log shuts, since what nobody can check must not go on.
+        """
+        with self._publishing:
+            with self._writing:
+                if self._broken is not None:
+                    return
+                entries, self._unpublished = self._unpublished, []
+            if not entries and self._public.signed == self._public.head:
+                return
+            try:
+                self._public.add(entries)
+                self._public.publish()
+            except OSError as error:
+                with self._writing:
+                    self._shut(str(error))
+                raise AuditError(f"audit: {error}; free the disk and restart the gateway") from error
+
+
+def _whole(lines: Iterable[bytes]) -> Iterable[bytes]:
+    """Lines that have their end, without it."""
+    return (line[:-1] for line in lines if line.endswith(b"\n"))
+
+
+def _position(raw: bytes) -> int | None:
+    """The place that an entry claims; None where it is no entry."""
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        position = json.loads(raw)["position"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return position if isinstance(position, int) else None

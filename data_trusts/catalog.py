@@ -1,11 +1,14 @@
 """A member's Iceberg tables: one SQLite catalog and one folder of files, which Trino and DuckDB read as they are.
 
+Where the member runs a REST catalog, its address (COMMONWEAL_CATALOG_URI) takes the place of both.
+
 The namespace is the trust, the table is the dataset. Commits queue on one lock, also across processes: SQLite's own
 conflict handling loses writers. Rows come in a whole file at a time, or not at all.
 """
 
 import fcntl
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +18,10 @@ from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyiceberg.catalog import Catalog
+from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.exceptions import NoSuchTableError, RESTError
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
@@ -40,6 +45,17 @@ from data_trusts.erasure import Erased, erase, holders, root_of, value_of
 from data_trusts.rows import RowsRefusedError, conform
 
 CATALOG_NAME = "commonweal"  # part of every row of the catalog; data_trusts/trino/catalog names it too
+# A REST catalog that a member runs; without an address, SQLite in the data folder is the catalog.
+CATALOG_URI, CATALOG_TOKEN, CATALOG_WAREHOUSE = (f"COMMONWEAL_CATALOG_{name}" for name in ("URI", "TOKEN", "WAREHOUSE"))
+TABLE_PROPERTIES = {
+    # Else every commit leaves one more metadata file, for ever.
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+    # Writers over REST do not hold the queue while they prepare; four at once lose commits at the default of 4.
+    "commit.retry.num-retries": "50",
+    "commit.retry.min-wait-ms": "20",
+    "commit.retry.max-wait-ms": "1000",
+}
 _FILE_DIGEST = "commonweal.file-sha256"
 _TYPES: dict[str, IcebergType] = {
     "boolean": BooleanType(),
@@ -75,17 +91,25 @@ class Warehouse:
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
         self._lock = threading.Lock()
+        self.root_uri = (self._folder / "warehouse").as_uri()
         folder.mkdir(parents=True, exist_ok=True)
-        with self._exclusive():
-            self._catalog = SqlCatalog(
-                CATALOG_NAME,
-                uri=f"sqlite:///{self._folder / 'catalog.db'}",
-                warehouse=(self._folder / "warehouse").as_uri(),
-            )
+        with self.exclusive():
+            self.catalog: Catalog = self._opened()
+
+    def _opened(self) -> Catalog:
+        address = os.environ.get(CATALOG_URI)
+        if not address:
+            return SqlCatalog(CATALOG_NAME, uri=f"sqlite:///{self._folder / 'catalog.db'}", warehouse=self.root_uri)
+        properties = {"uri": address, "token": os.environ.get(CATALOG_TOKEN, "")}
+        properties["warehouse"] = os.environ.get(CATALOG_WAREHOUSE, "")
+        try:
+            return RestCatalog(CATALOG_NAME, **{name: value for name, value in properties.items() if value})
+        except (RESTError, OSError) as error:
+            raise CatalogError(f"{CATALOG_URI} is {address}: {error}; check the address and {CATALOG_TOKEN}") from error
 
     def close(self) -> None:
-        """Let go of the catalog file."""
-        self._catalog.close()
+        """Let go of the catalog."""
+        self.catalog.close()
 
     def rows(self, trust: str, dataset: str) -> pa.Table:
         """All rows of a dataset as an Arrow table.
@@ -111,7 +135,7 @@ class Warehouse:
         except (pa.ArrowInvalid, OSError) as error:
             raise RowsRefusedError(f"the file is not Parquet ({error}); write it with a Parquet library") from error
         arrow = conform(incoming, dataset, schema_to_pyarrow(iceberg_schema(dataset), include_field_ids=False))
-        with self._exclusive():
+        with self.exclusive():
             table = self._ensure(trust, dataset)
             taken = [snapshot for snapshot in table.snapshots() if _digest(snapshot) == digest]
             if not taken:
@@ -132,7 +156,7 @@ class Warehouse:
             TableMissingError: nothing was ingested yet.
             ErasureError: bad input, or a file still holds the value.
         """
-        with self._exclusive():
+        with self.exclusive():
             return erase(self._load(trust, dataset), column, text)
 
     def holders(self, trust: str, dataset: str, column: str, text: str) -> list[Path]:
@@ -148,25 +172,23 @@ class Warehouse:
 
     def _load(self, trust: str, dataset: str) -> Table:
         try:
-            return self._catalog.load_table((trust, dataset))
+            return self.catalog.load_table((trust, dataset))
         except NoSuchTableError:
             raise TableMissingError(f"{trust}.{dataset} has no table yet; ingest a file into it") from None
 
     def _ensure(self, trust: str, dataset: PolicyDataset) -> Table:
         schema = iceberg_schema(dataset)
-        self._catalog.create_namespace_if_not_exists(trust)
+        self.catalog.create_namespace_if_not_exists(trust)
         try:
             table = self._load(trust, dataset.name)
         except TableMissingError:
-            return self._catalog.create_table(
+            return self.catalog.create_table(
                 (trust, dataset.name),
                 schema=schema,
                 properties={
                     "commonweal.licence": dataset.licence,
                     "commonweal.synthetic": str(dataset.synthetic).lower(),
-                    # Else every commit leaves one more metadata file, for ever.
-                    "write.metadata.delete-after-commit.enabled": "true",
-                    "write.metadata.previous-versions-max": "20",
+                    **TABLE_PROPERTIES,
                 },
             )
         if table.schema().as_struct() != schema.as_struct():
@@ -177,7 +199,8 @@ class Warehouse:
         return table
 
     @contextmanager
-    def _exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
+        """Hold the queue of commits: no one else writes meanwhile, in no process of this member."""
         with self._lock, (self._folder / "catalog.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

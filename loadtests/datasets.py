@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from commonweal.grants import compile_policy
+from commonweal.grants import Policy, compile_policy
+from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.kinds.member import Site
 from data_trusts.gateway.certificates import make_identity
@@ -20,28 +21,44 @@ ROOT = Path(__file__).parents[1]
 TRUST, DATASET, MEMBER = "trade", "customs_rows", "ca"
 
 
-def member_folder(folder: Path) -> None:
-    """The policy that the hub would write, and the gateway's identity, in a new data folder.
+def example_policy(now: datetime, *, jwks: str = '{"keys":[]}', single_rows: bool = False) -> Policy:
+    """The policy of member `ca` as the hub would write it for the trust and the grant of examples/.
 
     Args:
-        folder: holds `policies/` and `data/` afterwards.
+        now: when the grant must be live.
+        jwks: the public keys of the issuer `https://ca.example`, whose tokens then count.
+        single_rows: whether groups of one row may be released, which the example forbids.
     """
-    trust = DataTrust.read(yaml.safe_load((ROOT / "examples" / "30-trust.yaml").read_text("utf-8")))
+    declared = yaml.safe_load((ROOT / "examples" / "30-trust.yaml").read_text("utf-8"))
+    for dataset in declared["spec"]["datasets"]:
+        dataset["minimumGroupSize"] = 1 if single_rows else dataset["minimumGroupSize"]
+    trust = DataTrust.read(declared)
+    grant = DataGrant.read(yaml.safe_load((ROOT / "examples" / "40-grant.yaml").read_text("utf-8")))
     site = Site.model_validate(
         {
             "issuer": "https://ca.example",
-            "jwks": '{"keys":[]}',
+            "jwks": jwks,
             "nodeAddress": "127.0.0.1",
             "allocatable": {},
             "agentVersion": "0.1.0",
             "kubernetesVersion": "v1.37.2",
         }
     )
+    return compile_policy(trust, (grant,), {MEMBER: site}, MEMBER, now)
+
+
+def member_folder(folder: Path, *, jwks: str = '{"keys":[]}') -> None:
+    """The policy that the hub would write, and the gateway's identity, in a new data folder.
+
+    Args:
+        folder: holds `policies/` and `data/` afterwards.
+        jwks: the public keys of the issuer `https://ca.example`, whose tokens then count.
+    """
     now = datetime.now(UTC)
     tls, policies = folder / "data" / "tls", folder / "policies"
     tls.mkdir(parents=True)
     policies.mkdir()
-    (policies / "policy-trade.json").write_text(compile_policy(trust, (), {MEMBER: site}, MEMBER, now).render())
+    (policies / "policy-trade.json").write_text(example_policy(now, jwks=jwks).render())
     identity = make_identity(MEMBER, ["127.0.0.1"], now)
     (tls / "key.pem").write_text(identity.key_pem)
     (tls / "certificate.pem").write_text(identity.certificate_pem)

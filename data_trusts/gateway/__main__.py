@@ -7,6 +7,7 @@ import ssl
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from commonweal.kinds.member import Engine as EngineName
-from data_trusts.audit import AuditError, AuditLog
+from data_trusts.audit import ORIGIN, AuditError, AuditLog
 from data_trusts.catalog import Warehouse
 from data_trusts.engines import DuckDbEngine, Engine, TrinoEngine
 from data_trusts.gateway.app import Gateway
@@ -24,6 +25,7 @@ from data_trusts.gateway.cluster import Cluster, ClusterError
 from data_trusts.gateway.policies import PolicyBook
 from data_trusts.gateway.service import QuestionService
 from data_trusts.gateway.sources import ClusterSource, FolderSource, PolicySource
+from data_trusts.lineage import Lineage
 
 SERVICE_NAMES = ("gateway", "gateway.commonweal-data", "gateway.commonweal-data.svc", "localhost", "127.0.0.1")
 SITE_CONFIG_MAP = "gateway-site"
@@ -45,10 +47,11 @@ class Settings:
     port: int
     trino_port: int
     policy_folder: Path | None
+    lineage: str | None
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> "Settings":
-        """Read COMMONWEAL_MEMBER, _ENGINE, _DATA, _GATEWAY_URL, _GATEWAY_PORT, _TRINO_PORT and _POLICY_DIR.
+        """Read COMMONWEAL_MEMBER, _ENGINE, _DATA, _GATEWAY_URL, _GATEWAY_PORT, _TRINO_PORT, _POLICY_DIR, _OPENLINEAGE.
 
         Raises:
             SettingsError: the first variable that is missing or wrong.
@@ -73,6 +76,7 @@ class Settings:
             port=port,
             trino_port=_port(env, "COMMONWEAL_TRINO_PORT", 8080),
             policy_folder=Path(folder) if folder else None,
+            lineage=env.get("COMMONWEAL_OPENLINEAGE") or None,
         )
 
 
@@ -134,8 +138,14 @@ async def _listen(settings: Settings, identity: Identity, source: PolicySource) 
         TrinoEngine(port=settings.trino_port) if settings.engine is EngineName.TRINO else DuckDbEngine(warehouse)
     )
     book = PolicyBook(settings.member)
-    with AuditLog(settings.data / "audit" / "audit.jsonl", now()) as audit:
-        service = QuestionService(member=settings.member, book=book, engine=engine, audit=audit, clock=now)
+    origin = f"{ORIGIN}/{settings.member}"
+    with (
+        AuditLog(settings.data / "audit" / "audit.jsonl", now(), origin) as audit,
+        Lineage(settings.lineage) if settings.lineage else nullcontext() as lineage,
+    ):
+        service = QuestionService(
+            member=settings.member, book=book, engine=engine, audit=audit, clock=now, lineage=lineage
+        )
         gateway = Gateway(service=service, book=book, source=source, engine=engine, audit=audit, clock=now)
         _LOG.info("gateway of %s on port %d, engine %s", settings.member, settings.port, settings.engine)
         await uvicorn.Server(_server_config(gateway, identity, settings.port)).serve()

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from commonweal.grants import Refusal
-from data_trusts.audit import AuditError, AuditLog
+from data_trusts.audit import AuditError, AuditLog, EntryError
 from data_trusts.engines import DeadlineError, Engine, EngineError, NoTableError, UnavailableError
 from data_trusts.gateway.policies import PolicyBook
 from data_trusts.gateway.service import Question, QuestionService, Refused
@@ -23,6 +23,7 @@ from data_trusts.gateway.sources import PolicySource
 from data_trusts.gateway.tokens import Caller, TokenError
 
 MAX_BODY_BYTES = 65_536
+CHECKPOINT_INTERVAL_S = 1.0
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -67,10 +68,12 @@ class Gateway:
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
                 Route("/metrics", self._metrics),
+                Route("/v1/audit/{path:path}", self._audit_file),
             ],
             exception_handlers={
                 ProblemError: _problem,
                 TokenError: _token_problem,
+                EntryError: _entry_problem,
                 AuditError: _audit_problem,
                 EngineError: _engine_problem,
             },
@@ -81,12 +84,21 @@ class Gateway:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         following = asyncio.create_task(self._source.follow(self._book))
         following.add_done_callback(self._note_end)
+        publishing = asyncio.create_task(self._publish())
         try:
             yield
         finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
+            for task in (following, publishing):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    async def _publish(self) -> None:
+        """Sign what was recorded, so that a witness sees it soon. A disk that takes no more shuts the log itself."""
+        while True:
+            await asyncio.sleep(CHECKPOINT_INTERVAL_S)
+            with suppress(AuditError):
+                await run_in_threadpool(self._audit.publish)
 
     def _note_end(self, following: asyncio.Task[None]) -> None:
         """A source that ends by itself leaves the book to fall silent; liveness says so at once."""
@@ -123,6 +135,18 @@ class Gateway:
         body = {"ready": not waiting, "waiting_for": waiting, "policy_problems": problems}
         return JSONResponse(body, status_code=503 if waiting else 200)
 
+    async def _audit_file(self, request: Request) -> Response:
+        """Checkpoint and tiles are open to anyone: hashes only. Entries, which quote questions, stay at the member."""
+        content = await run_in_threadpool(self._audit.public_file, request.path_params["path"])
+        if content is None:
+            raise ProblemError(
+                404,
+                rule="NotThere",
+                reason="this is no checkpoint, key or tile of the log",
+                remedy="Ask for checkpoint, vkey or tile/LEVEL/INDEX as the checkpoint's size allows",
+            )
+        return Response(content, media_type="application/octet-stream", headers={"cache-control": "no-cache"})
+
     async def _metrics(self, _: Request) -> Response:
         name = "commonweal_gateway_questions_total"
         lines = [f"# HELP {name} Questions by outcome.", f"# TYPE {name} counter"]
@@ -133,7 +157,10 @@ class Gateway:
         lines += [
             "# HELP commonweal_gateway_audit_lines Lines in the audit log.",
             "# TYPE commonweal_gateway_audit_lines gauge",
-            f"commonweal_gateway_audit_lines {self._audit.head.length}",
+            f"commonweal_gateway_audit_lines {self._audit.size}",
+            "# HELP commonweal_gateway_lineage_lost_total Answers of which no lineage event could be sent.",
+            "# TYPE commonweal_gateway_lineage_lost_total counter",
+            f"commonweal_gateway_lineage_lost_total {self._service.lineage_lost}",
         ]
         return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
@@ -187,6 +214,10 @@ def _token_problem(_: Request, error: Exception) -> Response:
     answer = _document(401, {"rule": "Token", "reason": reason, "remedy": remedy})
     answer.headers["www-authenticate"] = "Bearer"
     return answer
+
+
+def _entry_problem(_: Request, error: Exception) -> Response:
+    return _document(413, {"rule": "TooLarge", "reason": str(error), "remedy": "Shorten the sql"})
 
 
 def _audit_problem(_: Request, error: Exception) -> Response:  # noqa: ARG001 -- its text names paths of the member

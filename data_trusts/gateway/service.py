@@ -18,10 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from commonweal.grants import Ask, Refusal, Rule, decide
 from commonweal.kinds.meta import Name, SqlName
-from data_trusts.audit import AuditLog, Json
+from commonweal.transparency import Json
+from data_trusts.audit import AuditLog
 from data_trusts.engines import Engine, EngineError
 from data_trusts.gateway.policies import Policies, PolicyBook
 from data_trusts.gateway.tokens import Caller, TokenError, identify
+from data_trusts.lineage import Lineage, Read
 from data_trusts.queries import MAX_ROWS, compile_question
 from data_trusts.releases import CompiledQuestion, OutputColumn, finish
 
@@ -90,14 +92,27 @@ class QuestionService:
     """Answers questions of one member's rows."""
 
     def __init__(
-        self, *, member: str, book: PolicyBook, engine: Engine, audit: AuditLog, clock: Callable[[], datetime]
+        self,
+        *,
+        member: str,
+        book: PolicyBook,
+        engine: Engine,
+        audit: AuditLog,
+        clock: Callable[[], datetime],
+        lineage: Lineage | None = None,
     ) -> None:
         self._member = member
         self._book = book
         self._engine = engine
         self._audit = audit
         self._clock = clock
+        self._lineage = lineage
         self.outcomes: Counter[str] = Counter()
+
+    @property
+    def lineage_lost(self) -> int:
+        """Answers of which no lineage event could be sent."""
+        return self._lineage.lost if self._lineage is not None else 0
 
     def identify(self, token: str) -> Caller:
         """Say who asks.
@@ -163,7 +178,10 @@ class QuestionService:
             return self._refuse(asked, again, after, question)
         if len(rows) > MAX_ROWS:
             return self._refuse(asked, _too_many(), policies, question)
-        return self._release(asked, decision, rows)
+        answer = self._release(asked, decision, rows)
+        if self._lineage is not None:
+            self._lineage.tell(self._read(asked, decision.compiled, answer, now))
+        return answer
 
     def _asked(self, policies: Policies, caller: Caller, question: Question) -> dict[str, Json]:
         return {
@@ -235,6 +253,26 @@ class QuestionService:
             synthetic=ready.synthetic,
             policy_hash=str(asked["policy_hash"]),
             audit_position=position,
+        )
+
+    def _read(self, asked: Mapping[str, Json], compiled: CompiledQuestion, answer: Answer, asked_at: datetime) -> Read:
+        return Read(
+            member=self._member,
+            request=str(asked["request"]),
+            trust=str(asked["trust"]),
+            dataset=str(asked["dataset"]),
+            grant=str(asked["grant"]),
+            purpose=str(asked["purpose"]),
+            beneficiary=str(asked["beneficiary"]),
+            policy_hash=answer.policy_hash,
+            audit_position=answer.audit_position,
+            rows=len(answer.rows),
+            columns=[(column.name, column.type) for column in answer.columns],
+            statement=compiled.sql,
+            dialect=self._engine.dialect,
+            reads=compiled.reads,
+            asked_at=asked_at,
+            answered_at=self._clock(),
         )
 
 

@@ -27,10 +27,12 @@ import pyarrow.parquet as pq
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from data_trusts.audit import verify
+from commonweal.checkpoints import read_vkey
 from data_trusts.catalog import Warehouse
 from data_trusts.client import Gateway
+from data_trusts.tlog import reader
 from data_trusts.trino_config import TrinoPaths, write
+from data_trusts.witness import check_entries
 
 TRINO = "476"
 SQLITE_JDBC = "3.50.3.0"
@@ -146,10 +148,10 @@ class RunningGateway:
             return False
 
     def audit(self) -> list[dict[str, Any]]:
-        """The lines of the log, once it is shown to be whole."""
-        lines = (self.data / "audit" / "audit.jsonl").read_bytes().splitlines(keepends=True)
-        verify(lines)
-        return [json.loads(raw) for raw in lines]
+        """The entries of the log, once those that were signed are shown to be as they were."""
+        folder = self.data / "audit"
+        check_entries(read_vkey((folder / "vkey").read_text()), reader(str(folder)))
+        return [json.loads(raw) for raw in (folder / "audit.jsonl").read_bytes().splitlines()]
 
     def publish(self, text: str) -> None:
         """Replace the policy as the hub would: the whole file at once."""

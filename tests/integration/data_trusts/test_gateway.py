@@ -11,11 +11,21 @@ from pathlib import Path
 import httpx
 import pytest
 
+from commonweal.checkpoints import Checkpoint, read_checkpoint
 from commonweal.grants import Policy
 from data_trusts.catalog import Warehouse
 from data_trusts.client import Gateway, Refused, TrustClient, Unreachable
 from data_trusts.gateway.certificates import make_identity
-from tests.integration.data_trusts.conftest import Issuer, RunningGateway, StartGateway, customs_file, gateways
+from data_trusts.tlog import reader
+from data_trusts.witness import Witness, look
+from tests.integration.data_trusts.conftest import (
+    Issuer,
+    RunningGateway,
+    StartGateway,
+    customs_file,
+    gateways,
+    wait_for,
+)
 from tests.unit.grants.samples import PURPOSE, dataset, grant, policy, site
 
 SQL = "SELECT flow, sum(quantity_in_kg) AS kg, avg(share) AS share FROM customs_rows GROUP BY flow"
@@ -240,6 +250,32 @@ def test_two_gateways_never_share_a_log(own: RunningGateway, start_gateway: Star
     with pytest.raises(AssertionError, match="gateway of ca ended with 1"):
         start_gateway("ca", written_policy("ca", issuer))
     assert own.ready()
+
+
+def test_a_witness_at_another_member_checks_the_log_over_the_network(
+    ca: RunningGateway, issuer: Issuer, tmp_path: Path
+) -> None:
+    certificate = tmp_path / "ca.pem"
+    certificate.write_text(ca.address.ca_pem)
+    witness = Witness(tmp_path / "witness", "ke.example/witness")
+    log = witness.add(ca.get("/v1/audit/vkey").text)
+    read = reader(f"{ca.address.url}/v1/audit", certificate)
+
+    def signed() -> Checkpoint:
+        return read_checkpoint(read("checkpoint").decode(), log)
+
+    for _ in range(2):
+        assert post(ca, issuer.token(), question()).status_code == 200
+        wait_for("a checkpoint", lambda: signed().size == len(ca.audit()), ca.process)
+        look(witness, log.name, read, datetime.now(UTC))
+    assert (log.name, witness.seen(log.name)) == ("commonweal.dev/audit/ca", signed())
+
+
+@pytest.mark.parametrize(
+    "path", ["tile/entries/000.p/1", "audit.jsonl", "key.pem", "..%2Ftls%2Fkey.pem", "tile/0/..%2F..%2Fkey.pem"]
+)
+def test_entries_and_keys_stay_at_the_member(ca: RunningGateway, path: str) -> None:
+    assert ca.get(f"/v1/audit/{path}").status_code == 404
 
 
 def test_what_is_counted_can_be_scraped(ca: RunningGateway) -> None:
