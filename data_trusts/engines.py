@@ -3,9 +3,11 @@
 Engines take only SQL that `data_trusts.queries` wrote. `run` blocks, so callers give it a thread.
 """
 
+import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +20,9 @@ from data_trusts.catalog import TableMissingError, Warehouse
 from data_trusts.queries import Dialect
 
 _ASK_AGAIN_S = 0.3
+_LOOK_S = 0.05
+_NEVER = threading.Event()
+_USER = "gateway"
 
 
 class EngineError(Exception):
@@ -26,6 +31,10 @@ class EngineError(Exception):
 
 class DeadlineError(EngineError):
     """The engine was stopped because the time was up."""
+
+
+class StoppedError(EngineError):
+    """The engine was stopped because the right to the answer ended."""
 
 
 class UnavailableError(EngineError):
@@ -56,13 +65,36 @@ class Engine(Protocol):
     def ready(self) -> bool:
         """Whether a question asked now would be run."""
 
-    def run(self, sql: str, deadline_s: float) -> EngineRows:
+    def run(self, sql: str, deadline_s: float, stop: threading.Event = _NEVER) -> EngineRows:
         """Run one statement.
 
         Raises:
             DeadlineError: it took longer than `deadline_s` and was stopped.
+            StoppedError: `stop` was set by another thread while it ran.
             EngineError: anything else; subclasses say what a caller can do.
         """
+
+
+@contextmanager
+def _watched(end: Callable[[], None], stop: threading.Event, ends_at: float) -> Iterator[None]:
+    """Call `end` from another thread once `stop` is set or the time is up, until the block is left.
+
+    Again and again, since an engine forgets what it is told between two steps of a statement.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_LOOK_S):
+            if stop.is_set() or time.monotonic() > ends_at:
+                end()
+
+    watcher = threading.Thread(target=watch, name="statement-watch", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 class DuckDbEngine:
@@ -85,11 +117,13 @@ class DuckDbEngine:
         """It lives in this process, so it is ready when the process is."""
         return True
 
-    def run(self, sql: str, deadline_s: float) -> EngineRows:
+    def run(self, sql: str, deadline_s: float, stop: threading.Event = _NEVER) -> EngineRows:
         """Run one statement over a fresh read of the tables that it names."""
-        with duckdb.connect(config=dict(self._config)) as connection:
-            timer = threading.Timer(deadline_s, connection.interrupt)
-            timer.start()
+        ends_at = time.monotonic() + deadline_s
+        with (
+            duckdb.connect(config=dict(self._config)) as connection,
+            _watched(connection.interrupt, stop, ends_at),
+        ):
             try:
                 self._attach(connection, sql)
                 cursor = connection.execute(sql)
@@ -97,11 +131,11 @@ class DuckDbEngine:
             except TableMissingError as error:
                 raise NoTableError(str(error)) from error
             except duckdb.InterruptException as error:
+                if stop.is_set():
+                    raise StoppedError("stopped, because the right to the answer ended") from error
                 raise DeadlineError(f"stopped after {deadline_s:g} s") from error
             except duckdb.Error as error:
                 raise EngineError(str(error)) from error
-            finally:
-                timer.cancel()
 
     def _attach(self, connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         for place, name in enumerate(sorted(connection.get_table_names(sql, qualified=True))):
@@ -129,7 +163,7 @@ class TrinoEngine:
         except (httpx.HTTPError, ValueError):
             return False
 
-    def run(self, sql: str, deadline_s: float) -> EngineRows:
+    def run(self, sql: str, deadline_s: float, stop: threading.Event = _NEVER) -> EngineRows:
         """Run one statement; the server itself stops it at the deadline.
 
         A server says that it has started a moment before it counts itself among its workers. What it turns away then
@@ -138,18 +172,18 @@ class TrinoEngine:
         ends_at = time.monotonic() + deadline_s
         while True:
             try:
-                return self._run_once(sql, max(ends_at - time.monotonic(), 0.001))
+                return self._run_once(sql, max(ends_at - time.monotonic(), 0.001), stop)
             except NotYetError:
-                if time.monotonic() + _ASK_AGAIN_S > ends_at:
+                if stop.is_set() or time.monotonic() + _ASK_AGAIN_S > ends_at:
                     raise
                 time.sleep(_ASK_AGAIN_S)
 
-    def _run_once(self, sql: str, deadline_s: float) -> EngineRows:
+    def _run_once(self, sql: str, deadline_s: float, stop: threading.Event) -> EngineRows:
         try:
             with trino.dbapi.connect(
                 host=self._host,
                 port=self._port,
-                user="gateway",
+                user=_USER,
                 source="commonweal-gateway",
                 catalog="commonweal",
                 timezone="UTC",
@@ -158,24 +192,31 @@ class TrinoEngine:
                 max_attempts=1,
             ) as connection:
                 cursor = connection.cursor()
-                cursor.execute(sql)
-                rows = cursor.fetchall()
+                with _watched(lambda: self._kill(cursor.query_id), stop, math.inf):
+                    cursor.execute(sql)
+                    rows = cursor.fetchall()
                 return EngineRows(columns=tuple(column[0] for column in cursor.description), rows=rows)
-        except trino.exceptions.TrinoQueryError as error:
+        except (trino.exceptions.Error, trino.exceptions.HttpError, requests.RequestException) as error:
+            if stop.is_set():
+                raise StoppedError("killed, because the right to the answer ended") from error
             raise _trino_error(error, deadline_s) from error
-        except requests.Timeout as error:
-            raise DeadlineError(f"no answer within {deadline_s:g} s") from error
-        except (trino.exceptions.Error, requests.RequestException) as error:
-            raise UnavailableError(str(error)) from error
+
+    def _kill(self, query_id: str | None) -> None:
+        """End a statement at the server, by its id; it has none before the server has taken it."""
+        if query_id is not None:
+            address = f"http://{self._host}:{self._port}/v1/query/{query_id}"
+            with suppress(httpx.HTTPError):
+                httpx.delete(address, headers={"X-Trino-User": _USER}, timeout=2, trust_env=False)
 
 
-def _trino_error(error: trino.exceptions.TrinoQueryError, deadline_s: float) -> EngineError:
-    if error.error_name in ("EXCEEDED_TIME_LIMIT", "EXCEEDED_CPU_LIMIT"):
+def _trino_error(error: Exception, deadline_s: float) -> EngineError:
+    name = error.error_name if isinstance(error, trino.exceptions.TrinoQueryError) else None
+    if isinstance(error, requests.Timeout) or name in ("EXCEEDED_TIME_LIMIT", "EXCEEDED_CPU_LIMIT"):
         return DeadlineError(f"stopped after {deadline_s:g} s")
-    if error.error_name in ("TABLE_NOT_FOUND", "SCHEMA_NOT_FOUND"):
+    if name in ("TABLE_NOT_FOUND", "SCHEMA_NOT_FOUND"):
         return NoTableError(str(error))
-    if error.error_name in ("NO_NODES_AVAILABLE", "SERVER_STARTING_UP"):
+    if name in ("NO_NODES_AVAILABLE", "SERVER_STARTING_UP"):
         return NotYetError(str(error))
-    if error.error_name in ("SERVER_SHUTTING_DOWN", "CLUSTER_OUT_OF_MEMORY"):
+    if name in (None, "SERVER_SHUTTING_DOWN", "CLUSTER_OUT_OF_MEMORY"):
         return UnavailableError(str(error))
     return EngineError(str(error))

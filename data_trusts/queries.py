@@ -1,7 +1,8 @@
 """When a question is refused, and the SQL that runs when it is not.
 
 The asker's SQL never reaches an engine. It is parsed, each part is checked against the closed grammar below, and a new
-statement is built from the checked parts alone; whatever the grammar does not name cannot be in it. The grammar:
+statement is built from the checked parts alone; whatever the grammar does not name cannot be in it. It stands over the
+rows and values that the asker may see (`data_trusts.visible`). The grammar:
 
     SELECT dimension | aggregate [AS name], ... FROM [trust.]dataset
     [WHERE dimension compared with literals, AND, OR, NOT, IN, BETWEEN, IS NULL]
@@ -20,6 +21,7 @@ from sqlglot.errors import SqlglotError
 
 from commonweal.grants import Aggregate, PolicyColumn, PolicyDataset, Refusal, Rule
 from commonweal.kinds.data_trust import ColumnRole
+from commonweal.visibility import mask_words, rule_words
 from data_trusts.grammar import (
     WHOLE,
     RefusedError,
@@ -42,6 +44,7 @@ from data_trusts.releases import (
     released,
     released_type,
 )
+from data_trusts.visible import source
 
 __all__ = ["MAX_ROWS", "CompiledQuestion", "Dialect", "OutputColumn", "compile_question"]
 
@@ -130,17 +133,20 @@ def _compile(select: exp.Select, trust: str, dataset: PolicyDataset, dialect: Di
     outputs = (*(item.output for item in items), OutputColumn(name=GROUP_ROWS, type="long", unit="rows"))
     _forbid_repeated_names(outputs)
     averaged = [index for index, item in enumerate(items) if item.aggregate is Aggregate.AVG]
+    reads = checked.reads
     return CompiledQuestion(
-        sql=_write(parts, averaged, exp.table_(dataset.name, db=trust, quoted=True)).sql(dialect=dialect.value),
+        sql=_write(parts, averaged, source(trust, dataset, reads)).sql(dialect=dialect.value),
         columns=outputs,
         averages={index: len(outputs) + place for place, index in enumerate(averaged)},
-        reads=tuple(sorted(checked.reads)),
+        reads=tuple(sorted(reads)),
+        filters=tuple(rule_words(rule) for rule in dataset.row_rules),
+        masks=tuple(mask_words(each.name, each.masks) for each in dataset.columns if each.masks and each.name in reads),
         minimum_group_size=dataset.minimum_group_size,
         row_limit=parts.row_limit,
     )
 
 
-def _write(parts: _Parts, averaged: Sequence[int], table: exp.Table) -> exp.Select:
+def _write(parts: _Parts, averaged: Sequence[int], table: exp.Expression) -> exp.Select:
     """Build the statement from checked parts.
 
     Its columns are named by place, `0$`, `1$`: engines let an alias stand for a column in HAVING and ORDER BY, and a
