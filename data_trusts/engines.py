@@ -14,7 +14,9 @@ from typing import Protocol
 import duckdb
 import httpx
 import requests
+import sqlglot
 import trino
+from sqlglot import exp
 
 from data_trusts.catalog import TableMissingError, Warehouse
 from data_trusts.queries import Dialect
@@ -126,6 +128,8 @@ class DuckDbEngine:
         ):
             try:
                 self._attach(connection, sql)
+                if stop.is_set() or time.monotonic() > ends_at:
+                    raise duckdb.InterruptException("while the rows were read")  # noqa: TRY301 -- as if it had begun
                 cursor = connection.execute(sql)
                 return EngineRows(columns=tuple(column[0] for column in cursor.description), rows=cursor.fetchall())
             except TableMissingError as error:
@@ -138,9 +142,11 @@ class DuckDbEngine:
                 raise EngineError(str(error)) from error
 
     def _attach(self, connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-        for place, name in enumerate(sorted(connection.get_table_names(sql, qualified=True))):
+        tables = sorted(connection.get_table_names(sql, qualified=True))
+        columns = {column.name for column in sqlglot.parse_one(sql, dialect="duckdb").find_all(exp.Column)}
+        for place, name in enumerate(tables):
             trust, _, dataset = name.replace('"', "").partition(".")
-            connection.register(f"rows_{place}", self._warehouse.rows(trust, dataset))
+            connection.register(f"rows_{place}", self._warehouse.rows(trust, dataset, columns))
             connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{trust}"')
             connection.execute(f'CREATE VIEW "{trust}"."{dataset}" AS FROM rows_{place}')
         connection.execute("SET lock_configuration = true")
