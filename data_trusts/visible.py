@@ -25,11 +25,10 @@ def source(trust: str, dataset: PolicyDataset, reads: Iterable[str]) -> exp.Expr
     columns = [column for column in dataset.columns if column.name in reads]
     if not dataset.row_rules and not any(column.masks for column in columns):
         return table
-    seen = [exp.alias_(masked(column), column.name, quoted=True) for column in columns]
-    query = exp.select(*(seen or [exp.alias_(one(), "1$", quoted=True)])).from_(table)
-    for rule in dataset.row_rules:
-        query = query.where(shown(rule, dataset))
-    return query.subquery(exp.to_identifier(dataset.name, quoted=True))
+    seen = [exp.alias_(masked(column), column.name, quoted=True, copy=False) for column in columns]
+    query = exp.select(*(seen or [exp.alias_(one(), "1$", quoted=True)]), copy=False).from_(table, copy=False)
+    query.where(*(shown(rule, dataset) for rule in dataset.row_rules), copy=False)
+    return query.subquery(exp.to_identifier(dataset.name, quoted=True), copy=False)
 
 
 def masked(column: PolicyColumn) -> exp.Expression:
@@ -49,7 +48,8 @@ def _mask(seen: exp.Expression, mask: Mask, of_type: str) -> exp.Expression:
             return exp.Anonymous(this="SUBSTR", expressions=[seen, exp.Literal.number(1), size])
         case MaskKind.BUCKET:
             # Towards zero: the remainder has the sign of the value, so that no value leaves the range of its type.
-            return exp.paren(exp.Sub(this=seen, expression=exp.paren(exp.Mod(this=seen.copy(), expression=size))))
+            rest = exp.paren(exp.Mod(this=seen.copy(), expression=size), copy=False)
+            return exp.paren(exp.Sub(this=seen, expression=rest), copy=False)
         case MaskKind.YEAR | MaskKind.MONTH:
             return _period(seen, mask.kind.lower(), of_type)
 
@@ -68,7 +68,9 @@ def shown(rule: RowRule, dataset: PolicyDataset) -> exp.Expression:
     Raises:
         RefusedError: the rule names a column that is not there, a value of another type, or an unbound claim.
     """
-    return exp.paren(exp.or_(*(_compared(comparison, rule, dataset) for comparison in rule.any_of)))
+    return exp.paren(
+        exp.or_(*(_compared(comparison, rule, dataset) for comparison in rule.any_of), copy=False), copy=False
+    )
 
 
 def _compared(comparison: Comparison, rule: RowRule, dataset: PolicyDataset) -> exp.Expression:
