@@ -25,6 +25,7 @@ LIVE = (10, 1_000, 10_000)
 AT_ONCE = 6
 UNDER_WAY_S = 1.0
 LIMIT_S = 60.0
+IN_A_ROW = 10
 LIGHT = "SELECT count(*) FROM lineitem WHERE l_shipdate < '1992-01-20'"
 
 
@@ -73,17 +74,18 @@ def _case(door: RunningGateway, pilot: Pilot, live: int) -> Delays:
 
 
 def _until(door: RunningGateway, pilot: Pilot, policy: str, grant: str, status: int) -> float:
-    """Seconds from a policy's coming into place to the first reply with a status, and no other after it."""
+    """Seconds from a policy's coming into place to the last reply without this status, before some with it in a row."""
     door.publish(policy)
     begun = time.monotonic()
-    while (now := time.monotonic()) - begun < LIMIT_S:
-        if (
-            _ask(door, pilot, grant, "SELECT count(*) FROM lineitem WHERE l_shipdate < '1992-01-20'").status_code
-            == status
-        ):
-            return now - begun
-        time.sleep(0.01)
-    raise WireError(f"no reply {status} within {LIMIT_S:.0f} s of a new policy")
+    last_other_s, in_a_row = 0.0, 0
+    while in_a_row < IN_A_ROW:
+        if _ask(door, pilot, grant, LIGHT).status_code == status:
+            in_a_row += 1
+            continue
+        last_other_s, in_a_row = time.monotonic() - begun, 0
+        if last_other_s > LIMIT_S:
+            raise WireError(f"no reply {status} within {LIMIT_S:.0f} s of a new policy")
+    return last_other_s
 
 
 def _kill(door: RunningGateway, pilot: Pilot, policy: str, grant: str) -> float:
@@ -119,8 +121,8 @@ def _heavy(number: int) -> str:
     """A question that decides on a hundred comparisons for every row; each has a number of its own."""
     tests = [f"l_discount <> 0.{place} AND l_shipmode <> 'SHIP {number} {place}'" for place in range(11, 60)]
     return (
-        "SELECT l_shipdate, l_shipmode, sum(l_quantity) AS q, avg(l_tax) AS t, count(*) AS n FROM lineitem "  # noqa: S608
-        f"WHERE {' AND '.join(tests)} GROUP BY l_shipdate, l_shipmode"
+        "SELECT l_shipdate, sum(l_quantity) AS q, avg(l_tax) AS t, count(*) AS n FROM lineitem "  # noqa: S608
+        f"WHERE {' AND '.join(tests)} GROUP BY l_shipdate"
     )
 
 

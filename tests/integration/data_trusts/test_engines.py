@@ -25,7 +25,8 @@ from data_trusts.engines import (
 )
 from data_trusts.queries import CompiledQuestion, compile_question
 from data_trusts.releases import finish
-from tests.integration.data_trusts.conftest import TrinoServer, customs_file, wait_for
+from infra.local.trino import TrinoServer
+from tests.integration.data_trusts.conftest import customs_file, wait_for
 from tests.unit.grants.samples import dataset
 from tests.unit.queries.test_queries import questions
 
@@ -93,6 +94,11 @@ def test_groups_below_the_minimum_are_not_there(engine: Engine) -> None:
 def test_null_is_a_group_of_its_own_and_comes_last(engine: Engine) -> None:
     rows = answer(engine, "SELECT product_nc, count(*) FROM customs_rows GROUP BY product_nc ORDER BY product_nc")
     assert [row[0] for row in rows] == ["7200", "7201", None]
+
+
+def test_a_question_of_two_hundred_comparisons_runs(engine: Engine) -> None:
+    tests = " AND ".join(f"flow <> {number}" for number in range(3, 203))
+    assert answer(engine, f"SELECT count(*) FROM customs_rows WHERE {tests}") == [[14, 14]]  # noqa: S608
 
 
 def test_dates_and_instants_filter_alike(engine: Engine) -> None:
