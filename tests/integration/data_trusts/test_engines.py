@@ -96,8 +96,8 @@ def test_null_is_a_group_of_its_own_and_comes_last(engine: Engine) -> None:
     assert [row[0] for row in rows] == ["7200", "7201", None]
 
 
-def test_a_question_of_two_hundred_comparisons_runs(engine: Engine) -> None:
-    tests = " AND ".join(f"flow <> {number}" for number in range(3, 203))
+def test_a_question_of_a_hundred_comparisons_runs(engine: Engine) -> None:
+    tests = " AND ".join(f"flow <> {number}" for number in range(3, 103))
     assert answer(engine, f"SELECT count(*) FROM customs_rows WHERE {tests}") == [[14, 14]]  # noqa: S608
 
 
