@@ -14,16 +14,15 @@ from typing import Protocol
 import duckdb
 import httpx
 import requests
-import sqlglot
 import trino
 
 from data_trusts.catalog import TableMissingError, Warehouse
 from data_trusts.queries import Dialect
+from data_trusts.trino_access import CATALOG, Statements, reads
 
 _ASK_AGAIN_S = 0.3
 _LOOK_S = 0.05
 _NEVER = threading.Event()
-_USER = "gateway"
 
 
 class EngineError(Exception):
@@ -158,24 +157,21 @@ class DuckDbEngine:
             self._reading.release()
 
     def _attach(self, connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-        tables = sorted(connection.get_table_names(sql, qualified=True))
-        # Every name in a statement of ours is quoted, and reading words does not recurse as parsing does.
-        words = sqlglot.tokenize(sql, dialect="duckdb")
-        columns = {word.text for word in words if word.token_type is sqlglot.TokenType.IDENTIFIER}
-        for place, name in enumerate(tables):
-            trust, _, dataset = name.replace('"', "").partition(".")
-            connection.register(f"rows_{place}", self._warehouse.rows(trust, dataset, columns))
+        named = reads(sql, "duckdb")
+        for place, (trust, dataset) in enumerate(sorted(named.tables)):
+            connection.register(f"rows_{place}", self._warehouse.rows(trust, dataset, named.names))
             connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{trust}"')
             connection.execute(f'CREATE VIEW "{trust}"."{dataset}" AS FROM rows_{place}')
         connection.execute("SET lock_configuration = true")
 
 
 class TrinoEngine:
-    """The site's Trino server, on an address that only the gateway reaches: it takes any user's word over http."""
+    """The site's Trino server; `statements` is what its access control is told about the statements of this engine."""
 
     dialect = Dialect.TRINO
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 8080) -> None:
+    def __init__(self, *, statements: Statements, host: str = "127.0.0.1", port: int = 8080) -> None:
+        self._statements = statements
         self._host = host
         self._port = port
 
@@ -196,27 +192,28 @@ class TrinoEngine:
         ends_at = time.monotonic() + deadline_s
         while True:
             try:
-                return self._run_once(sql, max(ends_at - time.monotonic(), 0.001), stop)
+                with self._statements.running(sql) as user:
+                    return self._run_once(sql, user, max(ends_at - time.monotonic(), 0.001), stop)
             except NotYetError:
                 if stop.is_set() or time.monotonic() + _ASK_AGAIN_S > ends_at:
                     raise
                 time.sleep(_ASK_AGAIN_S)
 
-    def _run_once(self, sql: str, deadline_s: float, stop: threading.Event) -> EngineRows:
+    def _run_once(self, sql: str, user: str, deadline_s: float, stop: threading.Event) -> EngineRows:
         try:
             with trino.dbapi.connect(
                 host=self._host,
                 port=self._port,
-                user=_USER,
+                user=user,
                 source="commonweal-gateway",
-                catalog="commonweal",
+                catalog=CATALOG,
                 timezone="UTC",
                 session_properties={"query_max_run_time": f"{max(1, round(deadline_s * 1000))}ms"},
                 request_timeout=deadline_s + 5,
                 max_attempts=1,
             ) as connection:
                 cursor = connection.cursor()
-                with _watched(lambda: self._kill(cursor.query_id), stop, math.inf):
+                with _watched(lambda: self._kill(cursor.query_id, user), stop, math.inf):
                     cursor.execute(sql)
                     rows = cursor.fetchall()
                 return EngineRows(columns=tuple(column[0] for column in cursor.description), rows=rows)
@@ -225,12 +222,12 @@ class TrinoEngine:
                 raise StoppedError("killed, because the right to the answer ended") from error
             raise _trino_error(error, deadline_s) from error
 
-    def _kill(self, query_id: str | None) -> None:
+    def _kill(self, query_id: str | None, user: str) -> None:
         """End a statement at the server, by its id; it has none before the server has taken it."""
         if query_id is not None:
             address = f"http://{self._host}:{self._port}/v1/query/{query_id}"
             with suppress(httpx.HTTPError):
-                httpx.delete(address, headers={"X-Trino-User": _USER}, timeout=2, trust_env=False)
+                httpx.delete(address, headers={"X-Trino-User": user}, timeout=2, trust_env=False)
 
 
 def _trino_error(error: Exception, deadline_s: float) -> EngineError:

@@ -18,7 +18,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from commonweal.kinds.member import Site
-from infra.local.trino import free_port
+from infra.local.trino import TrinoServer, free_port
 from loadtests.datasets import MEMBER, ROOT
 from loadtests.wire import WireError
 
@@ -86,16 +86,20 @@ def publish(folder: Path, text: str) -> None:
 
 
 @contextmanager
-def gateway(folder: Path, trino_port: int | None = None) -> Iterator[RunningGateway]:
-    """Run a gateway until the block is left: on Trino where a port is given, else on DuckDB.
+def gateway(folder: Path, trino: TrinoServer | None = None) -> Iterator[RunningGateway]:
+    """Run a gateway until the block is left: on Trino where a server is given, else on DuckDB.
 
     Raises:
         WireError: it does not become ready.
     """
     port = free_port()
     engine = {"COMMONWEAL_ENGINE": "duckdb"}
-    if trino_port is not None:
-        engine = {"COMMONWEAL_ENGINE": "trino", "COMMONWEAL_TRINO_PORT": str(trino_port)}
+    if trino is not None:
+        engine = {
+            "COMMONWEAL_ENGINE": "trino",
+            "COMMONWEAL_TRINO_PORT": str(trino.port),
+            "COMMONWEAL_TRINO_POLICY_PORT": str(trino.policy_port),
+        }
     settings = {
         "COMMONWEAL_MEMBER": MEMBER,
         "COMMONWEAL_DATA": str(folder / "data"),

@@ -20,33 +20,36 @@ STOP_WITHIN_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class TrinoServer:
-    """A server over one data folder; it listens on `port` of loopback once it has started."""
+    """A server over one data folder, on `port` of loopback; it asks `policy_port` what anyone may do."""
 
     data: Path
     port: int
+    policy_port: int
     process: subprocess.Popen[bytes]
 
 
 @contextmanager
-def serving(folder: Path, data: Path, *options: str) -> Iterator[TrinoServer]:
+def serving(folder: Path, data: Path, *, controlled: bool = True) -> Iterator[TrinoServer]:
     """Run a server until the block is left.
 
     Args:
         folder: for its configuration, state and log.
         data: holds the catalog and the warehouse.
-        options: further arguments of `data_trusts.trino_config`.
+        controlled: whether it has a member's access control, or lets anyone do all it can.
 
     Raises:
         LocalError: the server or its Java cannot be fetched.
     """
-    home, java, etc, port = _home(), _java(), folder / "etc", free_port()
-    places = {"etc": etc, "home": home, "data": data, "archive": home.parent / "test.jsa", "port": port}
-    written = [f"--{name}={value}" for name, value in places.items()]
-    run([sys.executable, "-m", "data_trusts.trino_config", f"--out={etc}", *written, *options])
+    home, java, etc, port, policy_port = _home(), _java(), folder / "etc", free_port(), free_port()
+    places = {"etc": etc, "home": home, "data": data, "archive": home / "test.jsa", "port": port}
+    written = [f"--{name}={value}" for name, value in (places | {"policy_port": policy_port}).items()]
+    run([sys.executable, "-m", "data_trusts.trino_config", f"--out={etc}", *written])
+    if not controlled:
+        (etc / "access-control.properties").write_text("access-control.name=default\n")
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([java, f"@{etc}/jvm.config"], stdout=log, stderr=log, cwd=folder)
     try:
-        yield TrinoServer(data=data, port=port, process=process)
+        yield TrinoServer(data=data, port=port, policy_port=policy_port, process=process)
     finally:
         process.send_signal(signal.SIGTERM)
         try:

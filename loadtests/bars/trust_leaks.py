@@ -54,7 +54,7 @@ def measure() -> list[Measurement]:
             _fill(folder, planted, pilot)
         with (
             trino.serving(folders["trino"], folders["trino"] / "data") as server,
-            gateway(folders["trino"], server.port) as on_trino,
+            gateway(folders["trino"], server) as on_trino,
             gateway(folders["duckdb"]) as on_duckdb,
             ThreadPoolExecutor(2) as pool,
         ):

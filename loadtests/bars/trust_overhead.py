@@ -16,6 +16,7 @@ from commonweal.grants import Allowed, Ask, Policy, decide
 from data_trusts.catalog import Warehouse
 from data_trusts.engines import DuckDbEngine, Engine, TrinoEngine
 from data_trusts.queries import Dialect, compile_question
+from data_trusts.trino_access import Statements
 from infra.local import trino
 from loadtests import datasets, lineitem
 from loadtests.bars import Measurement
@@ -38,8 +39,13 @@ def measure() -> list[Measurement]:
         lineitem.write(folder / "lineitem.parquet")
         datasets.ingest(folder, folder / "lineitem.parquet", lineitem.TABLE)
         figures = [_on_duckdb(folder, pilot)]
-        with trino.serving(folder, folder / "data") as server, gateway(folder, server.port) as door:
-            figures.append(_overhead("trino", TrinoEngine(port=server.port), door, pilot))
+        (folder / "peer").mkdir()
+        with (
+            trino.serving(folder, folder / "data") as server,
+            trino.serving(folder / "peer", folder / "data", controlled=False) as peer,
+            gateway(folder, server) as door,
+        ):
+            figures.append(_overhead("trino", TrinoEngine(statements=Statements(), port=peer.port), door, pilot))
     return [*figures, _decisions(policy, pilot)]
 
 

@@ -49,7 +49,7 @@ def measure() -> list[Measurement]:
         datasets.ingest(folder, folder / "lineitem.parquet", lineitem.TABLE)
         with gateway(folder) as door:
             cases |= {f"duckdb/{live}": _case(door, pilot, live) for live in LIVE}
-        with trino.serving(folder, folder / "data") as server, gateway(folder, server.port) as door:
+        with trino.serving(folder, folder / "data") as server, gateway(folder, server) as door:
             cases |= {f"trino/{live}": _case(door, pilot, live) for live in LIVE}
     return [
         _slowest("trust-revocation-refused", {case: delays.refused_s for case, delays in cases.items()}, 1),

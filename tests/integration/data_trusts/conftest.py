@@ -23,9 +23,12 @@ import pyarrow.parquet as pq
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from data_trusts import trino_access
 from data_trusts.audit import verify
 from data_trusts.catalog import Warehouse
 from data_trusts.client import Gateway
+from data_trusts.engines import TrinoEngine
+from data_trusts.trino_access import Statements
 from infra.local.trino import TrinoServer, free_port, serving
 
 
@@ -194,3 +197,35 @@ def trino_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrinoServ
     data.mkdir()
     with serving(folder, data) as server:
         yield server
+
+
+class RememberedStatements(Statements):
+    """The running statements; and under which names statements ran, which only tests may know afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.users: list[str] = []
+
+    @contextmanager
+    def running(self, sql: str) -> Iterator[str]:
+        with super().running(sql) as user:
+            self.users.append(user)
+            yield user
+
+
+@dataclass(frozen=True)
+class ControlledTrino:
+    """A Trino with a member's access control, and the engine that may use it."""
+
+    server: TrinoServer
+    engine: TrinoEngine
+    statements: RememberedStatements
+
+
+@pytest.fixture(scope="module")
+def controlled(trino_server: TrinoServer) -> Iterator[ControlledTrino]:
+    statements = RememberedStatements()
+    engine = TrinoEngine(port=trino_server.port, statements=statements)
+    with trino_access.serving(statements, trino_server.policy_port):
+        wait_for("Trino", engine.ready, trino_server.process)
+        yield ControlledTrino(trino_server, engine, statements)
