@@ -25,7 +25,7 @@ from loadtests.leaks import attacks, oracle, questions, rows
 
 NEEDS_DEMO = False
 SEED = int(os.environ.get("COMMONWEAL_LEAKS_SEED", "20261126"))
-QUESTIONS = int(os.environ.get("COMMONWEAL_LEAKS_QUESTIONS", "1200"))
+QUESTIONS = int(os.environ.get("COMMONWEAL_LEAKS_QUESTIONS", "1050"))
 TELLING = 0.25  # of the questions: fewer, and a gateway without rules could pass
 
 
@@ -71,7 +71,7 @@ def _fill(folder: Path, planted: list[rows.Row], pilot: Pilot) -> None:
 
 def _cases(planted: list[rows.Row], pilot: Pilot, randomly: random.Random) -> list[Case]:
     kinds = sorted(attacks.TEMPLATES)
-    cases = [_attack(kinds[number % len(kinds)], randomly) for number in range(QUESTIONS // 2)]
+    cases = [_attack(kinds[number % len(kinds)], randomly) for number in range(QUESTIONS * 3 // 5)]
     while len(cases) < QUESTIONS:
         question = questions.draw(randomly)
         expected = oracle.answer(question, oracle.seen(planted, pilot.name, question.grant))
