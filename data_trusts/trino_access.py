@@ -6,8 +6,8 @@ under another name gets nothing. Without an answer of this service the plugin al
 """
 
 import secrets
+import socket
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +22,6 @@ from starlette.routing import Route
 
 CATALOG = "commonweal"
 SESSION_PROPERTIES = frozenset({"query_max_run_time"})
-_START_WITHIN_S = 10.0
 _NAMES = (sqlglot.TokenType.IDENTIFIER, sqlglot.TokenType.VAR)
 
 
@@ -118,17 +117,18 @@ def serving(statements: Statements, port: int) -> Iterator[None]:
     Raises:
         PolicyServiceError: the port is taken.
     """
-    config = uvicorn.Config(app(statements), host="127.0.0.1", port=port, log_level="warning", access_log=False)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, name="trino-policy", daemon=True)
+    try:
+        listener = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise PolicyServiceError(
+            f"127.0.0.1:{port}: {error}; set COMMONWEAL_TRINO_POLICY_PORT to a free port"
+        ) from error
+    server = uvicorn.Server(uvicorn.Config(app(statements), log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, args=([listener],), name="trino-policy", daemon=True)
     thread.start()
-    ends_at = time.monotonic() + _START_WITHIN_S
-    while not server.started:
-        if not thread.is_alive() or time.monotonic() > ends_at:
-            raise PolicyServiceError(f"127.0.0.1:{port} is taken; set COMMONWEAL_TRINO_POLICY_PORT to a free port")
-        time.sleep(0.02)
     try:
         yield
     finally:
         server.should_exit = True
         thread.join()
+        listener.close()
