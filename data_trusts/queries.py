@@ -99,10 +99,11 @@ def _parse(sql: str) -> exp.Select:
     if "\x00" in sql:
         raise outside_grammar("sql holds a NUL character")
     try:
-        tokens = len(sqlglot.tokenize(sql, dialect="trino"))
-        if tokens > MAX_TOKENS:
-            raise outside_grammar(f"sql has {tokens} words and signs, more than {MAX_TOKENS}")
-        statements = sqlglot.parse(sql, dialect="trino")
+        asked_in = sqlglot.Dialect.get_or_raise("trino")
+        tokens = asked_in.tokenize(sql)
+        if len(tokens) > MAX_TOKENS:
+            raise outside_grammar(f"sql has {len(tokens)} words and signs, more than {MAX_TOKENS}")
+        statements = asked_in.parser().parse(tokens, sql)
     except (SqlglotError, ValueError) as error:
         raise outside_grammar(f"sql cannot be parsed: {str(error).splitlines()[0]}") from error
     if len(statements) != 1:
