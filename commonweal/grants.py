@@ -20,6 +20,8 @@ from commonweal.kinds.data_trust import ColumnRole, DataTrust, IcebergType, Purp
 from commonweal.kinds.data_trust import Dataset as DeclaredDataset
 from commonweal.kinds.member import Site
 from commonweal.kinds.meta import Count, MemberName, Model, Name, Sha256, SqlName, Url
+from commonweal.kinds.visibility import Mask, Narrowing, RowRule
+from commonweal.visibility import Asker, bound, mask_faults, rule_faults
 
 POLICY_KEY = "policy.json"
 POLICY_LABEL = "commonweal.dev/policy"
@@ -41,13 +43,14 @@ ROW_RELEASES = tuple(Aggregate)
 
 
 class PolicyColumn(Model):
-    """A column as the gateway sees it; `releases` are the aggregates that may be asked of it."""
+    """A column as the gateway sees it; `releases` are the aggregates that may be asked of it, `masks` go one by one."""
 
     name: SqlName
     type: IcebergType
     role: ColumnRole
     unit: Annotated[str, StringConstraints(max_length=32)] = ""
     releases: tuple[Aggregate, ...] = ()
+    masks: tuple[Mask, ...] = ()
 
 
 class PolicyDataset(Model):
@@ -58,6 +61,7 @@ class PolicyDataset(Model):
     synthetic: bool
     minimum_group_size: Annotated[int, Field(ge=1, le=1_000_000)]
     columns: Annotated[tuple[PolicyColumn, ...], Field(min_length=1, max_length=128)]
+    row_rules: Annotated[tuple[RowRule, ...], Field(max_length=32)] = ()
 
     def column(self, name: str) -> PolicyColumn | None:
         """The column of that name, also where it is hidden."""
@@ -75,6 +79,7 @@ class LiveGrant(Model):
     beneficiary: Name
     purpose: Purpose
     datasets: Annotated[tuple[SqlName, ...], Field(min_length=1, max_length=32)]
+    narrowing: Annotated[tuple[Narrowing, ...], Field(max_length=32)] = ()
     expires_at: AwareDatetime
 
 
@@ -161,19 +166,49 @@ def grant_state(grant: DataGrant, trust: DataTrust | None, now: datetime) -> Gra
         return GrantState(ready=False, reason=GrantReason.REVOKED, message="Revoked; ask for a new grant")
     if trust is None or trust.metadata.name != spec.trust:
         return _blocked(GrantReason.UNKNOWN_TRUST, f"spec.trust: there is no DataTrust {spec.trust}")
-    if spec.purpose not in trust.spec.purposes:
-        declared = ", ".join(trust.spec.purposes)
-        return _blocked(GrantReason.UNDECLARED_PURPOSE, f"spec.purpose: {spec.trust} serves {declared} only")
-    unknown = sorted(set(spec.datasets) - {dataset.name for dataset in trust.spec.datasets})
-    if unknown:
-        return _blocked(GrantReason.UNKNOWN_DATASET, f"spec.datasets: {spec.trust} has no dataset {', '.join(unknown)}")
+    unfit = _unfit(grant, trust)
+    if unfit is not None:
+        return _blocked(*unfit)
     if now >= spec.expires_at:
         return _blocked(GrantReason.EXPIRED, f"spec.expiresAt: passed at {spec.expires_at.isoformat()}")
     return _approval(grant, trust)
 
 
+def _unfit(grant: DataGrant, trust: DataTrust) -> tuple[GrantReason, str] | None:
+    """Why a grant asks for what its trust does not have, or None where it fits."""
+    spec = grant.spec
+    if spec.purpose not in trust.spec.purposes:
+        declared = ", ".join(trust.spec.purposes)
+        return GrantReason.UNDECLARED_PURPOSE, f"spec.purpose: {spec.trust} serves {declared} only"
+    unknown = sorted(set(spec.datasets) - {dataset.name for dataset in trust.spec.datasets})
+    if unknown:
+        return GrantReason.UNKNOWN_DATASET, f"spec.datasets: {spec.trust} has no dataset {', '.join(unknown)}"
+    faults = _narrowing_faults(grant, trust)
+    return (GrantReason.RULE_UNUSABLE, f"spec.narrowing[{faults[0]}") if faults else None
+
+
 def _blocked(reason: GrantReason, message: str) -> GrantState:
     return GrantState(ready=False, reason=reason, message=f"{message}; ask for a new grant")
+
+
+def _narrowing_faults(grant: DataGrant, trust: DataTrust) -> list[str]:
+    declared = {dataset.name: dataset for dataset in trust.spec.datasets if dataset.name in grant.spec.datasets}
+    faults: list[str] = []
+    for narrowing in grant.spec.narrowing:
+        dataset = declared.get(narrowing.dataset)
+        if dataset is None:
+            faults.append(f"{narrowing.dataset}]: is not among spec.datasets; narrow what the grant covers")
+            continue
+        masks = ((each.column, each.mask) for each in narrowing.masks)
+        found = rule_faults(narrowing.row_rules, dataset.columns) + mask_faults(masks, dataset.columns)
+        faults += [f"{narrowing.dataset}].{fault}" for fault in found]
+    return faults
+
+
+def dataset_faults(dataset: DeclaredDataset) -> list[str]:
+    """Why a dataset's own rules cannot be applied, one sentence a fault; such a dataset is in no policy."""
+    masks = ((column.name, column.mask) for column in dataset.columns if column.mask is not None)
+    return rule_faults(dataset.row_rules, dataset.columns) + mask_faults(masks, dataset.columns)
 
 
 def _approval(grant: DataGrant, trust: DataTrust) -> GrantState:
@@ -201,7 +236,7 @@ def compile_policy(
     datasets = tuple(
         _compile_dataset(dataset)
         for dataset in sorted(trust.spec.datasets, key=lambda each: each.name)
-        if member in dataset.sources
+        if member in dataset.sources and not dataset_faults(dataset)
     )
     held = {dataset.name for dataset in datasets}
     live = tuple(
@@ -210,6 +245,7 @@ def compile_policy(
             beneficiary=grant.spec.beneficiary.pilot_app,
             purpose=grant.spec.purpose,
             datasets=tuple(sorted(held.intersection(grant.spec.datasets))),
+            narrowing=tuple(each for each in grant.spec.narrowing if each.dataset in held),
             expires_at=grant.spec.expires_at,
         )
         for grant in sorted(grants, key=lambda each: each.metadata.name)
@@ -242,9 +278,11 @@ def _compile_dataset(dataset: DeclaredDataset) -> PolicyDataset:
                 role=column.role,
                 unit=column.unit or "",
                 releases=releases if column.role is ColumnRole.MEASURE else (),
+                masks=() if column.mask is None else (column.mask,),
             )
             for column in dataset.columns
         ),
+        row_rules=dataset.row_rules,
     )
 
 
@@ -267,6 +305,8 @@ class Rule(StrEnum):
     RELEASE = "Release"
     GROUP_SIZE = "GroupSize"
     TOO_MANY_ROWS = "TooManyRows"
+    ROW_RULE = "RowRule"
+    POLICY_CHANGED = "PolicyChanged"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,18 +320,19 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """Who asks what, before any SQL is read; `beneficiary` comes from a verified token, the rest from the asker."""
+    """Who asks what, before any SQL is read; a verified token gives `beneficiary` and `member`, the asker the rest."""
 
     trust: str
     dataset: str
     purpose: str
     grant: str
     beneficiary: str
+    member: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Allowed:
-    """The grant and the dataset that allow the question."""
+    """The grant that allows the question, and the dataset with the rows and values that this asker may see."""
 
     grant: LiveGrant
     dataset: PolicyDataset
@@ -350,4 +391,19 @@ def _decide_grant(
             reason=f"the grant {grant.name} expired at {grant.expires_at.isoformat()}",
             remedy="Ask for a new grant",
         )
-    return Allowed(grant=grant, dataset=dataset)
+    asker = Asker(member=ask.member, beneficiary=ask.beneficiary, purpose=ask.purpose)
+    return Allowed(grant=grant, dataset=_narrowed(dataset, grant, asker))
+
+
+def _narrowed(dataset: PolicyDataset, grant: LiveGrant, asker: Asker) -> PolicyDataset:
+    """The dataset under the trust's rules and the grant's together; masks of the grant come after the trust's."""
+    narrowing = [each for each in grant.narrowing if each.dataset == dataset.name]
+    rules = [
+        rule.model_copy(update={"name": f"{grant.name}/{rule.name}"}) for each in narrowing for rule in each.row_rules
+    ]
+    masks = {each.column: each.mask for one in narrowing for each in one.masks}
+    columns = tuple(
+        column.model_copy(update={"masks": (*column.masks, masks[column.name])}) if column.name in masks else column
+        for column in dataset.columns
+    )
+    return dataset.model_copy(update={"row_rules": bound((*dataset.row_rules, *rules), asker), "columns": columns})

@@ -3,9 +3,11 @@
 Engines take only SQL that `data_trusts.queries` wrote. `run` blocks, so callers give it a thread.
 """
 
+import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,8 +18,11 @@ import trino
 
 from data_trusts.catalog import TableMissingError, Warehouse
 from data_trusts.queries import Dialect
+from data_trusts.trino_access import CATALOG, Statements, reads
 
 _ASK_AGAIN_S = 0.3
+_LOOK_S = 0.05
+_NEVER = threading.Event()
 
 
 class EngineError(Exception):
@@ -26,6 +31,10 @@ class EngineError(Exception):
 
 class DeadlineError(EngineError):
     """The engine was stopped because the time was up."""
+
+
+class StoppedError(EngineError):
+    """The engine was stopped because the right to the answer ended."""
 
 
 class UnavailableError(EngineError):
@@ -56,13 +65,42 @@ class Engine(Protocol):
     def ready(self) -> bool:
         """Whether a question asked now would be run."""
 
-    def run(self, sql: str, deadline_s: float) -> EngineRows:
+    def run(self, sql: str, deadline_s: float, stop: threading.Event = _NEVER) -> EngineRows:
         """Run one statement.
 
         Raises:
             DeadlineError: it took longer than `deadline_s` and was stopped.
+            StoppedError: `stop` was set by another thread while it ran.
             EngineError: anything else; subclasses say what a caller can do.
         """
+
+
+@contextmanager
+def _watched(end: Callable[[], None], stop: threading.Event, ends_at: float) -> Iterator[None]:
+    """Call `end` from another thread once `stop` is set or the time is up, until the block is left.
+
+    Again and again, since an engine forgets what it is told between two steps of a statement.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_LOOK_S):
+            if stop.is_set() or time.monotonic() > ends_at:
+                end()
+
+    watcher = threading.Thread(target=watch, name="statement-watch", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _go_on(stop: threading.Event, ends_at: float) -> None:
+    """Leave as an interrupted statement does, where it is time."""
+    if stop.is_set() or time.monotonic() > ends_at:
+        raise duckdb.InterruptException("before the statement began")
 
 
 class DuckDbEngine:
@@ -72,6 +110,7 @@ class DuckDbEngine:
 
     def __init__(self, warehouse: Warehouse, *, memory_limit_mib: int = 256) -> None:
         self._warehouse = warehouse
+        self._reading = threading.Lock()
         self._config = {
             "memory_limit": f"{memory_limit_mib}MiB",
             "threads": "2",
@@ -85,39 +124,54 @@ class DuckDbEngine:
         """It lives in this process, so it is ready when the process is."""
         return True
 
-    def run(self, sql: str, deadline_s: float) -> EngineRows:
+    def run(self, sql: str, deadline_s: float, stop: threading.Event = _NEVER) -> EngineRows:
         """Run one statement over a fresh read of the tables that it names."""
-        with duckdb.connect(config=dict(self._config)) as connection:
-            timer = threading.Timer(deadline_s, connection.interrupt)
-            timer.start()
+        ends_at = time.monotonic() + deadline_s
+        with (
+            duckdb.connect(config=dict(self._config)) as connection,
+            _watched(connection.interrupt, stop, ends_at),
+        ):
             try:
-                self._attach(connection, sql)
+                with self._one_reader(stop, ends_at):
+                    self._attach(connection, sql)
+                _go_on(stop, ends_at)
                 cursor = connection.execute(sql)
                 return EngineRows(columns=tuple(column[0] for column in cursor.description), rows=cursor.fetchall())
             except TableMissingError as error:
                 raise NoTableError(str(error)) from error
             except duckdb.InterruptException as error:
+                if stop.is_set():
+                    raise StoppedError("stopped, because the right to the answer ended") from error
                 raise DeadlineError(f"stopped after {deadline_s:g} s") from error
             except duckdb.Error as error:
                 raise EngineError(str(error)) from error
-            finally:
-                timer.cancel()
+
+    @contextmanager
+    def _one_reader(self, stop: threading.Event, ends_at: float) -> Iterator[None]:
+        """One question reads at a time: waiting for a read can be stopped, a read cannot, and two take more memory."""
+        while not self._reading.acquire(timeout=_LOOK_S):
+            _go_on(stop, ends_at)
+        try:
+            yield
+        finally:
+            self._reading.release()
 
     def _attach(self, connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-        for place, name in enumerate(sorted(connection.get_table_names(sql, qualified=True))):
-            trust, _, dataset = name.replace('"', "").partition(".")
-            connection.register(f"rows_{place}", self._warehouse.rows(trust, dataset))
+        named = reads(sql, "duckdb")
+        for place, (trust, dataset) in enumerate(sorted(named.tables)):
+            connection.register(f"rows_{place}", self._warehouse.rows(trust, dataset, named.names))
             connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{trust}"')
             connection.execute(f'CREATE VIEW "{trust}"."{dataset}" AS FROM rows_{place}')
         connection.execute("SET lock_configuration = true")
 
 
 class TrinoEngine:
-    """The site's Trino server, on an address that only the gateway reaches: it takes any user's word over http."""
+    """The site's Trino server; `statements` is what its access control is told about the statements of this engine."""
 
     dialect = Dialect.TRINO
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 8080) -> None:
+    def __init__(self, *, statements: Statements, host: str = "127.0.0.1", port: int = 8080) -> None:
+        self._statements = statements
         self._host = host
         self._port = port
 
@@ -129,7 +183,7 @@ class TrinoEngine:
         except (httpx.HTTPError, ValueError):
             return False
 
-    def run(self, sql: str, deadline_s: float) -> EngineRows:
+    def run(self, sql: str, deadline_s: float, stop: threading.Event = _NEVER) -> EngineRows:
         """Run one statement; the server itself stops it at the deadline.
 
         A server says that it has started a moment before it counts itself among its workers. What it turns away then
@@ -138,44 +192,52 @@ class TrinoEngine:
         ends_at = time.monotonic() + deadline_s
         while True:
             try:
-                return self._run_once(sql, max(ends_at - time.monotonic(), 0.001))
+                with self._statements.running(sql) as user:
+                    return self._run_once(sql, user, max(ends_at - time.monotonic(), 0.001), stop)
             except NotYetError:
-                if time.monotonic() + _ASK_AGAIN_S > ends_at:
+                if stop.is_set() or time.monotonic() + _ASK_AGAIN_S > ends_at:
                     raise
                 time.sleep(_ASK_AGAIN_S)
 
-    def _run_once(self, sql: str, deadline_s: float) -> EngineRows:
+    def _run_once(self, sql: str, user: str, deadline_s: float, stop: threading.Event) -> EngineRows:
         try:
             with trino.dbapi.connect(
                 host=self._host,
                 port=self._port,
-                user="gateway",
+                user=user,
                 source="commonweal-gateway",
-                catalog="commonweal",
+                catalog=CATALOG,
                 timezone="UTC",
                 session_properties={"query_max_run_time": f"{max(1, round(deadline_s * 1000))}ms"},
                 request_timeout=deadline_s + 5,
                 max_attempts=1,
             ) as connection:
                 cursor = connection.cursor()
-                cursor.execute(sql)
-                rows = cursor.fetchall()
+                with _watched(lambda: self._kill(cursor.query_id, user), stop, math.inf):
+                    cursor.execute(sql)
+                    rows = cursor.fetchall()
                 return EngineRows(columns=tuple(column[0] for column in cursor.description), rows=rows)
-        except trino.exceptions.TrinoQueryError as error:
+        except (trino.exceptions.Error, trino.exceptions.HttpError, requests.RequestException) as error:
+            if stop.is_set():
+                raise StoppedError("killed, because the right to the answer ended") from error
             raise _trino_error(error, deadline_s) from error
-        except requests.Timeout as error:
-            raise DeadlineError(f"no answer within {deadline_s:g} s") from error
-        except (trino.exceptions.Error, requests.RequestException) as error:
-            raise UnavailableError(str(error)) from error
+
+    def _kill(self, query_id: str | None, user: str) -> None:
+        """End a statement at the server, by its id; it has none before the server has taken it."""
+        if query_id is not None:
+            address = f"http://{self._host}:{self._port}/v1/query/{query_id}"
+            with suppress(httpx.HTTPError):
+                httpx.delete(address, headers={"X-Trino-User": user}, timeout=2, trust_env=False)
 
 
-def _trino_error(error: trino.exceptions.TrinoQueryError, deadline_s: float) -> EngineError:
-    if error.error_name in ("EXCEEDED_TIME_LIMIT", "EXCEEDED_CPU_LIMIT"):
+def _trino_error(error: Exception, deadline_s: float) -> EngineError:
+    name = error.error_name if isinstance(error, trino.exceptions.TrinoQueryError) else None
+    if isinstance(error, requests.Timeout) or name in ("EXCEEDED_TIME_LIMIT", "EXCEEDED_CPU_LIMIT"):
         return DeadlineError(f"stopped after {deadline_s:g} s")
-    if error.error_name in ("TABLE_NOT_FOUND", "SCHEMA_NOT_FOUND"):
+    if name in ("TABLE_NOT_FOUND", "SCHEMA_NOT_FOUND"):
         return NoTableError(str(error))
-    if error.error_name in ("NO_NODES_AVAILABLE", "SERVER_STARTING_UP"):
+    if name in ("NO_NODES_AVAILABLE", "SERVER_STARTING_UP"):
         return NotYetError(str(error))
-    if error.error_name in ("SERVER_SHUTTING_DOWN", "CLUSTER_OUT_OF_MEMORY"):
+    if name in (None, "SERVER_SHUTTING_DOWN", "CLUSTER_OUT_OF_MEMORY"):
         return UnavailableError(str(error))
     return EngineError(str(error))

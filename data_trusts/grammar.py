@@ -1,16 +1,18 @@
 """The smallest parts of a question: names, literals, and how a part outside the grammar is refused."""
 
 import re
-from datetime import UTC, date, datetime
+from contextlib import suppress
+from datetime import date, datetime
+from decimal import Decimal
 
 from sqlglot import exp
 
 from commonweal.grants import PolicyColumn, Refusal, Rule
+from commonweal.visibility import Value, value_of
 from data_trusts.releases import GROUP_ROWS, is_number
 
 WHOLE = re.compile(r"[0-9]{1,19}\Z")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
-_NUMBER = re.compile(r"[0-9]{1,38}(\.[0-9]{1,38})?\Z")
 _TEMPORAL = {
     "date": (exp.DataType.Type.DATE,),
     "timestamptz": (exp.DataType.Type.TIMESTAMPTZ, exp.DataType.Type.TIMESTAMP),
@@ -64,13 +66,10 @@ def literal(node: exp.Expression, column: PolicyColumn) -> exp.Expression:
             inner = inner.this
     if type(inner) is exp.Boolean and not negative and column.type == "boolean":
         return exp.Boolean(this=bool(inner.this))
-    if type(inner) is exp.Literal:
-        text = ("-" if negative else "") + inner.name
-        written = _quoted_literal(text, column.type) if inner.is_string and not negative else None
-        if not inner.is_string:
-            written = _number_literal(text, column.type)
-        if written is not None:
-            return written
+    expects_text = not is_number(column.type) and column.type != "boolean"
+    if type(inner) is exp.Literal and inner.is_string == expects_text and not (expects_text and negative):
+        with suppress(ValueError):
+            return written(value_of(("-" if negative else "") + inner.name, column.type))
     raise RefusedError(
         Rule.FILTER,
         f"{spell(node)} is not a literal of {column.name}'s type {column.type}",
@@ -78,29 +77,17 @@ def literal(node: exp.Expression, column: PolicyColumn) -> exp.Expression:
     )
 
 
-def _number_literal(text: str, of_type: str) -> exp.Expression | None:
-    whole = WHOLE.match(text.lstrip("-"))
-    if of_type in ("int", "long"):
-        bits = 31 if of_type == "int" else 63
-        fits = whole and -(2**bits) < int(text) < 2**bits
-    else:
-        fits = is_number(of_type) and _NUMBER.match(text.lstrip("-")) and len(text) <= 39
-    return exp.Literal.number(text) if fits else None
-
-
-def _quoted_literal(text: str, of_type: str) -> exp.Expression | None:
-    if of_type == "string":
-        return exp.Literal.string(text)
-    try:
-        if of_type == "date":
-            return exp.cast(exp.Literal.string(date.fromisoformat(text).isoformat()), "date")
-        instant = datetime.fromisoformat(text) if of_type == "timestamptz" else None
-    except ValueError:
-        return None
-    if instant is None or instant.tzinfo is None:
-        return None
-    utc = instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00:00")
-    return exp.cast(exp.Literal.string(utc), "timestamptz")
+def written(value: Value) -> exp.Expression:
+    """A value as a literal that every engine reads alike."""
+    if isinstance(value, bool):
+        return exp.Boolean(this=value)
+    if isinstance(value, str):
+        return exp.Literal.string(value)
+    if isinstance(value, datetime):
+        return exp.cast(exp.Literal.string(value.strftime("%Y-%m-%d %H:%M:%S.%f+00:00")), "timestamptz")
+    if isinstance(value, date):
+        return exp.cast(exp.Literal.string(value.isoformat()), "date")
+    return exp.Literal.number(f"{value:f}" if isinstance(value, Decimal) else str(value))
 
 
 def spell(node: exp.Expression) -> str:

@@ -1,7 +1,8 @@
 """When a question is refused, and the SQL that runs when it is not.
 
 The asker's SQL never reaches an engine. It is parsed, each part is checked against the closed grammar below, and a new
-statement is built from the checked parts alone; whatever the grammar does not name cannot be in it. The grammar:
+statement is built from the checked parts alone; whatever the grammar does not name cannot be in it. It stands over the
+rows and values that the asker may see (`data_trusts.visible`). The grammar:
 
     SELECT dimension | aggregate [AS name], ... FROM [trust.]dataset
     [WHERE dimension compared with literals, AND, OR, NOT, IN, BETWEEN, IS NULL]
@@ -20,6 +21,7 @@ from sqlglot.errors import SqlglotError
 
 from commonweal.grants import Aggregate, PolicyColumn, PolicyDataset, Refusal, Rule
 from commonweal.kinds.data_trust import ColumnRole
+from commonweal.visibility import mask_words, rule_words
 from data_trusts.grammar import (
     WHOLE,
     RefusedError,
@@ -42,6 +44,7 @@ from data_trusts.releases import (
     released,
     released_type,
 )
+from data_trusts.visible import source
 
 __all__ = ["MAX_ROWS", "CompiledQuestion", "Dialect", "OutputColumn", "compile_question"]
 
@@ -96,10 +99,11 @@ def _parse(sql: str) -> exp.Select:
     if "\x00" in sql:
         raise outside_grammar("sql holds a NUL character")
     try:
-        tokens = len(sqlglot.tokenize(sql, dialect="trino"))
-        if tokens > MAX_TOKENS:
-            raise outside_grammar(f"sql has {tokens} words and signs, more than {MAX_TOKENS}")
-        statements = sqlglot.parse(sql, dialect="trino")
+        asked_in = sqlglot.Dialect.get_or_raise("trino")
+        tokens = asked_in.tokenize(sql)
+        if len(tokens) > MAX_TOKENS:
+            raise outside_grammar(f"sql has {len(tokens)} words and signs, more than {MAX_TOKENS}")
+        statements = asked_in.parser().parse(tokens, sql)
     except (SqlglotError, ValueError) as error:
         raise outside_grammar(f"sql cannot be parsed: {str(error).splitlines()[0]}") from error
     if len(statements) != 1:
@@ -130,37 +134,41 @@ def _compile(select: exp.Select, trust: str, dataset: PolicyDataset, dialect: Di
     outputs = (*(item.output for item in items), OutputColumn(name=GROUP_ROWS, type="long", unit="rows"))
     _forbid_repeated_names(outputs)
     averaged = [index for index, item in enumerate(items) if item.aggregate is Aggregate.AVG]
+    reads = checked.reads
     return CompiledQuestion(
-        sql=_write(parts, averaged, exp.table_(dataset.name, db=trust, quoted=True)).sql(dialect=dialect.value),
+        sql=_write(parts, averaged, source(trust, dataset, reads)).sql(dialect=dialect.value, copy=False),
         columns=outputs,
         averages={index: len(outputs) + place for place, index in enumerate(averaged)},
-        reads=tuple(sorted(checked.reads)),
+        reads=tuple(sorted(reads)),
+        filters=tuple(rule_words(rule) for rule in dataset.row_rules),
+        masks=tuple(mask_words(each.name, each.masks) for each in dataset.columns if each.masks and each.name in reads),
         minimum_group_size=dataset.minimum_group_size,
         row_limit=parts.row_limit,
     )
 
 
-def _write(parts: _Parts, averaged: Sequence[int], table: exp.Table) -> exp.Select:
+def _write(parts: _Parts, averaged: Sequence[int], table: exp.Expression) -> exp.Select:
     """Build the statement from checked parts.
 
     Its columns are named by place, `0$`, `1$`: engines let an alias stand for a column in HAVING and ORDER BY, and a
-    name that no column can have cannot be used to turn the group-size check to another column.
+    name that no column can have cannot be used to turn the group-size check to another column. Every node is new, so
+    sqlglot need not copy the tree at each step, which took most of the time of a decision.
     """
     selected = [item.expression for item in parts.items]
     selected.append(one() if parts.minimum is None else count_rows())
     selected.extend(count(column.name) for index in averaged if (column := parts.items[index].column))
-    query = exp.select(*(exp.alias_(node, f"{place}$", quoted=True) for place, node in enumerate(selected)))
-    query = query.from_(table)
+    named = (exp.alias_(node, f"{place}$", quoted=True, copy=False) for place, node in enumerate(selected))
+    query = exp.select(*named, copy=False).from_(table, copy=False)
     if parts.condition is not None:
-        query = query.where(parts.condition)
+        query.where(parts.condition, copy=False)
     if parts.groups:
-        query = query.group_by(*(quoted(name) for name in parts.groups))
+        query.group_by(*(quoted(name) for name in parts.groups), copy=False)
     if parts.minimum is not None:
-        query = query.having(*_group_size(parts.minimum, parts.items))
+        query.having(*_group_size(parts.minimum, parts.items), copy=False)
     if parts.orders:
         orders = (exp.Ordered(this=quoted(name), desc=down, nulls_first=False) for name, down in parts.orders)
-        query = query.order_by(*orders)
-    return query.limit(parts.row_limit)
+        query.order_by(*orders, copy=False)
+    return query.limit(parts.row_limit, copy=False)
 
 
 def _check_source(select: exp.Select, trust: str, dataset: PolicyDataset) -> None:
@@ -297,11 +305,12 @@ class _Checked:
         if kind in (exp.And, exp.Or):
             only(node, "this", "expression")
             return kind(
-                this=exp.paren(self.condition(node.this)), expression=exp.paren(self.condition(node.args["expression"]))
+                this=exp.paren(self.condition(node.this), copy=False),
+                expression=exp.paren(self.condition(node.args["expression"]), copy=False),
             )
         if kind in (exp.Not, exp.Paren):
             only(node, "this")
-            inner = exp.paren(self.condition(node.this))
+            inner = exp.paren(self.condition(node.this), copy=False)
             return exp.Not(this=inner) if kind is exp.Not else inner
         if kind in _COMPARISONS:
             only(node, "this", "expression")

@@ -28,11 +28,14 @@ class CompiledQuestion:
     """What the engine runs, and what its columns mean. The last column of the answer is always `group_rows`.
 
     `averages` maps the place of an average to the place of its count, which the engine returns after the answer.
+    `filters` and `masks` are the rules under which the rows were seen, in words.
     """
 
     sql: str
     columns: tuple[OutputColumn, ...]
     reads: tuple[str, ...]
+    filters: tuple[str, ...]
+    masks: tuple[str, ...]
     averages: Mapping[int, int]
     minimum_group_size: int
     row_limit: int

@@ -386,7 +386,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data_trusts.rest_catalog", description=__doc__)
     default = os.environ.get("COMMONWEAL_DATA", "/var/lib/commonweal-data")
     parser.add_argument("--data", type=Path, default=Path(default), help="the data folder")
-    parser.add_argument("--port", type=int, default=8181)
+    parser.add_argument("--port", type=int, default=8182)
     arguments = parser.parse_args(argv)
     if os.environ.get(CATALOG_URI):
         sys.stderr.write(f"error: {CATALOG_URI} names the catalog; let engines use that address, or unset it\n")

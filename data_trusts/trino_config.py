@@ -21,6 +21,7 @@ class TrinoPaths:
     data: str = "/var/lib/commonweal-data"
     archive: str = "/opt/trino/trino.jsa"
     port: int = 8080
+    policy_port: int = 8181
 
 
 def render(paths: TrinoPaths) -> dict[str, str]:

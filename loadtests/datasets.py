@@ -87,13 +87,13 @@ def generated(folder: Path, name: str) -> Path:
     return path
 
 
-def ingest(folder: Path, file: Path) -> None:
-    """Take a file into the table.
+def ingest(folder: Path, file: Path, dataset: str = DATASET) -> None:
+    """Take a file into a dataset's table.
 
     Raises:
         WireError: it was refused.
     """
-    _succeeded(command(folder, "data_trusts.ingest", "--trust", TRUST, "--dataset", DATASET, "--file", str(file)))
+    _succeeded(command(folder, "data_trusts.ingest", "--trust", TRUST, "--dataset", dataset, "--file", str(file)))
 
 
 def erase(folder: Path, column: str, value: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from commonweal.kinds.meta import (
     cel,
     immutable,
 )
+from commonweal.kinds.visibility import Narrowing
 
 
 class GrantReason(StrEnum):
@@ -31,6 +32,7 @@ class GrantReason(StrEnum):
     UNDECLARED_PURPOSE = "UndeclaredPurpose"
     UNKNOWN_TRUST = "UnknownTrust"
     UNKNOWN_DATASET = "UnknownDataset"
+    RULE_UNUSABLE = "RuleUnusable"
 
 
 class Approval(Model):
@@ -68,6 +70,19 @@ class DataGrantSpec(Model):
         ),
     ]
     """Which datasets may be asked about."""
+    narrowing: Annotated[
+        tuple[Narrowing, ...],
+        Field(
+            default=(),
+            max_length=32,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["dataset"],
+                **immutable("narrowing", "ask for a new grant"),
+            },
+        ),
+    ]
+    """Rows and values that this grant leaves out of what the trust would show."""
     expires_at: AwareDatetime
     """When the right ends."""
     approvals: Annotated[

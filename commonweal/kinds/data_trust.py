@@ -16,6 +16,7 @@ from commonweal.kinds.meta import (
     Status,
     Text,
 )
+from commonweal.kinds.visibility import MASK_SIZE, Mask, RowRules
 
 
 class Purpose(StrEnum):
@@ -34,6 +35,7 @@ class TrustReason(StrEnum):
     SOURCE_UNKNOWN = "SourceUnknown"
     SOURCE_NOT_READY = "SourceNotReady"
     POLICY_PENDING = "PolicyPending"
+    RULE_UNUSABLE = "RuleUnusable"
 
 
 class ColumnRole(StrEnum):
@@ -67,6 +69,8 @@ class DatasetColumn(Model):
     """Unit of the values."""
     description: Annotated[str, StringConstraints(max_length=512)] | None = None
     """What it means."""
+    mask: Annotated[Mask | None, Field(json_schema_extra=MASK_SIZE)] = None
+    """What a question sees instead of the value, wherever it names the column."""
 
 
 class Dataset(Model):
@@ -95,6 +99,8 @@ class Dataset(Model):
         tuple[MemberName, ...], Field(min_length=1, max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"})
     ]
     """Members where rows of this dataset lie."""
+    row_rules: RowRules = ()
+    """Rows that questions see; all rules hold together, and without any every row is seen."""
 
 
 class DataTrustSpec(Model):

@@ -6,8 +6,8 @@ import os
 import ssl
 import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from commonweal.kinds.member import Engine as EngineName
+from data_trusts import trino_access
 from data_trusts.audit import ORIGIN, AuditError, AuditLog
 from data_trusts.catalog import Warehouse
 from data_trusts.engines import DuckDbEngine, Engine, TrinoEngine
@@ -26,6 +27,7 @@ from data_trusts.gateway.policies import PolicyBook
 from data_trusts.gateway.service import QuestionService
 from data_trusts.gateway.sources import ClusterSource, FolderSource, PolicySource
 from data_trusts.lineage import Lineage
+from data_trusts.trino_access import PolicyServiceError, Statements
 
 SERVICE_NAMES = ("gateway", "gateway.commonweal-data", "gateway.commonweal-data.svc", "localhost", "127.0.0.1")
 SITE_CONFIG_MAP = "gateway-site"
@@ -46,12 +48,13 @@ class Settings:
     url: str
     port: int
     trino_port: int
+    trino_policy_port: int
     policy_folder: Path | None
     lineage: str | None
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> "Settings":
-        """Read COMMONWEAL_MEMBER, _ENGINE, _DATA, _GATEWAY_URL, _GATEWAY_PORT, _TRINO_PORT, _POLICY_DIR, _OPENLINEAGE.
+        """Read the variables that docs/data-trusts.md lists, all of which begin with COMMONWEAL_.
 
         Raises:
             SettingsError: the first variable that is missing or wrong.
@@ -75,6 +78,7 @@ class Settings:
             url=url,
             port=port,
             trino_port=_port(env, "COMMONWEAL_TRINO_PORT", 8080),
+            trino_policy_port=_port(env, "COMMONWEAL_TRINO_POLICY_PORT", 8181),
             policy_folder=Path(folder) if folder else None,
             lineage=env.get("COMMONWEAL_OPENLINEAGE") or None,
         )
@@ -134,12 +138,10 @@ async def _serve(settings: Settings) -> None:
 
 async def _listen(settings: Settings, identity: Identity, source: PolicySource) -> None:
     warehouse = Warehouse(settings.data)
-    engine: Engine = (
-        TrinoEngine(port=settings.trino_port) if settings.engine is EngineName.TRINO else DuckDbEngine(warehouse)
-    )
     book = PolicyBook(settings.member)
     origin = f"{ORIGIN}/{settings.member}"
     with (
+        _engine(settings, warehouse) as engine,
         AuditLog(settings.data / "audit" / "audit.jsonl", now(), origin) as audit,
         Lineage(settings.lineage) if settings.lineage else nullcontext() as lineage,
     ):
@@ -150,6 +152,16 @@ async def _listen(settings: Settings, identity: Identity, source: PolicySource) 
         _LOG.info("gateway of %s on port %d, engine %s", settings.member, settings.port, settings.engine)
         await uvicorn.Server(_server_config(gateway, identity, settings.port)).serve()
     warehouse.close()
+
+
+@contextmanager
+def _engine(settings: Settings, warehouse: Warehouse) -> Iterator[Engine]:
+    if settings.engine is EngineName.DUCKDB:
+        yield DuckDbEngine(warehouse)
+        return
+    statements = Statements()
+    with trino_access.serving(statements, settings.trino_policy_port):
+        yield TrinoEngine(statements=statements, port=settings.trino_port)
 
 
 def _server_config(gateway: Gateway, identity: Identity, port: int) -> uvicorn.Config:
@@ -176,12 +188,13 @@ def main() -> int:
     """Run until a signal; 2 where the settings are wrong, 1 where the gateway cannot start."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns in the asker's own words, which belong in the audit
     try:
         asyncio.run(_serve(Settings.read(os.environ)))
     except SettingsError as error:
         _LOG.error("%s", error)
         return 2
-    except (AuditError, ClusterError, OSError) as error:
+    except (AuditError, ClusterError, PolicyServiceError, OSError) as error:
         _LOG.error("%s", error)
         return 1
     return 0

@@ -24,6 +24,7 @@ from data_trusts.gateway.tokens import Caller, TokenError
 
 MAX_BODY_BYTES = 65_536
 CHECKPOINT_INTERVAL_S = 1.0
+LOOK_S = 0.2  # how often running questions are held against the policies of the moment
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -57,7 +58,7 @@ class Gateway:
         self._engine = engine
         self._audit = audit
         self._clock = clock
-        self._source_ended: str | None = None
+        self._ended: str | None = None
 
     def app(self) -> Starlette:
         """The ASGI application; it follows its policy source while it runs."""
@@ -82,13 +83,14 @@ class Gateway:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        following = asyncio.create_task(self._source.follow(self._book))
-        following.add_done_callback(self._note_end)
-        publishing = asyncio.create_task(self._publish())
+        works = (self._source.follow(self._book), self._stop_ended(), self._publish())
+        tasks = [asyncio.create_task(work) for work in works]
+        for task in tasks:
+            task.add_done_callback(self._note_end)
         try:
             yield
         finally:
-            for task in (following, publishing):
+            for task in tasks:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
@@ -100,10 +102,16 @@ class Gateway:
             with suppress(AuditError):
                 await run_in_threadpool(self._audit.publish)
 
-    def _note_end(self, following: asyncio.Task[None]) -> None:
-        """A source that ends by itself leaves the book to fall silent; liveness says so at once."""
-        if not following.cancelled():
-            self._source_ended = f"the policy source ended: {following.exception()!r}"
+    async def _stop_ended(self) -> None:
+        """Not in the pool of threads that questions run in: they may hold all of them."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await asyncio.to_thread(self._service.stop_ended)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        """Without a source the book falls silent, and without a watch revoked questions run on: liveness says so."""
+        if not task.cancelled():
+            self._ended = f"following the policies ended: {task.exception()!r}"
 
     async def _query(self, request: Request) -> Response:
         caller = self._caller(request)
@@ -121,8 +129,8 @@ class Gateway:
         return JSONResponse(asdict(await run_in_threadpool(self._service.why, caller, question)))
 
     async def _healthz(self, _: Request) -> Response:
-        if self._source_ended is not None:
-            return PlainTextResponse(self._source_ended, status_code=503)
+        if self._ended is not None:
+            return PlainTextResponse(self._ended, status_code=503)
         return PlainTextResponse("ok")
 
     async def _readyz(self, _: Request) -> Response:

@@ -6,21 +6,22 @@ Knows nothing of HTTP. Blocks while the engine runs, so callers give it a thread
 import hashlib
 import json
 import math
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from commonweal.grants import Ask, Refusal, Rule, decide
+from commonweal.grants import Ask, PolicyDataset, Refusal, Rule, decide
 from commonweal.kinds.meta import Name, SqlName
 from commonweal.transparency import Json
 from data_trusts.audit import AuditLog
-from data_trusts.engines import Engine, EngineError
+from data_trusts.engines import Engine, EngineError, StoppedError
 from data_trusts.gateway.policies import Policies, PolicyBook
 from data_trusts.gateway.tokens import Caller, TokenError, identify
 from data_trusts.lineage import Lineage, Read
@@ -46,11 +47,16 @@ class Question(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What leaves the member. Decimals, dates and instants are strings; `columns` says what they are."""
+    """What leaves the member. Decimals, dates and instants are strings; `columns` says what they are.
+
+    `filters` and `masks` name the rules because of which the answer speaks of fewer rows or coarser values.
+    """
 
     columns: tuple[OutputColumn, ...]
     rows: Rows
     group_rows: tuple[int, ...]
+    filters: tuple[str, ...]
+    masks: tuple[str, ...]
     licence: str
     synthetic: bool
     policy_hash: str
@@ -68,24 +74,27 @@ class Refused:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The dry run: what would be run under which grant, or which rule refuses."""
+    """The dry run: what would be run under which grant, filtered and masked by what, or which rule refuses."""
 
     allowed: bool
     rule: str
     reason: str
     remedy: str
     policy_hash: str | None
-    statement: str | None
-    minimum_group_size: int | None
+    statement: str | None = None
+    minimum_group_size: int | None = None
+    filters: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Ready:
-    """A question that may run."""
+    """A question that may run, over the dataset as this asker sees it; setting `stop` ends it."""
 
+    ask: Ask
+    dataset: PolicyDataset
     compiled: CompiledQuestion
-    licence: str
-    synthetic: bool
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 class QuestionService:
@@ -107,12 +116,19 @@ class QuestionService:
         self._audit = audit
         self._clock = clock
         self._lineage = lineage
+        self._running: dict[str, _Ready] = {}
         self.outcomes: Counter[str] = Counter()
 
     @property
     def lineage_lost(self) -> int:
         """Answers of which no lineage event could be sent."""
         return self._lineage.lost if self._lineage is not None else 0
+
+    def stop_ended(self) -> None:
+        """Stop every running question that could not be asked any more; call it often, from any thread."""
+        for running in list(self._running.values()):
+            if self._ended(running) is not None:
+                running.stop.set()
 
     def identify(self, token: str) -> Caller:
         """Say who asks.
@@ -139,8 +155,6 @@ class QuestionService:
                 reason=decision.reason,
                 remedy=decision.remedy,
                 policy_hash=policy_hash,
-                statement=None,
-                minimum_group_size=None,
             )
         return Verdict(
             allowed=True,
@@ -150,6 +164,8 @@ class QuestionService:
             policy_hash=policy_hash,
             statement=decision.compiled.sql,
             minimum_group_size=decision.compiled.minimum_group_size,
+            filters=decision.compiled.filters,
+            masks=decision.compiled.masks,
         )
 
     def answer(self, caller: Caller, question: Question) -> Answer | Refused:
@@ -166,22 +182,32 @@ class QuestionService:
         if isinstance(decision, Refusal):
             return self._refuse(asked, decision, policies, question)
         compiled = decision.compiled
+        rules: dict[str, Json] = {"filters": list(compiled.filters), "masks": list(compiled.masks)}
         self._audit.append(
-            now,
-            {**asked, "kind": "asked", "statement": compiled.sql, "reads": list(compiled.reads)},
+            now, {**asked, **rules, "kind": "asked", "statement": compiled.sql, "reads": list(compiled.reads)}
         )
-        rows = self._run(asked, compiled, question.deadline_s)
-        # Whoever was revoked while the engine ran gets nothing either.
-        after = self._book.current(self._clock())
-        again = self._decide(after, caller, question, self._clock())
-        if isinstance(again, Refusal):
-            return self._refuse(asked, again, after, question)
+        try:
+            rows = self._run(asked, decision, question.deadline_s)
+            # Whoever was revoked while the engine ran gets nothing, even where it was faster than the stop.
+            ended = self._ended(decision)
+        except StoppedError:
+            ended = self._ended(decision) or _policy_changed()
+        if ended is not None:
+            return self._refuse(asked, ended, self._book.current(self._clock()), question)
         if len(rows) > MAX_ROWS:
             return self._refuse(asked, _too_many(), policies, question)
         answer = self._release(asked, decision, rows)
         if self._lineage is not None:
             self._lineage.tell(self._read(asked, decision.compiled, answer, now))
         return answer
+
+    def _ended(self, running: _Ready) -> Refusal | None:
+        """Why a question that runs could not be asked again now, or None where it could."""
+        now = self._clock()
+        decision = decide(self._book.current(now).by_trust.get(running.ask.trust), running.ask, now)
+        if isinstance(decision, Refusal):
+            return decision
+        return None if decision.dataset == running.dataset else _policy_changed()
 
     def _asked(self, policies: Policies, caller: Caller, question: Question) -> dict[str, Json]:
         return {
@@ -204,15 +230,15 @@ class QuestionService:
             purpose=question.purpose,
             grant=question.grant,
             beneficiary=caller.beneficiary,
+            member=caller.member,
         )
         decision = decide(policies.by_trust.get(question.trust), ask, now)
         if isinstance(decision, Refusal):
             return decision
-        dataset = decision.dataset
-        compiled = compile_question(question.sql, question.trust, dataset, self._engine.dialect)
+        compiled = compile_question(question.sql, question.trust, decision.dataset, self._engine.dialect)
         if isinstance(compiled, Refusal):
             return compiled
-        return _Ready(compiled=compiled, licence=dataset.licence, synthetic=dataset.synthetic)
+        return _Ready(ask=ask, dataset=decision.dataset, compiled=compiled)
 
     def _refuse(self, asked: Mapping[str, Json], refusal: Refusal, policies: Policies, question: Question) -> Refused:
         position = self._audit.append(
@@ -221,17 +247,23 @@ class QuestionService:
         self.outcomes["refused"] += 1
         return Refused(refusal=refusal, policy_hash=_hash_of(policies, question), audit_position=position)
 
-    def _run(self, asked: Mapping[str, Json], compiled: CompiledQuestion, deadline_s: float) -> Rows:
+    def _run(self, asked: Mapping[str, Json], ready: _Ready, deadline_s: float) -> Rows:
+        request = str(asked["request"])
+        self._running[request] = ready
         try:
-            rows = finish(compiled, self._engine.run(compiled.sql, deadline_s).rows)
+            rows = finish(ready.compiled, self._engine.run(ready.compiled.sql, deadline_s, ready.stop).rows)
             return [[_wire(value) for value in row] for row in rows]
+        except StoppedError:
+            raise  # a refusal, and no failure of the engine
         except EngineError as error:
             self._audit.append(
                 self._clock(),
-                {"kind": "failed", "request": asked["request"], "error": type(error).__name__, "detail": str(error)},
+                {"kind": "failed", "request": request, "error": type(error).__name__, "detail": str(error)},
             )
             self.outcomes["failed"] += 1
             raise
+        finally:
+            del self._running[request]
 
     def _release(self, asked: Mapping[str, Json], ready: _Ready, rows: Rows) -> Answer:
         content = json.dumps(rows, separators=(",", ":"), ensure_ascii=False).encode()
@@ -249,8 +281,10 @@ class QuestionService:
             columns=ready.compiled.columns,
             rows=rows,
             group_rows=tuple(int(str(row[-1])) for row in rows),
-            licence=ready.licence,
-            synthetic=ready.synthetic,
+            filters=ready.compiled.filters,
+            masks=ready.compiled.masks,
+            licence=ready.dataset.licence,
+            synthetic=ready.dataset.synthetic,
             policy_hash=str(asked["policy_hash"]),
             audit_position=position,
         )
@@ -279,6 +313,14 @@ class QuestionService:
 def _hash_of(policies: Policies, question: Question) -> str | None:
     policy = policies.by_trust.get(question.trust)
     return None if policy is None else policy.hash
+
+
+def _policy_changed() -> Refusal:
+    return Refusal(
+        rule=Rule.POLICY_CHANGED,
+        reason="what may be seen of the dataset changed while the question ran",
+        remedy="Ask again",
+    )
 
 
 def _too_many() -> Refusal:

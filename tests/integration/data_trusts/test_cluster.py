@@ -21,8 +21,8 @@ from data_trusts.gateway.cluster import Cluster, ClusterError
 from data_trusts.gateway.policies import PolicyBook
 from data_trusts.gateway.sources import ClusterSource
 from infra.local.control_plane import Cluster as LocalCluster
+from infra.local.trino import free_port
 from infra.sites import rbac
-from tests.integration.data_trusts.conftest import free_port
 from tests.unit.grants.samples import NOON, grant, policy
 
 NAMESPACE = "commonweal-data"

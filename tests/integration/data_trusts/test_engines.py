@@ -2,19 +2,30 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from threading import Event, Timer
 
+import httpx
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from commonweal.grants import PolicyDataset
+from commonweal.kinds.visibility import Mask, RowRule
 from data_trusts.catalog import Warehouse
-from data_trusts.engines import DeadlineError, DuckDbEngine, Engine, EngineError, NoTableError, TrinoEngine
+from data_trusts.engines import (
+    DeadlineError,
+    DuckDbEngine,
+    Engine,
+    EngineError,
+    NoTableError,
+    StoppedError,
+)
 from data_trusts.queries import CompiledQuestion, compile_question
 from data_trusts.releases import finish
-from tests.integration.data_trusts.conftest import TrinoServer, customs_file, wait_for
+from infra.local.trino import TrinoServer
+from tests.integration.data_trusts.conftest import ControlledTrino, customs_file
 from tests.unit.grants.samples import dataset
 from tests.unit.queries.test_queries import questions
 
@@ -37,11 +48,9 @@ def tables(trino_server: TrinoServer) -> Iterator[Warehouse]:
     warehouse.close()
 
 
-@pytest.fixture(scope="session")
-def both(tables: Warehouse, trino_server: TrinoServer) -> dict[str, Engine]:
-    trino = TrinoEngine(port=trino_server.port)
-    wait_for("Trino", trino.ready, trino_server.process)
-    return {"duckdb": DuckDbEngine(tables), "trino": trino}
+@pytest.fixture(scope="module")
+def both(tables: Warehouse, controlled: ControlledTrino) -> dict[str, Engine]:
+    return {"duckdb": DuckDbEngine(tables), "trino": controlled.engine}
 
 
 @pytest.fixture(params=["duckdb", "trino"])
@@ -84,6 +93,11 @@ def test_null_is_a_group_of_its_own_and_comes_last(engine: Engine) -> None:
     assert [row[0] for row in rows] == ["7200", "7201", None]
 
 
+def test_a_question_of_a_hundred_comparisons_runs(engine: Engine) -> None:
+    tests = " AND ".join(f"flow <> {number}" for number in range(3, 103))
+    assert answer(engine, f"SELECT count(*) FROM customs_rows WHERE {tests}") == [[14, 14]]  # noqa: S608
+
+
 def test_dates_and_instants_filter_alike(engine: Engine) -> None:
     sql = (
         "SELECT day, count(*) FROM customs_rows WHERE day <> '2026-01-02' "
@@ -112,14 +126,36 @@ def test_a_dataset_without_rows_yet_says_so(engine: Engine) -> None:
         answer(engine, "SELECT count(*) FROM absent_rows", absent)
 
 
+ENDLESS = {
+    "duckdb": "SELECT count(*) FROM range(100000) a, range(100000) b, range(100000) c",
+    "trino": "SELECT count(*) FROM UNNEST(sequence(1, 10000)) CROSS JOIN UNNEST(sequence(1, 10000)) "
+    "CROSS JOIN UNNEST(sequence(1, 10000))",
+}
+
+
 def test_a_question_is_stopped_at_its_deadline(engine: Engine) -> None:
-    endless = {
-        "duckdb": "SELECT count(*) FROM range(100000) a, range(100000) b, range(100000) c",
-        "trino": "SELECT count(*) FROM UNNEST(sequence(1, 10000)) CROSS JOIN UNNEST(sequence(1, 10000)) "
-        "CROSS JOIN UNNEST(sequence(1, 10000))",
-    }
     with pytest.raises(DeadlineError):
-        engine.run(endless[engine.dialect], 0.5)
+        engine.run(ENDLESS[engine.dialect], 0.5)
+
+
+def test_a_question_is_stopped_when_it_is_told_to(engine: Engine) -> None:
+    stop = Event()
+    Timer(0.3, stop.set).start()
+    with pytest.raises(StoppedError):
+        engine.run(ENDLESS[engine.dialect], 30, stop)
+    with pytest.raises(StoppedError):
+        engine.run(ENDLESS[engine.dialect], 30, stop)
+
+
+def test_trino_holds_no_query_that_was_stopped(controlled: ControlledTrino) -> None:
+    stop = Event()
+    Timer(0.3, stop.set).start()
+    with pytest.raises(StoppedError):
+        controlled.engine.run(ENDLESS["trino"], 30, stop)
+    # A user may list its own queries, and this name was the statement's alone.
+    owner = {"X-Trino-User": controlled.statements.users[-1]}
+    held = httpx.get(f"http://127.0.0.1:{controlled.server.port}/v1/query", headers=owner).json()
+    assert [query["state"] for query in held] == ["FAILED"]
 
 
 @pytest.mark.parametrize("sql", ["DELETE FROM trade.customs_rows", "CREATE TABLE trade.x (a int)", "nonsense"])
@@ -145,3 +181,110 @@ def test_the_engines_agree_on_every_question(both: dict[str, Engine], sql: str) 
         assert all(isinstance(row[-1], int) and row[-1] >= 3 for row in rows)
         answers.append(sorted(rows, key=str) if compiled.row_limit > len(rows) else len(rows))
     assert answers[0] == answers[1]
+
+
+VARIED = {
+    "product_nc": pa.array(["7208-a", "7208-b", "72é8-c", None, "7", "7208-d"]),
+    "flow": pa.array([17, -17, 5, 0, None, 2**31 - 1], pa.int32()),
+    "day": pa.array([date(2025, 12, 31), date(2026, 5, 5), date(2026, 5, 31), None, date(1969, 7, 20), date(1, 2, 3)]),
+    "cleared_at": pa.array(
+        [
+            datetime(2025, 12, 31, 23, 30, tzinfo=UTC),
+            datetime(2026, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=2))),
+            datetime(2026, 2, 28, tzinfo=UTC),
+            None,
+            datetime(1969, 7, 20, 20, 17, 40, 123456, tzinfo=UTC),
+            LATE,
+        ],
+        pa.timestamp("us", tz="UTC"),
+    ),
+    "quantity_in_kg": pa.array([0, -1, 999, 1000, -(2**63), 2**63 - 1]),
+}
+SHOW = {"minimum_group_size": 1, "name": "varied_rows"}
+
+
+def seen(
+    engine: Engine, tables: Warehouse, column: str, mask: dict[str, object] | None, *rules: object
+) -> list[object]:
+    """One column of every row that is shown, masked, as text so that engines' own types count."""
+    varied = CUSTOMS.model_copy(update=SHOW)
+    tables.ingest(TRUST, varied, customs_file(6, VARIED))
+    columns = tuple(
+        each.model_copy(update={"masks": (Mask.model_validate(mask),)}) if mask and each.name == column else each
+        for each in varied.columns
+    )
+    shown = tuple(RowRule.model_validate({"name": f"rule-{place}", "anyOf": rule}) for place, rule in enumerate(rules))
+    ruled = varied.model_copy(update={"columns": columns, "row_rules": shown})
+    rows = answer(engine, f"SELECT {column}, quantity_in_kg AS q FROM varied_rows", ruled)  # noqa: S608 -- SQL is what is asked
+    return sorted((row[0] for row in rows), key=str)
+
+
+@pytest.mark.parametrize(
+    ("column", "mask", "values"),
+    [
+        ("product_nc", {"kind": "Null"}, [None] * 6),
+        ("share", {"kind": "Null"}, [None] * 6),
+        ("cleared_at", {"kind": "Null"}, [None] * 6),
+        ("product_nc", {"kind": "Prefix", "size": 3}, ["7", "720", "720", "720", "72é", None]),
+        ("flow", {"kind": "Bucket", "size": 10}, [-10, 0, 0, 10, 2**31 - 8, None]),
+        ("quantity_in_kg", {"kind": "Bucket", "size": 1000}, [-(2**63) + 808, 0, 0, 0, 1000, 2**63 - 808]),
+        (
+            "day",
+            {"kind": "Year"},
+            [date(1, 1, 1), date(1969, 1, 1), date(2025, 1, 1), date(2026, 1, 1), date(2026, 1, 1), None],
+        ),
+        (
+            "day",
+            {"kind": "Month"},
+            [date(1, 2, 1), date(1969, 7, 1), date(2025, 12, 1), date(2026, 5, 1), date(2026, 5, 1), None],
+        ),
+        (
+            "cleared_at",
+            {"kind": "Year"},
+            [datetime(1969, 1, 1, tzinfo=UTC)]
+            + [datetime(2025, 1, 1, tzinfo=UTC)] * 2
+            + [datetime(2026, 1, 1, tzinfo=UTC)] * 2
+            + [None],
+        ),
+        (
+            "cleared_at",
+            {"kind": "Month"},
+            [datetime(1969, 7, 1, tzinfo=UTC)]
+            + [datetime(2025, 12, 1, tzinfo=UTC)] * 2
+            + [datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC), None],
+        ),
+    ],
+)
+def test_a_mask_leaves_the_same_on_every_engine(
+    engine: Engine, tables: Warehouse, column: str, mask: dict[str, object], values: list[object]
+) -> None:
+    assert sorted(seen(engine, tables, column, mask), key=str) == sorted(values, key=str)
+
+
+@pytest.mark.parametrize(
+    ("rule", "flows"),
+    [
+        ({"column": "flow", "operator": "In", "values": ["5", "0"]}, [0, 5]),
+        ({"column": "flow", "operator": "NotIn", "values": ["5", "0"]}, [-17, 17, 2**31 - 1]),
+        ({"column": "flow", "operator": "AtLeast", "values": ["5"]}, [5, 17, 2**31 - 1]),
+        ({"column": "flow", "operator": "Below", "values": ["5"]}, [-17, 0]),
+        ({"column": "flow", "operator": "IsNull"}, [None]),
+        ({"column": "product_nc", "operator": "IsNotNull"}, [-17, 5, 17, 2**31 - 1, None]),
+        ({"column": "product_nc", "operator": "In", "values": ["72é8-c", "' OR 1=1 --"]}, [5]),
+        ({"column": "day", "operator": "AtLeast", "values": ["2026-05-05"]}, [-17, 5]),
+        ({"column": "cleared_at", "operator": "Below", "values": ["2025-12-31T23:00:00Z"]}, [-17, None]),
+        ({"column": "synthetic", "operator": "In", "values": ["false"]}, []),
+        ({"column": "consignment_id", "operator": "In", "values": ["SECRET-3"]}, [0]),
+    ],
+)
+def test_a_rule_shows_the_same_rows_on_every_engine(
+    engine: Engine, tables: Warehouse, rule: dict[str, object], flows: list[object]
+) -> None:
+    assert seen(engine, tables, "flow", None, [rule]) == sorted(flows, key=str)
+
+
+def test_rules_hold_together_and_comparisons_of_a_rule_apart(engine: Engine, tables: Warehouse) -> None:
+    old = [{"column": "flow", "operator": "In", "values": ["17"]}, {"column": "flow", "operator": "IsNull"}]
+    named = [{"column": "product_nc", "operator": "NotIn", "values": ["7"]}]
+    assert seen(engine, tables, "flow", None, old) == [17, None]
+    assert seen(engine, tables, "flow", None, old, named) == [17]

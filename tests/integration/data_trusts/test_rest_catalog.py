@@ -27,8 +27,8 @@ from pyiceberg.catalog.rest.response import ErrorResponse
 from pyiceberg.exceptions import NamespaceNotEmptyError, NoSuchTableError, TableAlreadyExistsError
 
 from data_trusts.catalog import Warehouse
-from data_trusts.trino_config import TrinoPaths, write
-from tests.integration.data_trusts.conftest import customs_file, free_port, java, stop, trino_home, wait_for
+from infra.local.trino import free_port, serving
+from tests.integration.data_trusts.conftest import customs_file, stop, wait_for
 from tests.unit.grants.samples import dataset
 
 ROWS = pa.table({"number": [1, 2, 3], "name": ["a", "b", "c"]})
@@ -256,11 +256,7 @@ def test_nothing_is_answered_without_the_token(server: Server) -> None:
 
 
 def test_trino_runs_its_whole_cycle(server: Server, tmp_path: Path) -> None:
-    etc, port = tmp_path / "etc", free_port()
-    home = trino_home()
-    archive = home.parent / "test.jsa"
-    write(TrinoPaths(etc=str(etc), home=str(home), data=str(server.data), archive=str(archive), port=port), etc)
-    (etc / "catalog" / "commonweal.properties").write_text(
+    catalog = (
         "connector.name=iceberg\n"
         "iceberg.catalog.type=rest\n"
         f"iceberg.rest-catalog.uri=http://127.0.0.1:{server.port}\n"
@@ -270,12 +266,12 @@ def test_trino_runs_its_whole_cycle(server: Server, tmp_path: Path) -> None:
         "fs.native-local.enabled=true\n"
         "local.location=/\n"
     )
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([str(java()), f"@{etc}/jvm.config"], stdout=log, stderr=log, cwd=tmp_path)
-    try:
+    with serving(tmp_path, server.data, controlled=False, catalog=catalog) as started:
 
         def run(sql: str) -> list[list[object]]:
-            with trino.dbapi.connect(host="127.0.0.1", port=port, user="admin", catalog="commonweal") as connection:
+            with trino.dbapi.connect(
+                host="127.0.0.1", port=started.port, user="admin", catalog="commonweal"
+            ) as connection:
                 rows: list[list[object]] = connection.cursor().execute(sql).fetchall()
                 return rows
 
@@ -285,7 +281,7 @@ def test_trino_runs_its_whole_cycle(server: Server, tmp_path: Path) -> None:
             except (trino.exceptions.Error, requests.RequestException):
                 return False
 
-        wait_for("trino", is_up, process)
+        wait_for("trino", is_up, started.process)
         run("CREATE SCHEMA made")
         run("CREATE TABLE made.t AS SELECT 1 AS number, 'a' AS name")
         run("INSERT INTO made.t VALUES (2, 'b'), (3, 'c')")
@@ -305,5 +301,3 @@ def test_trino_runs_its_whole_cycle(server: Server, tmp_path: Path) -> None:
         assert run("SELECT count(*) FROM made.u") == [[5]]
         run("DROP TABLE made.u")
         run("DROP SCHEMA made")
-    finally:
-        stop(process)

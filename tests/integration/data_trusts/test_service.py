@@ -4,11 +4,12 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from data_trusts.audit import AuditError, AuditLog
-from data_trusts.engines import DeadlineError, EngineError, EngineRows
+from data_trusts.engines import DeadlineError, EngineError, EngineRows, StoppedError
 from data_trusts.gateway.policies import MAX_SILENCE, PolicyBook
 from data_trusts.gateway.service import Answer, Question, QuestionService, Refused
 from data_trusts.gateway.tokens import Caller
@@ -19,6 +20,7 @@ CALLER = Caller(beneficiary="steel-pilot", member="ca")
 QUESTION = Question(
     trust="trade", dataset="customs_rows", purpose=PURPOSE, grant="steel", sql="SELECT count(*) FROM customs_rows"
 )
+NEVER = Event()
 
 
 class ScriptedEngine:
@@ -34,11 +36,13 @@ class ScriptedEngine:
     def ready(self) -> bool:
         return True
 
-    def run(self, sql: str, deadline_s: float) -> EngineRows:
+    def run(self, sql: str, deadline_s: float, stop: Event = NEVER) -> EngineRows:
         assert sql
         assert deadline_s > 0
         self.runs += 1
         self.meanwhile()
+        if stop.is_set():
+            raise StoppedError("stopped")
         return EngineRows(columns=("0$", "1$"), rows=self.rows)
 
 
@@ -117,6 +121,56 @@ def test_whoever_is_revoked_while_the_engine_runs_gets_nothing(desk: Desk) -> No
     desk.engine.meanwhile = desk.revoke
     assert desk.refused() == "UnknownGrant"
     assert desk.kinds() == ["asked", "refused"]
+
+
+def test_a_revoked_question_is_stopped_and_the_others_run_on(desk: Desk) -> None:
+    desk.engine.meanwhile = desk.service.stop_ended
+    assert isinstance(desk.ask(), Answer), "nothing was revoked, so nothing stops"
+
+    def revoked_while_it_runs() -> None:
+        desk.revoke()
+        desk.service.stop_ended()
+
+    desk.engine.meanwhile = revoked_while_it_runs
+    assert desk.refused() == "UnknownGrant"
+    assert desk.kinds() == ["asked", "answered", "asked", "refused"]
+    assert dict(desk.service.outcomes) == {"answered": 1, "refused": 1}
+
+
+def test_a_question_is_stopped_when_the_policy_source_falls_silent(desk: Desk) -> None:
+    def silence() -> None:
+        desk.now += MAX_SILENCE + timedelta(seconds=1)
+        desk.service.stop_ended()
+
+    desk.engine.meanwhile = silence
+    assert desk.refused() == "NoPolicy"
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_rows_seen_under_rules_of_before_do_not_leave_under_rules_of_now(desk: Desk, *, stopped: bool) -> None:
+    rule = {"name": "imports", "anyOf": [{"column": "flow", "operator": "In", "values": ["1"]}]}
+    narrowed = grant({"narrowing": [{"dataset": "customs_rows", "rowRules": [rule]}]})
+
+    def narrow() -> None:
+        desk.book.replace({"policy-trade": policy("ca", narrowed).render()}, desk.now)
+        if stopped:
+            desk.service.stop_ended()
+
+    desk.engine.meanwhile = narrow
+    assert desk.refused() == "PolicyChanged"
+    desk.engine.meanwhile = lambda: None
+    answer = desk.ask()
+    assert isinstance(answer, Answer)
+    assert answer.filters == ("steel/imports: flow In 1",)
+    assert '"filters":["steel/imports: flow In 1"]' in desk.path.read_text()
+
+
+def test_a_dry_run_says_which_rules_filter_and_mask(desk: Desk) -> None:
+    narrowing = {"dataset": "customs_rows", "masks": [{"column": "day", "mask": {"kind": "Month"}}]}
+    desk.book.replace({"policy-trade": policy("ca", grant({"narrowing": [narrowing]})).render()}, desk.now)
+    sql = "SELECT day, count(*) FROM customs_rows GROUP BY day"
+    verdict = desk.service.why(CALLER, QUESTION.model_copy(update={"sql": sql}))
+    assert (verdict.allowed, verdict.filters, verdict.masks) == (True, (), ("day: Month",))
 
 
 def test_a_grant_that_ends_while_the_engine_runs_releases_nothing(desk: Desk) -> None:

@@ -152,3 +152,26 @@ def test_scale_reads_and_writes_the_replicas_of_a_pilot(kubectl: Kubectl) -> Non
     assert kubectl("create", "-f", "-", stdin=yaml.safe_dump(body)).returncode == 0
     assert kubectl("scale", "pilotapp", "scaled", "--replicas=3").returncode == 0
     assert kubectl("get", "pilotapp", "scaled", "-o", "jsonpath={.spec.replicas}").stdout == "3"
+
+
+@pytest.mark.parametrize(
+    "comparison",
+    [
+        {"operator": "In"},
+        {"operator": "Below", "values": ["1", "2"]},
+        {"operator": "NotIn", "values": ["1"], "claim": "member"},
+    ],
+)
+def test_a_row_rule_with_the_wrong_operands_is_told_the_right_ones(
+    kubectl: Kubectl, comparison: dict[str, object]
+) -> None:
+    body = example("DataTrust")
+    body["spec"]["datasets"][0]["rowRules"] = [{"name": "own", "anyOf": [{"column": "country", **comparison}]}]
+    message = refusal(kubectl, body)
+    assert "In and NotIn take values or a claim" in message
+
+
+def test_a_prefix_mask_without_a_size_is_refused(kubectl: Kubectl) -> None:
+    body = example("DataTrust")
+    body["spec"]["datasets"][0]["columns"][0]["mask"] = {"kind": "Prefix"}
+    assert "Prefix and Bucket take a size" in refusal(kubectl, body)

@@ -20,7 +20,7 @@ from commonweal.grants import (
 from commonweal.kinds.data_grant import GrantReason
 from tests.unit.grants.samples import CUSTOMS, DISCLOSURES, NOON, PURPOSE, grant, policy, site, trust
 
-ASK = Ask(trust="trade", dataset="customs_rows", purpose=PURPOSE, grant="steel", beneficiary="steel-pilot")
+ASK = Ask(trust="trade", dataset="customs_rows", purpose=PURPOSE, grant="steel", beneficiary="steel-pilot", member="ca")
 
 
 def ask(**changes: str) -> Ask:

