@@ -3,8 +3,9 @@
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
+from commonweal.kinds.federation import FEDERATION_FITS, FederationRules
 from commonweal.kinds.meta import (
     Column,
     Definition,
@@ -72,6 +73,8 @@ class DatasetColumn(Model):
 class Dataset(Model):
     """A table of the trust; its rows lie at the members in `sources` and nowhere else."""
 
+    model_config = ConfigDict(json_schema_extra=FEDERATION_FITS)
+
     name: SqlName
     """Table name in SQL."""
     description: Text
@@ -95,6 +98,8 @@ class Dataset(Model):
         tuple[MemberName, ...], Field(min_length=1, max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"})
     ]
     """Members where rows of this dataset lie."""
+    federation: FederationRules | None = None
+    """How one answer is made of all sources' rows; unset, each source answers for itself only."""
 
 
 class DataTrustSpec(Model):
