@@ -13,10 +13,11 @@ event is named by its content. The account of a charge is a dataset's, a benefic
 each for its own rows, and since no row lies with two of them, a question costs its price once.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -93,6 +94,28 @@ class Charge:
 Event = Charge | Post | Void
 
 
+def charge_of(record: bytes) -> Charge:
+    """Read a charge from its canonical bytes.
+
+    Raises:
+        PrivacyError: not a charge, or not its canonical bytes.
+    """
+    try:
+        fields = json.loads(record)
+        charge = Charge(
+            account=fields["account"],
+            unit=LossUnit(fields["unit"]),
+            amount=int(fields["amount"]),
+            at=datetime.strptime(fields["at"], INSTANT).replace(tzinfo=UTC),
+            evidence_sha256=fields["evidence_sha256"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise PrivacyError(f"event: no charge can be read from it ({error!r})") from None
+    if charge.record() != record:
+        raise PrivacyError("event: not the canonical bytes of its charge")
+    return charge
+
+
 def account(trust: str, dataset: str, beneficiary: str, purpose: str) -> str:
     """Name the account of one beneficiary's questions about one dataset for one purpose."""
     return f"{trust}/{dataset}/{beneficiary}/{purpose}"
@@ -125,9 +148,12 @@ class PrivacyBooks:
         """Say whether a charge may be reserved now.
 
         Raises:
+            PrivacyError: these books have it already; what is asked again is another charge.
             BudgetError: less is left than it costs, or the account was charged in another unit, since changing the
                 mechanism does not renew a budget.
         """
+        if charge.id in self._charges:
+            raise PrivacyError(f"charge: {charge.id} is in the books already; a release is charged once")
         other = next((unit for unit in LossUnit if unit is not charge.unit and self._used[charge.account, unit]), None)
         if other is not None:
             raise BudgetError(
@@ -140,28 +166,39 @@ class PrivacyBooks:
                 f" {budget(rules)} are left to {charge.account}; ask with less epsilon, or ask the trustees for more"
             )
 
-    def record(self, event: Event) -> bool:
-        """Take an event into the books; return False where it was already there.
+    def verify(self, event: Event) -> None:
+        """Say whether the books can take an event.
 
         Raises:
             PrivacyError: it ends a charge that is unknown or has ended otherwise.
         """
         if isinstance(event, Charge):
-            if event.id in self._charges:
-                return False
-            self._charges[event.id] = event
-            self._used[event.account, event.unit] += event.amount
-            return True
+            return
         if event.transfer_id not in self._charges:
             raise PrivacyError(f"transfer_id: {event.transfer_id} is no charge of these books")
         ended = self._ended.get(event.transfer_id)
         if ended is not None and ended != event:
             raise PrivacyError(f"transfer_id: {event.transfer_id} has a {type(ended).__name__.lower()} already")
-        self._ended[event.transfer_id] = event
-        if ended is None and isinstance(event, Void):
+
+    def record(self, event: Event) -> bool:
+        """Take an event into the books; return False where it was already there.
+
+        Raises:
+            PrivacyError: as `verify`.
+        """
+        self.verify(event)
+        if isinstance(event, Charge):
+            new = event.id not in self._charges
+            if new:
+                self._charges[event.id] = event
+                self._used[event.account, event.unit] += event.amount
+            return new
+        new = event.transfer_id not in self._ended
+        if new and isinstance(event, Void):
             charge = self._charges[event.transfer_id]
             self._used[charge.account, charge.unit] -= charge.amount
-        return ended is None
+        self._ended[event.transfer_id] = event
+        return new
 
 
 def unit_of(mechanism: Mechanism) -> LossUnit:

@@ -17,6 +17,7 @@ from commonweal.privacy import (
     PrivacyError,
     account,
     budget,
+    charge_of,
     cost,
     promised_micro_epsilon,
     scale_squared,
@@ -102,6 +103,21 @@ def test_recording_twice_is_recording_once() -> None:
     assert not books.record(Post(one.id))
     assert books.used(STEEL, LossUnit.MICRO_EPSILON) == 5
     assert books.pending() == ()
+
+
+def test_a_charge_that_was_voided_cannot_be_reserved_again_for_nothing() -> None:
+    one = charge(5)
+    books = PrivacyBooks([one, Void(one.id, "the gateway stopped")])
+    with pytest.raises(PrivacyError, match="a release is charged once"):
+        books.check(one, rules())
+
+
+def test_a_charge_survives_its_record() -> None:
+    one = charge(5)
+    assert charge_of(one.record()) == one
+    for broken in (b"{}", one.record() + b" ", one.record().replace(b'"amount":5', b'"amount":-5')):
+        with pytest.raises(PrivacyError, match=r"event:|amount:"):
+            charge_of(broken)
 
 
 def test_a_charge_ends_once() -> None:
