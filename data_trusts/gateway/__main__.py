@@ -22,8 +22,10 @@ from data_trusts.gateway.app import Gateway
 from data_trusts.gateway.certificates import TLS_SECRET, Identity, make_identity, serves
 from data_trusts.gateway.cluster import Cluster, ClusterError
 from data_trusts.gateway.policies import PolicyBook
+from data_trusts.gateway.rounds import RoundService
 from data_trusts.gateway.service import QuestionService
 from data_trusts.gateway.sources import ClusterSource, FolderSource, PolicySource
+from data_trusts.privacy_ledger import PrivacyLedger, PrivacyLedgerError
 
 SERVICE_NAMES = ("gateway", "gateway.commonweal-data", "gateway.commonweal-data.svc", "localhost", "127.0.0.1")
 SITE_CONFIG_MAP = "gateway-site"
@@ -134,9 +136,23 @@ async def _listen(settings: Settings, identity: Identity, source: PolicySource) 
         TrinoEngine(port=settings.trino_port) if settings.engine is EngineName.TRINO else DuckDbEngine(warehouse)
     )
     book = PolicyBook(settings.member)
-    with AuditLog(settings.data / "audit" / "audit.jsonl", now()) as audit:
+    with (
+        AuditLog(settings.data / "audit" / "audit.jsonl", now()) as audit,
+        PrivacyLedger(settings.data / "privacy" / "ledger.db") as ledger,
+    ):
         service = QuestionService(member=settings.member, book=book, engine=engine, audit=audit, clock=now)
-        gateway = Gateway(service=service, book=book, source=source, engine=engine, audit=audit, clock=now)
+        rounds = RoundService(
+            member=settings.member,
+            book=book,
+            engine=engine,
+            audit=audit,
+            ledger=ledger,
+            identity=identity,
+            clock=now,
+        )
+        gateway = Gateway(
+            service=service, rounds=rounds, book=book, source=source, engine=engine, audit=audit, clock=now
+        )
         _LOG.info("gateway of %s on port %d, engine %s", settings.member, settings.port, settings.engine)
         await uvicorn.Server(_server_config(gateway, identity, settings.port)).serve()
     warehouse.close()
@@ -171,7 +187,7 @@ def main() -> int:
     except SettingsError as error:
         _LOG.error("%s", error)
         return 2
-    except (AuditError, ClusterError, OSError) as error:
+    except (AuditError, ClusterError, PrivacyLedgerError, OSError) as error:
         _LOG.error("%s", error)
         return 1
     return 0

@@ -206,7 +206,7 @@ class QuestionService:
     def _run(self, asked: Mapping[str, Json], compiled: CompiledQuestion, deadline_s: float) -> Rows:
         try:
             rows = finish(compiled, self._engine.run(compiled.sql, deadline_s).rows)
-            return [[_wire(value) for value in row] for row in rows]
+            return [[wire_value(value) for value in row] for row in rows]
         except EngineError as error:
             self._audit.append(
                 self._clock(),
@@ -251,7 +251,7 @@ def _too_many() -> Refusal:
     )
 
 
-def _wire(value: object) -> Json | float:
+def wire_value(value: object) -> Json | float:
     """A value as JSON carries it without loss."""
     if isinstance(value, float):
         if not math.isfinite(value):
