@@ -15,6 +15,8 @@ from tests.integration.data_trusts.conftest import Issuer, RunningGateway, custo
 from tests.unit.federation.samples import SOURCES, dataset, federated
 from tests.unit.grants.samples import PURPOSE, grant, site, trust
 
+# Each asks under a grant of its own, so that what one was told does not bind another.
+PILOTS = ("steel-pilot", "histogram", "small", "tracker", "few", "open", "deal", "answer", "reveal", "meddler")
 ROWS = {"ca": 10, "ke": 20, "kr": 5, "uy": 2}
 
 
@@ -26,9 +28,12 @@ class Consortium:
     issuer: Issuer
     identities: Mapping[str, Identity]
 
-    def client(self, *members: str) -> TrustClient:
+    def client(self, *members: str, pilot: str = "steel-pilot", kind: type[TrustClient] = TrustClient) -> TrustClient:
         asked = [self.gateways[member].address for member in members or SOURCES]
-        return TrustClient(asked, self.issuer.token, "steel", PURPOSE)
+        return kind(asked, lambda: self.token(pilot), pilot, PURPOSE)
+
+    def token(self, pilot: str) -> str:
+        return self.issuer.token(sub=f"system:serviceaccount:commonweal-apps:{pilot}")
 
     def audit(self, member: str) -> list[dict[str, object]]:
         return self.gateways[member].audit()
@@ -37,14 +42,15 @@ class Consortium:
 def policy(member: str, issuer: Issuer, identities: Mapping[str, Identity], noise: Mapping[str, object] | None) -> str:
     now = datetime.now(UTC)
     declared = trust({"datasets": [federated(noise)]})
-    asked = grant({"expiresAt": now + timedelta(days=1), "datasets": ["customs_rows"]})
+    common = {"expiresAt": now + timedelta(days=1), "datasets": ["customs_rows"]}
+    asked = [grant({**common, "beneficiary": {"pilotApp": pilot}}, name=pilot) for pilot in PILOTS]
     sites = {
         name: site(name, issuer.jwks() if name == "ca" else '{"keys":[]}').model_copy(
             update={"gateway_certificate_pem": identity.certificate_pem}
         )
         for name, identity in identities.items()
     }
-    return compile_policy(declared, [asked], sites, member, now).render()
+    return compile_policy(declared, asked, sites, member, now).render()
 
 
 @contextmanager
