@@ -16,7 +16,19 @@ from tests.unit.federation.samples import SOURCES, dataset, federated
 from tests.unit.grants.samples import PURPOSE, grant, site, trust
 
 # Each asks under a grant of its own, so that what one was told does not bind another.
-PILOTS = ("steel-pilot", "histogram", "small", "tracker", "few", "open", "deal", "answer", "reveal", "meddler")
+PILOTS = (
+    "steel-pilot",
+    "histogram",
+    "small",
+    "tracker",
+    "few",
+    "open",
+    "deal",
+    "answer",
+    "reveal",
+    "meddler",
+    "command",
+)
 ROWS = {"ca": 10, "ke": 20, "kr": 5, "uy": 2}
 
 

@@ -1,13 +1,17 @@
 """One question to four real gateways: exact sums, small groups left out, noise once, budgets, members that drop out."""
 
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from data_trusts.client import Refused, TrustClient, Unreachable
+from data_trusts.federate import main
 from data_trusts.federated_client import FederatedResult, federated
 from tests.integration.data_trusts.conftest import Issuer
 from tests.integration.data_trusts.federation import ROWS, Consortium, consortium
@@ -184,3 +188,20 @@ async def test_a_price_is_named_where_there_is_noise_and_only_there(exact: Conso
         await ask(noisy.client(pilot="few"), COUNT)
     with pytest.raises(Refused, match="adds no noise, so nothing is charged"):
         await ask(exact.client(pilot="few"), COUNT, micro_epsilon=1)
+
+
+def test_the_command_prints_the_answer_and_says_by_its_exit_code_what_happened(
+    exact: Consortium, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateways, token = tmp_path / "gateways.json", tmp_path / "token"
+    gateways.write_text(json.dumps([asdict(each.address) for each in exact.gateways.values()]))
+    token.write_text(exact.token("command"))
+    common = ["--gateways", str(gateways), "--token-file", str(token), "--trust", "trade", "--dataset", "customs_rows"]
+    common += ["--grant", "command", "--purpose", "trade-embedded-emissions", "--values", "flow=1"]
+    sql = "SELECT flow, count(*) AS n FROM customs_rows GROUP BY flow"
+    assert main([*common, "--sql", sql]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == [[1, 33, 33]]
+    assert main([*common, "--sql", "DROP TABLE customs_rows"]) == 3
+    assert "refused by ca: Grammar" in capsys.readouterr().err
+    assert main([*common, "--sql", sql, "--members", "ca", "ke", "ch"]) == 3
+    assert "ch is no source" in capsys.readouterr().err
