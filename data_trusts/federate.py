@@ -4,8 +4,8 @@
         --grant steel --purpose trade-embedded-emissions --epsilon 0.5 --values flow=1,2 \
         --sql "SELECT flow, sum(quantity_in_kg) AS kg FROM customs_rows GROUP BY flow"
 
-`gateways.json` is a list of `{"member", "url", "ca_pem"}`, as the hub gives it to a pilot. Exits 0 with JSON on standard
-output, 2 where a file or an argument is wrong, 3 where a member refuses, 4 where too few answer.
+`gateways.json` is a list of `{"member", "url", "ca_pem"}`, as the hub gives it to a pilot. Exits 0 with JSON on
+standard output, 2 where a file or an argument is wrong, 3 where a member refuses, 4 where too few answer.
 """
 
 import argparse

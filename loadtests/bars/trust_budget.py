@@ -157,7 +157,6 @@ def _run_and_kill(work: Callable[[Connection], None], after_s: float) -> list[st
 
 def _peer() -> float:
     """How many budgets OpenDP's own account allows, where its process is killed half-way through the first."""
-
     answers = [_run_and_kill(partial(_ask_opendp, most), 2.0).count("released") for most in (5, 99)]
     return sum(answers) / 10
 
