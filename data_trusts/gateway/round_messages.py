@@ -39,6 +39,7 @@ class Stage(IntEnum):
     DEALT = 2
     ANSWERED = 3
     REVEALED = 4
+    RELEASED = 5
 
 
 @dataclass(kw_only=True)

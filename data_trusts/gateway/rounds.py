@@ -231,6 +231,7 @@ class RoundService:
             SecureSumError: the masks do not cancel.
         """
         with self._taking(caller, body.round, Stage.REVEALED) as state:
+            state.stage = Stage.RELEASED  # before anything else: one sum with two noises would have less of it
             self._drop(body.round)
             again = self._decide(caller, state.opening, self._clock())
             if isinstance(again, Refusal):

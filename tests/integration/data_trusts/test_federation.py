@@ -1,5 +1,6 @@
 """One question to four real gateways: exact sums, small groups left out, noise once, budgets, members that drop out."""
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -106,6 +107,20 @@ class Meddling(TrustClient):
         return await super().post(member, path, {**body, **(self.changes or {})} if here else body)
 
 
+class Doubling(TrustClient):
+    """A client that asks for the release twice at once, and keeps what came of it."""
+
+    async def post(self, member: str, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+        if not path.endswith("release"):
+            return await super().post(member, path, body)
+        once = super().post
+        answers = await asyncio.gather(*(once(member, path, body) for _ in range(4)), return_exceptions=True)
+        released = [answer for answer in answers if isinstance(answer, dict)]
+        assert len(released) == 1, answers
+        assert {each.rule for each in answers if isinstance(each, Refused)} == {"Round"}
+        return released[0]
+
+
 def meddling(
     world: Consortium, pilot: str, member: str, step: str, changes: Mapping[str, object] | None = None
 ) -> TrustClient:
@@ -181,6 +196,11 @@ async def test_noise_is_added_once_and_every_member_charges_until_the_budget_is_
         await ask(noisy.client(), sql, micro_epsilon=300_000)
     assert refused.value.rule == "PrivacyBudget"
     assert [line["charged"] for line in noisy.gateways["ca"].audit() if line["kind"] == "answered"] == [300_000] * 3
+
+
+async def test_one_round_is_released_once_however_often_it_is_asked_for(noisy: Consortium) -> None:
+    result = await ask(noisy.client(pilot="answer", kind=Doubling), COUNT, micro_epsilon=900_000)
+    assert result.charged == 900_000
 
 
 async def test_a_price_is_named_where_there_is_noise_and_only_there(exact: Consortium, noisy: Consortium) -> None:
