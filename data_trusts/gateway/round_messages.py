@@ -33,7 +33,7 @@ from data_trusts.gateway.tokens import Caller
 
 
 class Stage(IntEnum):
-    """The last step that was taken."""
+    """The last step that was taken; a round that was given up counts as released, since it takes no more."""
 
     OPENED = 1
     DEALT = 2

@@ -346,6 +346,10 @@ class RoundService:
         again = self._decide(state.caller, opening, self._clock())
         if isinstance(again, Refusal):
             return again  # whoever was revoked while the engine ran gets nothing either
+        if again.dataset != state.dataset:
+            return Refusal(
+                rule=Rule.ROUND, reason="the policy changed while the question ran", remedy="Open a new round"
+            )
         if len(rows) > MAX_ROWS:
             return Refusal(
                 rule=Rule.TOO_MANY_ROWS,
@@ -420,7 +424,8 @@ class RoundService:
         for state in old:
             with state.lock:
                 self._drop(state.opening.round)
-                if state.stage < Stage.ANSWERED:
+                unanswered, state.stage = state.stage < Stage.ANSWERED, Stage.RELEASED
+                if unanswered:
                     self._give_back(state, "the round was not finished in time")
 
 
