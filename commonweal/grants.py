@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
 from commonweal.kinds.data_grant import DataGrant, GrantReason
 from commonweal.kinds.data_trust import ColumnRole, DataTrust, IcebergType, Purpose
 from commonweal.kinds.data_trust import Dataset as DeclaredDataset
+from commonweal.kinds.federation import FederationRules
 from commonweal.kinds.member import Site
 from commonweal.kinds.meta import Count, MemberName, Model, Name, Sha256, SqlName, Url
 from commonweal.kinds.visibility import Mask, Narrowing, RowRule
@@ -53,6 +54,12 @@ class PolicyColumn(Model):
     masks: tuple[Mask, ...] = ()
 
 
+class Federation(FederationRules):
+    """How a federated answer is made, as every source's gateway sees it; the same words at each of them."""
+
+    sources: Annotated[tuple[MemberName, ...], Field(min_length=1, max_length=64)]
+
+
 class PolicyDataset(Model):
     """A dataset whose rows lie at this member; no group of fewer than `minimum_group_size` rows is released."""
 
@@ -62,6 +69,7 @@ class PolicyDataset(Model):
     minimum_group_size: Annotated[int, Field(ge=1, le=1_000_000)]
     columns: Annotated[tuple[PolicyColumn, ...], Field(min_length=1, max_length=128)]
     row_rules: Annotated[tuple[RowRule, ...], Field(max_length=32)] = ()
+    federation: Federation | None = None
 
     def column(self, name: str) -> PolicyColumn | None:
         """The column of that name, also where it is hidden."""
@@ -84,10 +92,13 @@ class LiveGrant(Model):
 
 
 class Issuer(Model):
-    """Whose signature on a pilot's token counts: a member's issuer and its JSON Web Key Set, as JSON text."""
+    """Whose signatures count: on a pilot's token, those of a member's issuer with this JSON Web Key Set, as JSON text;
+    on the keys of a federated round, that of the gateway with this certificate.
+    """
 
     issuer: Url
     jwks: Annotated[str, StringConstraints(max_length=32_768)]
+    gateway_certificate_pem: Annotated[str, StringConstraints(max_length=8192)] | None = None
 
 
 class Policy(Model):
@@ -258,7 +269,10 @@ def compile_policy(
         purposes=tuple(sorted(trust.spec.purposes)),
         datasets=datasets,
         grants=live,
-        members={name: Issuer(issuer=site.issuer, jwks=site.jwks) for name, site in sorted(sites.items())},
+        members={
+            name: Issuer(issuer=site.issuer, jwks=site.jwks, gateway_certificate_pem=site.gateway_certificate_pem)
+            for name, site in sorted(sites.items())
+        },
         hash="0" * 64,
     )
     return policy.model_copy(update={"hash": _hash(policy)})
@@ -283,6 +297,9 @@ def _compile_dataset(dataset: DeclaredDataset) -> PolicyDataset:
             for column in dataset.columns
         ),
         row_rules=dataset.row_rules,
+        federation=None
+        if dataset.federation is None
+        else Federation(**dict(dataset.federation), sources=tuple(sorted(dataset.sources))),
     )
 
 
@@ -307,6 +324,12 @@ class Rule(StrEnum):
     TOO_MANY_ROWS = "TooManyRows"
     ROW_RULE = "RowRule"
     POLICY_CHANGED = "PolicyChanged"
+    NOT_FEDERATED = "NotFederated"
+    MEMBERS = "Members"
+    GROUPS = "Groups"
+    PRIVACY_BUDGET = "PrivacyBudget"
+    DIFFERENCING = "Differencing"
+    ROUND = "Round"
 
 
 @dataclass(frozen=True, kw_only=True)

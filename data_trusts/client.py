@@ -122,6 +122,11 @@ class TrustClient:
         """Let go of the connections."""
         await asyncio.gather(*(client.aclose() for client in self._clients.values()))
 
+    @property
+    def asks(self) -> dict[str, str | float]:
+        """The grant, the purpose and the deadline that every question carries."""
+        return {"grant": self._grant, "purpose": self._purpose, "deadline_s": self._deadline_s}
+
     async def aggregate(
         self, trust: str, dataset: str, sql: str, members: Sequence[str] | None = None
     ) -> list[MemberResult]:
@@ -132,14 +137,7 @@ class TrustClient:
             Unreachable: a member gave no answer within the deadline, or there is no gateway of that name.
         """
         asked = list(self._clients) if members is None else list(members)
-        body = {
-            "trust": trust,
-            "dataset": dataset,
-            "purpose": self._purpose,
-            "grant": self._grant,
-            "sql": sql,
-            "deadline_s": self._deadline_s,
-        }
+        body = {**self.asks, "trust": trust, "dataset": dataset, "sql": sql}
         answers = await asyncio.gather(*(self._ask(member, body) for member in asked), return_exceptions=True)
         results: list[MemberResult] = []
         for answer in answers:
@@ -149,19 +147,26 @@ class TrustClient:
         return results
 
     async def _ask(self, member: str, body: Mapping[str, object]) -> MemberResult:
+        return _result(member, await self.post(member, "/v1/query", body))
+
+    async def post(self, member: str, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+        """Send one message to a member's gateway; returns the JSON object that it answers with.
+
+        Raises:
+            Refused: a rule says no.
+            Unreachable: no answer within the deadline, or there is no gateway of that name.
+        """
         client = self._clients.get(member)
         if client is None:
             raise Unreachable(member, f"no gateway is known; known are {', '.join(self._clients) or 'none'}")
         headers = {"authorization": f"Bearer {self._token()}"}
         try:
-            answer = await asyncio.wait_for(
-                client.post("/v1/query", json=body, headers=headers), self._deadline_s + _GRACE_S
-            )
+            answer = await asyncio.wait_for(client.post(path, json=body, headers=headers), self._deadline_s + _GRACE_S)
             document = answer.json()
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
             raise Unreachable(member, f"{type(error).__name__} {error}".strip()) from error
-        if answer.is_success:
-            return _result(member, document)
+        if answer.is_success and isinstance(document, dict):
+            return document
         raise _error(member, answer.status_code, document)
 
 
@@ -181,7 +186,7 @@ def _result(member: str, document: Any) -> MemberResult:  # noqa: ANN401 -- JSON
             member=member,
             columns=columns,
             rows=tuple(
-                tuple(_value(value, column) for value, column in zip(row, columns, strict=True))
+                tuple(value_of(value, column) for value, column in zip(row, columns, strict=True))
                 for row in document["rows"]
             ),
             audit_position=int(document["audit_position"]),
@@ -193,5 +198,6 @@ def _result(member: str, document: Any) -> MemberResult:  # noqa: ANN401 -- JSON
         raise Unreachable(member, f"its answer cannot be read ({error!r}); compare versions") from error
 
 
-def _value(value: object, column: Column) -> object:
+def value_of(value: object, column: Column) -> object:
+    """A value of an answer as it came over the wire: decimals become Decimal again."""
     return Decimal(value) if isinstance(value, str) and column.type.startswith("decimal") else value

@@ -46,7 +46,7 @@ def finish(question: CompiledQuestion, rows: Sequence[Sequence[object]]) -> list
     width = len(question.columns)
     return [
         [
-            _average(row[index], row[question.averages[index]], question.columns[index].type)
+            average(row[index], row[question.averages[index]], question.columns[index].type)
             if index in question.averages
             else row[index]
             for index in range(width)
@@ -55,14 +55,15 @@ def finish(question: CompiledQuestion, rows: Sequence[Sequence[object]]) -> list
     ]
 
 
-def _average(total: object, count: object, of_type: str) -> object:
-    if total is None or not isinstance(count, int):
+def average(total: object, count: object, of_type: str) -> object:
+    """The mean of `count` values, exact for exact numbers; None where there is none."""
+    if total is None or not isinstance(count, int) or count < 1:
         return None
     if isinstance(total, float):
         return total / count
     if not isinstance(total, int | Decimal):
         raise TypeError(f"the engine returned a sum of type {type(total).__name__}; it must be a number")
-    scale = _scale(of_type)
+    scale = scale_of(of_type)
     units = round(Fraction(total) / count * 10**scale)  # half to even
     return Decimal((int(units < 0), tuple(int(digit) for digit in str(abs(units))), -scale))
 
@@ -74,11 +75,12 @@ def released_type(aggregate: Aggregate, of_type: str) -> str:
     if aggregate in (Aggregate.MIN, Aggregate.MAX) or of_type == "double":
         return of_type
     if aggregate is Aggregate.SUM:
-        return f"decimal(38,{_scale(of_type)})" if of_type.startswith("decimal") else "long"
-    return f"decimal(38,{max(_scale(of_type), _AVERAGE_SCALE)})"
+        return f"decimal(38,{scale_of(of_type)})" if of_type.startswith("decimal") else "long"
+    return f"decimal(38,{max(scale_of(of_type), _AVERAGE_SCALE)})"
 
 
-def _scale(of_type: str) -> int:
+def scale_of(of_type: str) -> int:
+    """The decimal digits of a type after the point; 0 for whole numbers."""
     return int(of_type.rstrip(")").split(",")[1]) if of_type.startswith("decimal") else 0
 
 

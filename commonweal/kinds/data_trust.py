@@ -3,8 +3,9 @@
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
+from commonweal.kinds.federation import FEDERATION_FITS, FederationRules
 from commonweal.kinds.meta import (
     Column,
     Definition,
@@ -76,6 +77,8 @@ class DatasetColumn(Model):
 class Dataset(Model):
     """A table of the trust; its rows lie at the members in `sources` and nowhere else."""
 
+    model_config = ConfigDict(json_schema_extra=FEDERATION_FITS)
+
     name: SqlName
     """Table name in SQL."""
     description: Text
@@ -101,6 +104,8 @@ class Dataset(Model):
     """Members where rows of this dataset lie."""
     row_rules: RowRules = ()
     """Rows that questions see; all rules hold together, and without any every row is seen."""
+    federation: FederationRules | None = None
+    """How one answer is made of all sources' rows; unset, each source answers for itself only."""
 
 
 class DataTrustSpec(Model):

@@ -24,9 +24,11 @@ from data_trusts.gateway.app import Gateway
 from data_trusts.gateway.certificates import TLS_SECRET, Identity, make_identity, serves
 from data_trusts.gateway.cluster import Cluster, ClusterError
 from data_trusts.gateway.policies import PolicyBook
+from data_trusts.gateway.rounds import RoundService
 from data_trusts.gateway.service import QuestionService
 from data_trusts.gateway.sources import ClusterSource, FolderSource, PolicySource
 from data_trusts.lineage import Lineage
+from data_trusts.privacy_ledger import PrivacyLedger, PrivacyLedgerError
 from data_trusts.trino_access import PolicyServiceError, Statements
 
 SERVICE_NAMES = ("gateway", "gateway.commonweal-data", "gateway.commonweal-data.svc", "localhost", "127.0.0.1")
@@ -143,12 +145,24 @@ async def _listen(settings: Settings, identity: Identity, source: PolicySource) 
     with (
         _engine(settings, warehouse) as engine,
         AuditLog(settings.data / "audit" / "audit.jsonl", now(), origin) as audit,
+        PrivacyLedger(settings.data / "privacy" / "ledger.db") as ledger,
         Lineage(settings.lineage) if settings.lineage else nullcontext() as lineage,
     ):
         service = QuestionService(
             member=settings.member, book=book, engine=engine, audit=audit, clock=now, lineage=lineage
         )
-        gateway = Gateway(service=service, book=book, source=source, engine=engine, audit=audit, clock=now)
+        rounds = RoundService(
+            member=settings.member,
+            book=book,
+            engine=engine,
+            audit=audit,
+            ledger=ledger,
+            identity=identity,
+            clock=now,
+        )
+        gateway = Gateway(
+            service=service, rounds=rounds, book=book, source=source, engine=engine, audit=audit, clock=now
+        )
         _LOG.info("gateway of %s on port %d, engine %s", settings.member, settings.port, settings.engine)
         await uvicorn.Server(_server_config(gateway, identity, settings.port)).serve()
     warehouse.close()
@@ -194,7 +208,7 @@ def main() -> int:
     except SettingsError as error:
         _LOG.error("%s", error)
         return 2
-    except (AuditError, ClusterError, PolicyServiceError, OSError) as error:
+    except (AuditError, ClusterError, PolicyServiceError, PrivacyLedgerError, OSError) as error:
         _LOG.error("%s", error)
         return 1
     return 0

@@ -1,30 +1,40 @@
 """The gateway over HTTP: routes, status codes and problem documents (RFC 9457). No policy is decided here."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from commonweal.federation import RoundRefusedError
 from commonweal.grants import Refusal
+from commonweal.secure_sum import SecureSumError
 from data_trusts.audit import AuditError, AuditLog, EntryError
 from data_trusts.engines import DeadlineError, Engine, EngineError, NoTableError, UnavailableError
 from data_trusts.gateway.policies import PolicyBook
+from data_trusts.gateway.round_bodies import Answering, Dealing, Opening, Releasing, Revealing
+from data_trusts.gateway.rounds import RoundService
 from data_trusts.gateway.service import Question, QuestionService, Refused
 from data_trusts.gateway.sources import PolicySource
 from data_trusts.gateway.tokens import Caller, TokenError
+from data_trusts.noise import NoiseError
+from data_trusts.privacy_ledger import PrivacyLedgerError
 
 MAX_BODY_BYTES = 65_536
 CHECKPOINT_INTERVAL_S = 1.0
 LOOK_S = 0.2  # how often running questions are held against the policies of the moment
+MAX_ROUND_BYTES = 8 * 1024 * 1024  # the words of 64 members, each of 1,024 groups
+Body = TypeVar("Body", bound=BaseModel)
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -46,6 +56,7 @@ class Gateway:
         self,
         *,
         service: QuestionService,
+        rounds: RoundService,
         book: PolicyBook,
         source: PolicySource,
         engine: Engine,
@@ -53,6 +64,13 @@ class Gateway:
         clock: Callable[[], datetime],
     ) -> None:
         self._service = service
+        self._steps: dict[str, tuple[type[BaseModel], Callable[[Caller, Any], object]]] = {
+            "open": (Opening, rounds.open),
+            "deal": (Dealing, rounds.deal),
+            "answer": (Answering, rounds.answer),
+            "reveal": (Revealing, rounds.reveal),
+            "release": (Releasing, rounds.release),
+        }
         self._book = book
         self._source = source
         self._engine = engine
@@ -66,6 +84,7 @@ class Gateway:
             routes=[
                 Route("/v1/query", self._query, methods=["POST"]),
                 Route("/v1/why", self._why, methods=["GET"]),
+                Route("/v1/federated/{step}", self._federated, methods=["POST"]),
                 Route("/healthz", self._healthz),
                 Route("/readyz", self._readyz),
                 Route("/metrics", self._metrics),
@@ -77,6 +96,10 @@ class Gateway:
                 EntryError: _entry_problem,
                 AuditError: _audit_problem,
                 EngineError: _engine_problem,
+                RoundRefusedError: _round_problem,
+                SecureSumError: _round_problem,
+                PrivacyLedgerError: _privacy_problem,
+                NoiseError: _privacy_problem,
             },
             lifespan=self._lifespan,
         )
@@ -115,17 +138,27 @@ class Gateway:
 
     async def _query(self, request: Request) -> Response:
         caller = self._caller(request)
-        question = _read_question(await _body(request))
+        question = _read(Question, await _body(request, MAX_BODY_BYTES))
         answer = await run_in_threadpool(self._service.answer, caller, question)
         if isinstance(answer, Refused):
-            raise ProblemError(
-                403, answer.refusal, policy_hash=answer.policy_hash, audit_position=answer.audit_position
-            )
+            raise _refused(answer)
         return JSONResponse(asdict(answer))
+
+    async def _federated(self, request: Request) -> Response:
+        caller = self._caller(request)
+        step = request.path_params["step"]
+        if step not in self._steps:
+            raise ProblemError(404, rule="NoSuchStep", reason=f"{step} is no step", remedy="open, deal, answer, ...")
+        model, take = self._steps[step]
+        answer = await run_in_threadpool(take, caller, _read(model, await _body(request, MAX_ROUND_BYTES)))
+        if isinstance(answer, Refused):
+            raise _refused(answer)
+        document = answer if isinstance(answer, dict) else asdict(answer)  # type: ignore[call-overload]
+        return Response(json.dumps(document, default=_base64), media_type="application/json")
 
     async def _why(self, request: Request) -> Response:
         caller = self._caller(request)
-        question = _read_question(json.dumps(dict(request.query_params)).encode())
+        question = _read(Question, json.dumps(dict(request.query_params)).encode())
         return JSONResponse(asdict(await run_in_threadpool(self._service.why, caller, question)))
 
     async def _healthz(self, _: Request) -> Response:
@@ -179,20 +212,30 @@ class Gateway:
         return self._service.identify(token.strip())
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, most: int) -> bytes:
     content = b""
     async for part in request.stream():
         content += part
-        if len(content) > MAX_BODY_BYTES:
+        if len(content) > most:
             raise ProblemError(
-                413, rule="TooLarge", reason=f"the body has more than {MAX_BODY_BYTES} bytes", remedy="Shorten the sql"
+                413, rule="TooLarge", reason=f"the body has more than {most} bytes", remedy="Shorten the sql"
             )
     return content
 
 
-def _read_question(content: bytes) -> Question:
+def _refused(answer: Refused) -> ProblemError:
+    return ProblemError(403, answer.refusal, policy_hash=answer.policy_hash, audit_position=answer.audit_position)
+
+
+def _base64(value: object) -> str:
+    if not isinstance(value, bytes):
+        raise TypeError(f"{type(value).__name__} has no place in an answer")
+    return base64.b64encode(value).decode()
+
+
+def _read(model: type[Body], content: bytes) -> Body:
     try:
-        return Question.model_validate_json(content)
+        return model.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
@@ -234,6 +277,22 @@ def _audit_problem(_: Request, error: Exception) -> Response:  # noqa: ARG001 --
         {
             "rule": "AuditUnavailable",
             "reason": "the question cannot be recorded, so it was not answered",
+            "remedy": "Ask again later, or tell the member's operators",
+        },
+    )
+
+
+def _round_problem(_: Request, error: Exception) -> Response:
+    reason, _semicolon, remedy = str(error).rpartition("; ")
+    return _document(409, {"rule": "Round", "reason": reason or remedy, "remedy": remedy or "Open a new round"})
+
+
+def _privacy_problem(_: Request, error: Exception) -> Response:  # noqa: ARG001 -- its text names paths of the member
+    return _document(
+        503,
+        {
+            "rule": "PrivacyUnavailable",
+            "reason": "the cost cannot be recorded, or no noise be drawn, so nothing was released",
             "remedy": "Ask again later, or tell the member's operators",
         },
     )

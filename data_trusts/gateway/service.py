@@ -252,7 +252,7 @@ class QuestionService:
         self._running[request] = ready
         try:
             rows = finish(ready.compiled, self._engine.run(ready.compiled.sql, deadline_s, ready.stop).rows)
-            return [[_wire(value) for value in row] for row in rows]
+            return [[wire_value(value) for value in row] for row in rows]
         except StoppedError:
             raise  # a refusal, and no failure of the engine
         except EngineError as error:
@@ -331,7 +331,7 @@ def _too_many() -> Refusal:
     )
 
 
-def _wire(value: object) -> Json | float:
+def wire_value(value: object) -> Json | float:
     """A value as JSON carries it without loss."""
     if isinstance(value, float):
         if not math.isfinite(value):
