@@ -10,6 +10,7 @@ from hashlib import sha256
 from commonweal.grants import Federation, PolicyDataset, Refusal, Rule
 from commonweal.secure_sum import threshold
 from commonweal.transparency import Json, canonical_json
+from commonweal.visibility import mask_words, rule_words
 
 
 class RoundRefusedError(ValueError):
@@ -48,6 +49,8 @@ def context_of(dataset: PolicyDataset, federation: Federation, question: Mapping
                 "beneficiary": beneficiary,
                 "dataset": dataset.name,
                 "minimum_group_size": dataset.minimum_group_size,
+                "filters": [rule_words(rule) for rule in dataset.row_rules],
+                "masks": [mask_words(column.name, column.masks) for column in dataset.columns if column.masks],
                 "federation": federation.wire(),
                 "question": question,
             }

@@ -22,7 +22,7 @@ from data_trusts.trino_access import CATALOG, Statements, reads
 
 _ASK_AGAIN_S = 0.3
 _LOOK_S = 0.05
-_NEVER = threading.Event()
+NEVER = threading.Event()
 
 
 class EngineError(Exception):
@@ -65,7 +65,7 @@ class Engine(Protocol):
     def ready(self) -> bool:
         """Whether a question asked now would be run."""
 
-    def run(self, sql: str, deadline_s: float, stop: threading.Event = _NEVER) -> EngineRows:
+    def run(self, sql: str, deadline_s: float, stop: threading.Event = NEVER) -> EngineRows:
         """Run one statement.
 
         Raises:
@@ -124,7 +124,7 @@ class DuckDbEngine:
         """It lives in this process, so it is ready when the process is."""
         return True
 
-    def run(self, sql: str, deadline_s: float, stop: threading.Event = _NEVER) -> EngineRows:
+    def run(self, sql: str, deadline_s: float, stop: threading.Event = NEVER) -> EngineRows:
         """Run one statement over a fresh read of the tables that it names."""
         ends_at = time.monotonic() + deadline_s
         with (
@@ -183,7 +183,7 @@ class TrinoEngine:
         except (httpx.HTTPError, ValueError):
             return False
 
-    def run(self, sql: str, deadline_s: float, stop: threading.Event = _NEVER) -> EngineRows:
+    def run(self, sql: str, deadline_s: float, stop: threading.Event = NEVER) -> EngineRows:
         """Run one statement; the server itself stops it at the deadline.
 
         A server says that it has started a moment before it counts itself among its workers. What it turns away then

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 
 from commonweal.differencing import Part
 from commonweal.grants import PolicyColumn, PolicyDataset, Rule
+from commonweal.visibility import mask_words
 from data_trusts.grammar import RefusedError
 
 MAX_GROUPS = 1024
@@ -50,8 +51,9 @@ class Axis:
         return place if 0 <= place < len(self.labels) else None
 
     def parts(self) -> Iterator[Part]:
-        """The labels as differencing compares them."""
-        domain = "value" if not self.edges else "edges " + ",".join(map(str, self.edges))
+        """The labels as differencing compares them; under another mask a label means other rows."""
+        cells = "value" if not self.edges else "edges " + ",".join(map(str, self.edges))
+        domain = f"{mask_words(self.column.name, self.column.masks)}, {cells}" if self.column.masks else cells
         for label in self.labels:
             yield Part(column=self.column.name, domain=domain, labels=(str(label),))
 

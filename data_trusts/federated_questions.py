@@ -64,7 +64,7 @@ class Layout:
     axes: tuple[Axis, ...]
     values: tuple[Value, ...]
     items: tuple[Item, ...]
-    condition: str
+    condition: str  # what the rows are that groups divide: row rules, masks and WHERE, in one spelling
     bits: int
 
     @property
@@ -161,12 +161,13 @@ def _layout(
     if all(item.axis is not None for item in items):
         raise RefusedError(Rule.AGGREGATE, "the question asks no aggregate", "Ask count, sum or avg")
     where = select.args.get("where")
+    asked = () if where is None else (where.this.sql(dialect="trino", comments=False),)
     whole = federation.noise is not None or all(value.scale == 0 for value in values)
     return Layout(
         axes=axes,
         values=tuple(values),
         items=(*items, Item(output=checked.columns[-1], value=0)),
-        condition="" if where is None else where.this.sql(dialect="trino", comments=False),
+        condition="; ".join((*checked.filters, *checked.masks, *asked)),
         bits=64 if whole else 128,
     )
 
@@ -265,6 +266,8 @@ def _on_grid(compiled: CompiledQuestion, layout: Layout, dialect: Dialect) -> Co
 
     Engines agree on CASE for NULL and on integer sums; they do not on GREATEST and on sums of doubles.
     """
+    if all(value.bounds is None for value in layout.values):
+        return compiled
     [statement] = sqlglot.parse(compiled.sql, dialect=dialect.value)
     if not isinstance(statement, exp.Select):
         raise TypeError(f"{compiled.sql} is no SELECT")

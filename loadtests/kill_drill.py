@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from data_trusts.audit import AuditLog
-from data_trusts.engines import EngineRows
+from data_trusts.engines import NEVER, EngineRows
 from data_trusts.gateway.policies import PolicyBook
 from data_trusts.gateway.service import Answer, Question, QuestionService
 from data_trusts.gateway.tokens import Caller
@@ -66,8 +67,8 @@ class _Engine:
     def ready(self) -> bool:
         return True
 
-    def run(self, sql: str, deadline_s: float) -> EngineRows:
-        if not sql or deadline_s <= 0:
+    def run(self, sql: str, deadline_s: float, stop: Event = NEVER) -> EngineRows:
+        if not sql or deadline_s <= 0 or stop.is_set():
             raise WireError("the engine was asked nothing")
         rows = [[random.getrandbits(60), 5]]
         if self._rows is not None:

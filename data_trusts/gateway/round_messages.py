@@ -25,7 +25,7 @@ from commonweal.secure_sum import (
     unpack,
     unseal,
 )
-from data_trusts.audit import Json
+from commonweal.transparency import Json
 from data_trusts.federated_questions import FederatedQuestion
 from data_trusts.gateway.certificates import signed_by
 from data_trusts.gateway.round_bodies import Answering, Dealing, Opening, Releasing

@@ -28,8 +28,9 @@ from commonweal.federation import (
 from commonweal.grants import Ask, Federation, PolicyDataset, Refusal, Rule, decide
 from commonweal.privacy import Charge, PrivacyError, account, cost, share, unit_of, visible
 from commonweal.secure_sum import ENTROPY_BYTES, Secrets, SecureSumError, deal, mask, pack, to_words
+from commonweal.transparency import Json
 from data_trusts import noise
-from data_trusts.audit import AuditLog, Json
+from data_trusts.audit import AuditLog
 from data_trusts.engines import Engine, EngineError
 from data_trusts.federated_questions import FederatedQuestion, compile_federated, words
 from data_trusts.gateway.certificates import Identity, sign
@@ -112,7 +113,10 @@ class RoundService:
         if isinstance(found, Refusal):
             return self._refuse(asked, found)
         statement = found.question.statement
-        self._audit.append(now, {**asked, "kind": "asked", "statement": statement.sql, "reads": list(statement.reads)})
+        rules: dict[str, Json] = {"filters": list(statement.filters), "masks": list(statement.masks)}
+        self._audit.append(
+            now, {**asked, **rules, "kind": "asked", "statement": statement.sql, "reads": list(statement.reads)}
+        )
         context = context_of(found.dataset, found.federation, _question(opening), caller.beneficiary)
         try:
             charge = self._reserve(caller, opening, found.federation, context, now)
@@ -310,6 +314,7 @@ class RoundService:
             purpose=opening.purpose,
             grant=opening.grant,
             beneficiary=caller.beneficiary,
+            member=caller.member,
         )
         decision = decide(policy, ask, now)
         if isinstance(decision, Refusal) or policy is None:

@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonweal.grants import Refusal
+from commonweal.differencing import row_sets
+from commonweal.federation import context_of
+from commonweal.grants import PolicyDataset, Refusal
+from commonweal.kinds.visibility import Comparison, Mask, MaskKind, Operator, RowRule
 from data_trusts.federated_groups import Cells
 from data_trusts.federated_questions import FederatedQuestion, compile_federated, words
 from data_trusts.queries import Dialect
@@ -148,3 +151,48 @@ def test_too_many_groups_are_refused() -> None:
 def test_a_measure_without_bounds_has_no_noisy_sum() -> None:
     refused = refusal("SELECT sum(quantity_in_kg) FROM customs_rows", noise={**LAPLACE, "bounds": []})
     assert "no bounds for quantity_in_kg" in refused.reason
+
+
+RULE = RowRule(name="imports-only", any_of=(Comparison(column="flow", operator=Operator.IN, values=("1",)),))
+
+
+def limited(masks: tuple[Mask, ...] = ()) -> PolicyDataset:
+    whole = dataset()
+    columns = tuple(
+        column.model_copy(update={"masks": masks}) if column.name == "product_nc" else column
+        for column in whole.columns
+    )
+    return whole.model_copy(update={"row_rules": (RULE,), "columns": columns})
+
+
+def ask_limited(masks: tuple[Mask, ...] = ()) -> FederatedQuestion:
+    sql = "SELECT product_nc, count(*) AS n FROM customs_rows GROUP BY product_nc"
+    groups = {"product_nc": Cells(values=("72", "7201"))}
+    asked = compile_federated(sql, groups, "trade", limited(masks), Dialect.DUCKDB)
+    assert isinstance(asked, FederatedQuestion), asked
+    return asked
+
+
+def test_a_member_sums_only_rows_and_values_that_its_rules_show() -> None:
+    asked = ask_limited((Mask(kind=MaskKind.PREFIX, size=2),))
+    assert 'WHERE ("flow" IN (1))' in asked.statement.sql
+    assert 'SUBSTR("product_nc", 1, 2) AS "product_nc"' in asked.statement.sql
+    assert asked.statement.filters == ("imports-only: flow In 1",)
+
+
+def test_the_same_words_under_another_rule_or_mask_name_other_rows() -> None:
+    masked, bare = ask_limited((Mask(kind=MaskKind.PREFIX, size=2),)).layout, ask_limited().layout
+    coarse, fine = (
+        row_sets(layout.condition, [(parts, 40) for parts in layout.group_parts()]) for layout in (masked, bare)
+    )
+    assert not coarse[0].same_as(fine[0])
+    assert not coarse[0].apart_from(fine[1])
+    assert coarse[0].apart_from(coarse[1])
+
+
+def test_members_under_other_rules_or_masks_do_not_answer_together() -> None:
+    mask = (Mask(kind=MaskKind.PREFIX, size=2),)
+    of = [dataset(), limited(), limited(mask)]
+    federation = of[0].federation
+    assert federation is not None
+    assert len({context_of(each, federation, {"sql": "a"}, "steel-pilot") for each in of}) == 3
