@@ -12,7 +12,7 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -22,12 +22,20 @@ import uvicorn
 from pyiceberg import exceptions as iceberg
 from pyiceberg.catalog.rest import CreateTableRequest, RegisterTableRequest, TableResponse
 from pyiceberg.io import load_file_io
-from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC
+from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import CommitTableRequest, StagedTable, Table
 from pyiceberg.table.metadata import new_table_metadata
-from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
-from pyiceberg.table.update import AssertCreate, SetLocationUpdate, SetPropertiesUpdate, TableUpdate
+from pyiceberg.table.sorting import UNSORTED_SORT_ORDER, SortOrder
+from pyiceberg.table.update import (
+    AddPartitionSpecUpdate,
+    AddSchemaUpdate,
+    AddSortOrderUpdate,
+    AssertCreate,
+    SetLocationUpdate,
+    SetPropertiesUpdate,
+    TableUpdate,
+)
 from pyiceberg.typedef import Identifier
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
@@ -164,7 +172,7 @@ class RestCatalog:
         with self._warehouse.exclusive():
             creates = any(isinstance(each, AssertCreate) for each in request.requirements)
             table = self._staged(identifier) if creates else self._load(identifier)
-            done = self._catalog.commit_table(table, request.requirements, request.updates)
+            done = self._catalog.commit_table(table, request.requirements, _without_repeats(request.updates))
         answer: Body = json.loads(done.model_dump_json())
         return answer
 
@@ -225,6 +233,30 @@ def _parsed(model: type[Model], body: Body) -> Model:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
         raise BadRequestError(f"{where}: {first['msg']}") from None
+
+
+def _without_repeats(updates: Sequence[TableUpdate]) -> tuple[TableUpdate, ...]:
+    """Trino adds the schema of a new table twice; the protocol takes the second for the first, PyIceberg does not."""
+    added: list[object] = []
+    kept: list[TableUpdate] = []
+    for update in updates:
+        what = _added(update)
+        if what is None or what not in added:
+            kept.append(update)
+            added.append(what)
+    return tuple(kept)
+
+
+def _added(update: TableUpdate) -> Schema | PartitionSpec | SortOrder | None:
+    match update:
+        case AddSchemaUpdate():
+            return update.schema_
+        case AddPartitionSpecUpdate():
+            return update.spec
+        case AddSortOrderUpdate():
+            return update.sort_order
+        case _:
+            return None
 
 
 def _loaded(table: Table) -> TableResponse:

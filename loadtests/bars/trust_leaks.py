@@ -1,7 +1,7 @@
 """No question gets a row, column or value that rules hide, none in the grammar is denied, and both engines agree.
 
-Two gateways hold the same rows, one on DuckDB and one on a real Trino. Each is asked the same questions: half of them
-inside the grammar, whose right answers plain Python computes from the rows that the rules allow, and half outside it,
+Two gateways hold the same rows, one on DuckDB and one on a real Trino. Each is asked the same questions: some
+inside the grammar, whose right answers plain Python computes from the rows that the rules allow, and more outside it,
 which must get no answer. What may not be seen holds the word CANARY, which must be in no reply.
 `COMMONWEAL_LEAKS_SEED` and `COMMONWEAL_LEAKS_QUESTIONS` (per engine) change what is asked.
 """

@@ -28,7 +28,7 @@ from loadtests.gateways import Pilot, RunningGateway, gateway, publish
 from loadtests.wire import WireError
 
 NEEDS_DEMO = False
-ROUNDS = 9
+ROUNDS = 7
 DECISIONS = 2_000
 GRANTS = 1_000
 

@@ -223,6 +223,30 @@ def test_bad_input_gets_the_protocols_error(
     assert message in error.message
 
 
+def test_what_a_client_adds_twice_is_there_once(server: Server) -> None:
+    catalog = server.catalog()
+    catalog.create_namespace_if_not_exists("twice")
+    schema = {"type": "struct", "schema-id": 0, "fields": SCHEMA["fields"]}
+    spec, order = {"spec-id": 0, "fields": []}, {"order-id": 0, "fields": []}
+    once: list[dict[str, Any]] = [
+        {"action": "assign-uuid", "uuid": "9c12d441-03fe-4693-9a96-a0705ddf69c1"},
+        {"action": "upgrade-format-version", "format-version": 2},
+        {"action": "set-location", "location": f"{(server.data / 'warehouse').as_uri()}/twice/things"},
+        {"action": "add-schema", "schema": schema},
+        {"action": "set-current-schema", "schema-id": -1},
+        {"action": "add-spec", "spec": spec},
+        {"action": "set-default-spec", "spec-id": -1},
+        {"action": "add-sort-order", "sort-order": order},
+        {"action": "set-default-sort-order", "sort-order-id": -1},
+    ]
+    with server.client() as client:
+        body = {"requirements": [{"type": "assert-create"}], "updates": [*once, *once[3:]]}
+        answer = client.post("/namespaces/twice/tables/things", json=body)
+    assert answer.status_code == 200, answer.text
+    metadata = answer.json()["metadata"]
+    assert [len(metadata[name]) for name in ("schemas", "partition-specs", "sort-orders")] == [1, 1, 1]
+
+
 def test_a_stale_commit_is_a_conflict_and_changes_nothing(server: Server) -> None:
     catalog = server.catalog()
     catalog.create_namespace_if_not_exists("stale")
