@@ -30,7 +30,7 @@ from infra.local.providers import provider
 from infra.local.supervisor import Supervisor
 from infra.sites.args import MemberSiteArgs, SiteError
 from infra.sites.policy import charter_arguments, read_charter
-from infra.sites.programs import built, language_host
+from infra.sites.programs import built, language_host, yaml_host
 from infra.sites.provision import provision
 
 HUB = "ch"
@@ -116,7 +116,8 @@ class Demo:
         """Build every engine into the cache, and nothing else: tests do so before any of them is timed."""
         build(kubernetes(), self.places.cache)
         built()
-        build(language_host())
+        for host in (language_host(), yaml_host()):
+            build(host)
 
     def down(self) -> None:
         """Take everything down and leave the machine as it was."""
