@@ -106,8 +106,7 @@ class RestCatalog:
 
     def namespace(self, namespace: Identifier) -> Body:
         """A namespace with the place of its tables, without which Trino leaves broken tables behind."""
-        location = f"{self._warehouse.root_uri}/{'.'.join(namespace)}"
-        properties = {"location": location, **self._catalog.load_namespace_properties(namespace)}
+        properties = {"location": self._place_of(namespace), **self._catalog.load_namespace_properties(namespace)}
         return {"namespace": list(namespace), "properties": properties}
 
     def update_namespace(self, namespace: Identifier, body: Body) -> Body:
@@ -134,10 +133,10 @@ class RestCatalog:
         request = _parsed(CreateTableRequest, {"location": None, "partition-spec": None, "write-order": None, **body})
         self._confine(request.location)
         self._confine_properties(request.properties)
-        arguments: dict[str, Any] = {
-            "identifier": (*namespace, _table_name(request.name)),
+        name = _table_name(request.name)
+        described: dict[str, Any] = {
             "schema": request.table_schema,
-            "location": request.location.rstrip("/") if request.location else None,
+            "location": (request.location or f"{self._place_of(namespace)}/{name}").rstrip("/"),
             "partition_spec": request.partition_spec or UNPARTITIONED_PARTITION_SPEC,
             "sort_order": request.write_order or UNSORTED_SORT_ORDER,
             "properties": {**TABLE_PROPERTIES, **request.properties},
@@ -145,9 +144,9 @@ class RestCatalog:
         if request.stage_create:
             if not self._catalog.namespace_exists(namespace):
                 raise iceberg.NoSuchNamespaceError(f"Namespace does not exist: {'.'.join(namespace)}")
-            return TableResponse(metadata=self._catalog.create_table_transaction(**arguments).table_metadata)
+            return TableResponse(metadata=new_table_metadata(**described))
         with self._warehouse.exclusive():
-            return _loaded(self._catalog.create_table(**arguments))
+            return _loaded(self._catalog.create_table((*namespace, name), **described))
 
     def register_table(self, namespace: Identifier, body: Body) -> TableResponse:
         """Take in a table whose files already lie in the warehouse."""
@@ -186,6 +185,9 @@ class RestCatalog:
         source, destination = _identifier_of(body, "source"), _identifier_of(body, "destination")
         with self._warehouse.exclusive():
             self._catalog.rename_table(source, destination)
+
+    def _place_of(self, namespace: Identifier) -> str:
+        return f"{self._warehouse.root_uri}/{'.'.join(namespace)}"
 
     def _load(self, identifier: Identifier) -> Table:
         try:
@@ -236,7 +238,7 @@ def _parsed(model: type[Model], body: Body) -> Model:
 
 
 def _without_repeats(updates: Sequence[TableUpdate]) -> tuple[TableUpdate, ...]:
-    """Trino adds the schema of a new table twice; the protocol takes the second for the first, PyIceberg does not."""
+    """The reference server takes a second addition of the same for the first; PyIceberg would keep both."""
     added: list[object] = []
     kept: list[TableUpdate] = []
     for update in updates:

@@ -164,6 +164,7 @@ def test_every_answer_is_of_the_protocols_form(server: Server) -> None:
         assert (answer.updated, answer.removed, answer.missing) == (["a"], [], ["absent"])
         staged = post("/namespaces/form/tables", {"name": "t", "schema": schema, "stage-create": True})
         assert "metadata-location" not in json.loads(staged)
+        assert len(json.loads(staged)["metadata"]["schemas"]) == 1
         made = TableResponse.model_validate_json(post("/namespaces/form/tables", {"name": "t", "schema": schema}))
         assert made.metadata_location is not None
         ListTablesResponse.model_validate_json(client.get("/namespaces/form/tables").text)
