@@ -34,6 +34,7 @@ from operators.kube import CONFIG_MAPS, CSRS, LEASES, NAMESPACES, Json
 
 LEASE = "agent"
 SITE = "site"
+BOUNDLESS = SiteRules()
 HEARTBEAT_REPORT = timedelta(seconds=30)
 
 
@@ -45,7 +46,7 @@ class Observed:
     body: Json | None
     member: Member | None = None
     rules: HeartbeatRules | None = None
-    sites: SiteRules = SiteRules()
+    sites: SiteRules = BOUNDLESS
     heartbeat_at: datetime | None = None
     site: Site | None = None
     site_problem: str = ""

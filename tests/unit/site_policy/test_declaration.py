@@ -23,7 +23,7 @@ class Case:
     seen: Site
 
 
-def case(**changes: Any) -> Case:
+def case(**changes: object) -> Case:
     declared: dict[str, Any] = {
         "country": "CA",
         "grid_zone": "CA-QC",
@@ -43,7 +43,7 @@ def case(**changes: Any) -> Case:
         agent_version="0.1.0",
         kubernetes_version="v1.37.2",
     )
-    return Case(SiteDeclaration(**{**declared, **changes}), seen)
+    return Case(SiteDeclaration.model_validate({**declared, **changes}), seen)
 
 
 def found(given_: Case, country: str = "CA", charter: SiteRules = CHARTER) -> tuple[str, ...]:
