@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from infra.images import oci
+from infra.local.cache import named
 from infra.local.machine import run
 
 REFERENCE = "registry.k8s.io/pause:3.10"
@@ -27,7 +28,7 @@ def program(cache: Path) -> Path:
             out.mkdir()
             built.rename(out / "pause")
             out.rename(folder)
-    return folder / "pause"
+    return named(folder) / "pause"
 
 
 def build(cache: Path) -> oci.Image:

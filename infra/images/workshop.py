@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from infra.images.oci import FIXED_TIME
+from infra.local.cache import named
 from infra.local.machine import REPOSITORY, LocalError, run
 
 PYTHON_VERSION = "3.11"  # of the base image
@@ -44,7 +45,7 @@ def make_once(target: Path, make: Callable[[Path], None]) -> Path:
             folder.mkdir()
             make(folder)
             folder.rename(target)
-    return target
+    return named(target)
 
 
 def linked_copy(root: Path, target: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from infra.images import oci, pause_image, site_image, trino_image
 from infra.local import engines, image_store, machine, network, sysctls, teardown, topology
 from infra.local.access import ClusterAccess
+from infra.local.cache import prune
 from infra.local.control_plane import ControlPlanes, bind_kubelet_client, link_tools
 from infra.local.images import Store
 from infra.local.machine import Places
@@ -153,7 +154,9 @@ def build_images(cache: Path, say: machine.Say) -> list[oci.Image]:
     say("site: Debian base, packages, our code")
     site = site_image.build(cache)
     say("trino: the server, its plugins, its class archive")
-    return [pause, site, trino_image.build(cache)]
+    trino = trino_image.build(cache)
+    prune(cache / "images", datetime.now(UTC))
+    return [pause, site, trino]
 
 
 def load(store: Store, images: Sequence[oci.Image]) -> None:

@@ -12,8 +12,10 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from infra.local.cache import named, prune
 from infra.local.machine import REPOSITORY, LocalError, Say, cache_dir, exclusive, require_disk, run
 from infra.local.progress import step
 
@@ -103,6 +105,7 @@ def build(program: GoProgram, cache: Path | None = None) -> Path:
     """
     target = built_path(program, cache)
     if target.exists():
+        named(target.parent)
         return target
     engines = target.parent.parent
     engines.mkdir(parents=True, exist_ok=True)
@@ -113,6 +116,7 @@ def build(program: GoProgram, cache: Path | None = None) -> Path:
                 say("looking for Go")
                 _build_in(Path(scratch), program, find_go(program, engines), say)
                 (Path(scratch) / "out").rename(target.parent)
+            prune(engines, datetime.now(UTC))
     return target
 
 
@@ -219,4 +223,4 @@ def _pinned_go(engines: Path) -> Path:
                     f"install Go 1.26 or newer, or go online, and run again"
                 ) from error
             folder.rename(target)
-    return target / "go" / "bin" / "go"
+    return named(target) / "go" / "bin" / "go"
