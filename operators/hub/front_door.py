@@ -78,6 +78,11 @@ class FrontDoor:
         """Where haproxy's master writes its process id."""
         return self.folder / "haproxy.pid"
 
+    @property
+    def untold(self) -> Path:
+        """The mark of a change that no haproxy was told of."""
+        return self.folder / "untold"
+
     def address(self, port: int) -> str:
         """The URL of a door."""
         return f"{'https' if self.certificate else 'http'}://{self.host}:{port}"
@@ -132,9 +137,21 @@ listen pilot-{door.app}
         return True
 
     def reload(self) -> None:
-        """Have the master start new workers; no haproxy yet means that it will read the file when it starts."""
-        with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
+        """Have the master start new workers; one that cannot be told yet is told by the next `catch_up`.
+
+        No haproxy means that it will read the file when it starts, but one that is starting may have read it before.
+        """
+        try:
             os.kill(int(self.pid_file.read_text("ascii").split()[0]), signal.SIGUSR2)
+        except (FileNotFoundError, IndexError, ValueError, ProcessLookupError):
+            self.untold.touch()
+        else:
+            self.untold.unlink(missing_ok=True)
+
+    def catch_up(self, text: str) -> None:
+        """Write the file, and reload where it changed or the last change was told to nobody."""
+        if self.write(text) or self.untold.exists():
+            self.reload()
 
 
 def door_of(app: PilotApp, front: FrontDoor) -> Door | None:
@@ -167,8 +184,7 @@ class Render:
 
     async def perform(self, kube: Kube, store: Store, writer: object) -> None:  # noqa: ARG002 - the protocol's shape
         """Do it."""
-        if self.front.write(self.text):
-            self.front.reload()
+        self.front.catch_up(self.text)
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,19 @@ import asyncio
 import contextlib
 import shutil
 import socket
+import ssl
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from infra.local.pki import Authority
 from operators.hub.front_door import Door, FrontDoor
 from tests.integration.hub.world import eventually
 
@@ -41,12 +45,20 @@ def front(tmp_path: Path) -> FrontDoor:
 @pytest.fixture
 def haproxy(front: FrontDoor) -> Iterator[subprocess.Popen[bytes]]:
     """haproxy as the local supervisor starts it: before there is any pilot."""
+    with running(front) as process:
+        yield process
+
+
+@contextmanager
+def running(front: FrontDoor) -> Iterator[subprocess.Popen[bytes]]:
     assert HAPROXY is not None
     front.write(front.empty())
     process = subprocess.Popen([HAPROXY, "-W", "-f", str(front.configuration), "-p", str(front.pid_file)])
-    yield process
-    process.terminate()
-    process.wait(10)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 @asynccontextmanager
@@ -73,11 +85,11 @@ def serve(front: FrontDoor, **servers: str) -> None:
     front.reload()
 
 
-async def ask(url: str) -> str | None:
+async def ask(url: str, trusted: ssl.SSLContext | None = None) -> str | None:
     timeout = aiohttp.ClientTimeout(total=10)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         try:
-            async with session.get(url) as response:
+            async with session.get(url, ssl=trusted or True) as response:
                 return await response.text() if response.status == 200 else None
         except aiohttp.ClientError:
             return None
@@ -101,3 +113,19 @@ async def test_what_is_written_is_served_and_a_server_that_goes_fails_no_request
         serve(front, kr=kr)
         answers = [await ask(url) for _ in range(50)]
         assert set(answers) == {"kr"}
+
+
+async def test_with_a_certificate_a_door_speaks_https_and_refuses_plain_http(front: FrontDoor, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "pki")
+    authority.ensure("test", datetime.now(UTC))
+    pair = authority.serving("door", ["127.0.0.1"], datetime.now(UTC))
+    certificate = tmp_path / "tls.pem"  # as a pod finds it: the chain, and the key beside it
+    shutil.copyfile(pair.certificate, certificate)
+    shutil.copyfile(pair.key, tmp_path / "tls.pem.key")
+    closed = replace(front, certificate=certificate)
+    trusted = ssl.create_default_context(cafile=str(authority.pair.certificate))
+    with running(closed):
+        async with pilot("ca") as ca:
+            serve(closed, ca=ca)
+            assert await eventually(lambda: ask(closed.address(closed.first_port), trusted)) == "ca"
+            assert await ask(front.address(front.first_port)) is None

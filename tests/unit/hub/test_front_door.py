@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,16 +92,35 @@ def test_the_file_is_written_only_when_it_differs(tmp_path: Path) -> None:
     assert [path.name for path in front.folder.iterdir()] == ["haproxy.cfg"]
 
 
-def test_a_reload_signals_the_master_and_needs_none(tmp_path: Path) -> None:
-    front = FrontDoor(folder=tmp_path, host="127.0.0.1", bind="127.0.0.1", first_port=18080)
-    front.reload()
-    heard: list[int] = []
-    before = signal.signal(signal.SIGUSR2, lambda number, _: heard.append(number))
-    try:
-        front.pid_file.write_text(f"{os.getpid()}\n")
-        front.reload()
-    finally:
-        signal.signal(signal.SIGUSR2, before)
+@pytest.fixture
+def heard() -> Iterator[list[int]]:
+    """The signals that a master would get, were it this process."""
+    signals: list[int] = []
+    before = signal.signal(signal.SIGUSR2, lambda number, _: signals.append(number))
+    yield signals
+    signal.signal(signal.SIGUSR2, before)
+
+
+def test_a_change_signals_the_master_once(tmp_path: Path, heard: list[int]) -> None:
+    front = replace(FRONT, folder=tmp_path)
+    front.pid_file.write_text(f"{os.getpid()}\n")
+    front.catch_up("one")
+    front.catch_up("one")
+    assert heard == [signal.SIGUSR2]
+
+
+@pytest.mark.parametrize("pid", [None, "", "0x", "2147483646"])
+def test_a_change_that_a_starting_master_missed_is_told_at_the_next_look(
+    tmp_path: Path, heard: list[int], pid: str | None
+) -> None:
+    front = replace(FRONT, folder=tmp_path)
+    if pid is not None:
+        front.pid_file.write_text(pid)
+    front.catch_up("one")
+    assert heard == []
+    front.pid_file.write_text(f"{os.getpid()}\n")
+    front.catch_up("one")
+    front.catch_up("one")
     assert heard == [signal.SIGUSR2]
 
 
