@@ -131,7 +131,7 @@ class Components(provider.Provider):
             require_matching_sdks(installed_sdks())
             made = _made(name, resource_type, inputs, options)
         except SiteError as error:
-            raise pulumi.InputPropertiesError(str(error)) from None
+            raise pulumi.InputPropertiesError(str(error), []) from None  # without a list the SDK sends no message
         return provider.ConstructResult(urn=made.urn, state=made.summary())
 
 

@@ -38,6 +38,7 @@ MEMBERS = custom(Member)
 MEMBER = "ke"
 T = TypeVar("T")
 SITE_KINDS = (
+    "ConfigMap",
     "Namespace",
     "ServiceAccount",
     "Role",
@@ -272,13 +273,14 @@ async def _set_up_member(member: Cluster, admin: Kube, folder: Path) -> Path:
         member=MEMBER,
         display_name="Kenya",
         country="KE",
-        image="localhost/commonweal:test",
+        image="localhost/commonweal/site:test",
         node_address="127.0.0.1",
         engine=Engine.DUCKDB,
         pledge_cpu_millis=2000,
         pledge_memory_mib=4096,
         pledge_gpus=2,
         data_host_path="/var/lib/commonweal",
+        grid_zone="KE",
     )
     for body in site_manifests(site):
         if body["kind"] in SITE_KINDS:

@@ -129,7 +129,7 @@ def test_a_hub_that_is_taken_away_keeps_its_kinds_and_its_books(
         "get",
         "--output=name",
     ]
-    ours = "--selector=app.kubernetes.io/managed-by=commonweal"
+    ours = "--selector=commonweal.dev/hub=ch"
     assert run([*kubectl, ours, "deployments,services,serviceaccounts,networkpolicies,configmaps,roles"]) == ""
     assert run([*kubectl, ours, "persistentvolumeclaims"]).split() == ["persistentvolumeclaim/hub-state"]
     assert len(run([*kubectl, ours, "customresourcedefinitions"]).split()) == 8
