@@ -1,6 +1,6 @@
 """What runs beside the hub as processes of this machine: the hub operator, the front door, the dashboard.
 
-In production they are Deployments of the hub's own cluster; the local hub has no node.
+In production they are pods of the hub's own cluster (infra/sites/hub); the local hub has no node.
 """
 
 import shutil

@@ -40,8 +40,9 @@ class Registration:
     @property
     def component(self) -> str:
         """What it is a part of: the component's type and name, or `the stack`."""
-        kind, _, name = self.parent.partition("::")[2].partition("::")[2].partition("::")
-        return f"{kind.rpartition(':')[2]} {name}" if "$" in kind or "site:" in kind else "the stack"
+        path, _, name = self.parent.rpartition("::")
+        kind = path.rpartition("::")[2].rpartition("$")[2]
+        return f"{kind.rpartition(':')[2]} {name}" if kind not in {"", "pulumi:pulumi:Stack"} else "the stack"
 
 
 class _Answers(mocks.Mocks):

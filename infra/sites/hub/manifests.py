@@ -69,16 +69,16 @@ def _owner(args: HubSiteArgs) -> Mapping[str, str]:
 
 
 def _prerequisites(args: HubSiteArgs) -> Iterator[Manifest]:
+    # Under the field manager of `commonweal setup`: who began by hand, with an older version too, is not in the way.
+    same_owner = {"pulumi.com/patchFieldManager": setup.FIELD_MANAGER}
     for body in setup.manifests():
         metadata, rest = body["metadata"], {key: value for key, value in body.items() if key not in HEAD}
-        labels = dict(metadata.get("labels", {}))
+        labels, annotations = dict(metadata.get("labels", {})), {**metadata.get("annotations", {}), **same_owner}
         if body["kind"] == "Namespace":
-            level = "privileged" if args.state_host_path else "restricted"
-            labels |= {"pod-security.kubernetes.io/enforce": level}
-        yield manifest(
-            _owner(args), body["apiVersion"], body["kind"], metadata.get("namespace"), metadata["name"],
-            labels=labels, annotations=metadata.get("annotations"), **rest,
-        )  # fmt: skip
+            labels["pod-security.kubernetes.io/enforce"] = "privileged" if args.state_host_path else "restricted"
+        space, name = metadata.get("namespace"), metadata["name"]
+        api, kind = body["apiVersion"], body["kind"]
+        yield manifest(_owner(args), api, kind, space, name, labels=labels, annotations=annotations, **rest)
 
 
 def _site_policies(args: HubSiteArgs) -> Iterator[Manifest]:

@@ -1,5 +1,6 @@
 """The hub's project by the CLI alone into a real API server, and its pods' programs with their pods' identities."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -15,8 +16,9 @@ from infra.local.control_plane import Cluster, local_clusters
 from infra.local.machine import run
 from infra.sites.hub.workloads import dashboard_kubeconfig
 from infra.sites.programs import language_host
+from operators.hub import setup
 from operators.hub.operator import doorkeeper
-from operators.hub.resources import PILOT_APPS
+from operators.hub.resources import CLUSTER_ROLES, PILOT_APPS
 from operators.hub.settings import parse
 from operators.kube import Kube
 from tests.integration.hub.world import Hub, eventually
@@ -30,6 +32,7 @@ CONFIG = {
     "waitForPods": "false",
 }
 SPACE = "commonweal-system"
+ROLE = "commonweal:front-door"
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +41,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield found["ch"]
 
 
+async def set_up_by_hand(cluster: Cluster) -> None:
+    """What `commonweal setup` of an older version left: one role grants less than today's."""
+    older = next(body for body in setup.manifests() if body["metadata"]["name"] == ROLE)
+    async with await Kube.from_kubeconfig(cluster.kubeconfig) as admin:
+        await setup.apply_all(admin)
+        await admin.apply(CLUSTER_ROLES, {**older, "rules": []}, field_manager=setup.FIELD_MANAGER)
+
+
 @pytest.fixture(scope="module")
 def project(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = Project(tmp_path_factory.mktemp("hub"), SITES / "hub", ["Pulumi.yaml", "program.py"], language_host())
     made.configure("ch", {**CONFIG, "kubeconfig": str(cluster.kubeconfig)})
+    asyncio.run(set_up_by_hand(cluster))
     made.up()
     return made
 
@@ -71,6 +83,12 @@ def as_account(cluster: Cluster, kubectl: Path, folder: Path, name: str) -> Path
 async def operating(hub: Hub, kubectl: Path) -> AsyncIterator[None]:
     async with hub.operator(kubeconfig=as_account(hub.cluster, kubectl, hub.folder, "hub-operator")):
         yield
+
+
+async def test_a_hub_that_was_set_up_by_hand_is_taken_over_and_brought_up_to_date(hub: Hub) -> None:
+    role = await hub.admin.get(CLUSTER_ROLES, ROLE)
+    assert role["rules"][0]["resources"] == ["pilotapps"]
+    assert role["metadata"]["labels"]["commonweal.dev/hub"] == "ch"
 
 
 def test_a_second_up_changes_nothing(project: Project) -> None:
