@@ -38,6 +38,13 @@ def test_inline_data_and_files_are_read_alike(tmp_path: Path) -> None:
     assert (access.certificate_pem, access.key_pem) == (b"pem", b"pem")
 
 
+def test_a_token_in_a_file_is_read_again_each_time_as_a_pod_needs_it(tmp_path: Path) -> None:
+    path = write(tmp_path, user={"tokenFile": "token"})
+    for token in ("first", "second"):
+        (tmp_path / "token").write_text(f"{token}\n")
+        assert read_access(path).token == token
+
+
 def test_secrets_are_not_printed(tmp_path: Path) -> None:
     assert "secret-token" not in repr(read_access(write(tmp_path)))
 
@@ -49,6 +56,7 @@ def test_secrets_are_not_printed(tmp_path: Path) -> None:
         ({"server": "https://h", "insecure-skip-tls-verify": True}, None, "give certificate-authority"),
         ({"server": "https://h", "certificate-authority-data": "%"}, None, "certificate-authority-data"),
         ({"server": "https://h", "certificate-authority": "none.crt"}, None, "name a readable file"),
+        (None, {"tokenFile": "none"}, "tokenFile: .*name a readable file"),
         (None, {"exec": {"command": "login"}}, "use a client certificate or a token"),
     ],
 )
