@@ -8,7 +8,8 @@ leaves the others. The two databases, which do change, are copied.
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from infra.images import oci, workshop
@@ -38,6 +39,13 @@ def ensure(cache: Path, images: Sequence[oci.Image]) -> Path:
 
 
 def _fill(folder: Path, images: Sequence[oci.Image]) -> None:
+    with opened(folder) as store:
+        store.load(images)
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Store]:
+    """A containerd of its own over `folder`, which ends with the block."""
     with tempfile.TemporaryDirectory(prefix="commonweal-") as run_dir:
         place = Path(run_dir)
         config = place / "containerd.toml"
@@ -51,7 +59,7 @@ def _fill(folder: Path, images: Sequence[oci.Image]) -> None:
         supervisor = Supervisor(place)
         try:
             supervisor.start([containerd])
-            Store(place / SOCKET_NAME).load(images)
+            yield Store(place / SOCKET_NAME)
         finally:
             supervisor.stop_everything()
 
