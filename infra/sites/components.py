@@ -41,6 +41,7 @@ class Offered:
     outputs: Mapping[str, Json]
 
 
+@cache
 def offered() -> Mapping[str, Offered]:
     """Each component by its type."""
     data_trust: Mapping[str, Json] = {"gatewayUrl": TEXT, "engine": TEXT}
@@ -136,15 +137,10 @@ class Components(provider.Provider):
 
 
 def _made(name: str, resource_type: str, inputs: pulumi.Inputs, options: pulumi.ResourceOptions | None) -> Any:  # noqa: ANN401
-    each = _cached().get(resource_type)
+    each = offered().get(resource_type)
     if each is None:
-        raise SiteError(f"{resource_type}: unknown; there are {', '.join(_cached())}")
+        raise SiteError(f"{resource_type}: unknown; there are {', '.join(offered())}")
     return each.component(name, read_args(each.args, values_of(each.args, inputs)), options)
-
-
-@cache
-def _cached() -> Mapping[str, Offered]:
-    return offered()
 
 
 def values_of(args: type[Any], inputs: Mapping[str, Any]) -> Json:

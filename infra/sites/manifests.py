@@ -31,7 +31,7 @@ def site_manifests(args: MemberSiteArgs) -> tuple[Manifest, ...]:
 
 def site_declaration(args: MemberSiteArgs) -> SiteDeclaration:
     """What the site is declared as; the member's agent signs it and the hub holds the member to it."""
-    objects = (*_undeclared_frame(args), *data_trust_manifests(args), *metering_manifests(args))
+    objects = (*_ground(args), _agent(args), *data_trust_manifests(args), *metering_manifests(args))
     public = [body for body in objects if body["kind"] != "Secret"]
     text = json.dumps(public, sort_keys=True, separators=(",", ":"))
     return SiteDeclaration(
@@ -54,10 +54,10 @@ def frame_manifests(args: MemberSiteArgs) -> tuple[Manifest, ...]:
     """What a MemberSite makes itself: the namespaces, what holds in them, the agent, and what it declares."""
     data = {DECLARATION_KEY: declaration_text(args)}
     declaration = manifest(_owner(args), "v1", "ConfigMap", SYSTEM, DECLARATION_CONFIG_MAP, data=data)
-    return (*_undeclared_frame(args), declaration)
+    return (*_ground(args), declaration, _agent(args))
 
 
-def _undeclared_frame(args: MemberSiteArgs) -> tuple[Manifest, ...]:
+def _ground(args: MemberSiteArgs) -> tuple[Manifest, ...]:
     owner = _owner(args)
     return (
         *_namespaces(args),
@@ -66,9 +66,12 @@ def _undeclared_frame(args: MemberSiteArgs) -> tuple[Manifest, ...]:
         *identity(owner, AGENT),
         _quota(args),
         *_secrets(args),
-        # The agent is ready once the hub has accepted the member, which another person does after this.
-        workload(owner, "Deployment", SYSTEM, "agent", agent_pod(args), awaited=False, **ONE_AT_A_TIME),
     )
+
+
+def _agent(args: MemberSiteArgs) -> Manifest:
+    # It is ready once the hub has accepted the member, which another person does after this.
+    return workload(_owner(args), "Deployment", SYSTEM, "agent", agent_pod(args), awaited=False, **ONE_AT_A_TIME)
 
 
 def data_trust_manifests(args: DataTrustSiteArgs) -> tuple[Manifest, ...]:
