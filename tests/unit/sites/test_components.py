@@ -36,6 +36,24 @@ def test_every_argument_is_an_input_and_every_output_is_a_property(token: str, e
     assert resource["properties"].keys() == set(resource["required"])
 
 
+HUB = {
+    "hub": "ch",
+    "image": "localhost/commonweal/hub:abc",
+    "frontDoorImage": "localhost/commonweal/front-door:abc",
+    "publicHost": "pilots.example.org",
+    "stateClaimMib": 1024,
+}
+
+
+@pytest.mark.parametrize(("token", "each"), offered().items())
+def test_what_a_component_answers_is_what_the_schema_promises(token: str, each: Offered) -> None:
+    known = {to_camel(item.name) for item in fields(each.args)}
+    inputs = {key: value for key, value in {**INPUTS, **HUB}.items() if key in known}
+    answered: list[set[str]] = []
+    planned("ca", "yaml", lambda: answered.append(set(Components().construct("ca", token, inputs).state)))
+    assert answered == [set(each.outputs)]
+
+
 @pytest.mark.parametrize("token", offered())
 def test_every_input_is_flat(token: str) -> None:
     for name, body in package_schema()["resources"][token]["inputProperties"].items():
