@@ -153,15 +153,18 @@ def read_layer(file: Path) -> Layer:
     return Layer(file=file, digest=note.read_text())
 
 
-def write_archive(image: Image, out: IO[bytes], without: Collection[str] = ()) -> None:
+def write_archive(
+    image: Image, out: IO[bytes], without: Collection[str] = (), *, names: Collection[str] | None = None
+) -> None:
     """Stream the image as an OCI archive, leaving out the layers `without`, which the receiver has already.
 
-    It is listed twice, by its tag and by its digest, because containerd finds an image by name alone.
+    It is listed under each of `names`: else by its tag and by its digest, since containerd finds an image by name alone.
     """
     config, manifest = image.config(), image.manifest()
     entry = descriptor(MANIFEST_TYPE, digest_of(manifest), len(manifest))
     named: list[Document] = [
-        {**entry, "annotations": {"io.containerd.image.name": name}} for name in (image.reference, image.pinned)
+        {**entry, "annotations": {"io.containerd.image.name": name}}
+        for name in names or (image.reference, image.pinned)
     ]
     index = _encode({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": named})
     with tarfile.open(fileobj=out, mode="w|") as archive:

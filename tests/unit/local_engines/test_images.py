@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.images import __main__ as command
 from infra.images import hub_image, oci, site_image, trino_image
 
 
@@ -66,6 +67,15 @@ def test_an_archive_names_its_image_and_leads_to_its_layers(tmp_path: Path) -> N
     assert again["digest"] == entry["digest"]
     manifest = json.loads(files[f"blobs/{entry['digest'].replace(':', '/')}"])
     assert [layer["digest"] for layer in manifest["layers"]] == [layer.digest for layer in made.layers]
+
+
+def test_an_archive_for_a_registry_lists_its_image_once(tmp_path: Path) -> None:
+    made = image(tmp_path)
+    command.export(made, tmp_path / "out.tar")
+    with (tmp_path / "out.tar").open("rb") as file:
+        (entry,) = json.loads(read(io.BytesIO(file.read()))["index.json"])["manifests"]
+    assert made.pinned.endswith(entry["digest"])
+    assert not list(tmp_path.glob("*.draft"))
 
 
 def test_layers_that_the_receiver_has_are_left_out(tmp_path: Path) -> None:
