@@ -158,7 +158,7 @@ def write_archive(
 ) -> None:
     """Stream the image as an OCI archive, leaving out the layers `without`, which the receiver has already.
 
-    It is listed under each of `names`: else by its tag and by its digest, since containerd finds an image by name alone.
+    It is listed under each of `names`, else by its tag and by its digest, as containerd finds an image by name alone.
     """
     config, manifest = image.config(), image.manifest()
     entry = descriptor(MANIFEST_TYPE, digest_of(manifest), len(manifest))
