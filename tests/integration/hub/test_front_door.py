@@ -6,6 +6,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -55,6 +56,10 @@ def running(front: FrontDoor) -> Iterator[subprocess.Popen[bytes]]:
     front.write(front.empty())
     process = subprocess.Popen([HAPROXY, "-W", "-f", str(front.configuration), "-p", str(front.pid_file)])
     try:
+        for _ in range(100):  # its workers may serve before its master can be told of a change
+            if front.pid_file.exists() and front.pid_file.read_text():
+                break
+            time.sleep(0.1)
         yield process
     finally:
         process.terminate()
@@ -81,8 +86,7 @@ async def pilot(name: str) -> AsyncIterator[str]:
 
 def serve(front: FrontDoor, **servers: str) -> None:
     door = Door(app="trade", port=front.first_port, servers=tuple((f"{name}-0", at) for name, at in servers.items()))
-    front.write(front.render([door]))
-    front.reload()
+    front.catch_up(front.render([door]))
 
 
 async def ask(url: str, trusted: ssl.SSLContext | None = None) -> str | None:
