@@ -5,7 +5,9 @@ haproxy itself runs beside whoever writes the file, in master-worker mode with `
 request: its server is checked twice a second, and a request that found no server is given to another one.
 """
 
+import asyncio
 import contextlib
+import hashlib
 import os
 import re
 import signal
@@ -22,6 +24,8 @@ from operators.kube import Kube
 
 ALL = Key("", "*")  # no object can have this name
 ENDPOINT = re.compile(r"http://(?P<host>[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?):(?P<port>[0-9]{1,5})/?")
+VERSION = re.compile(r"text/plain string (?P<version>[0-9a-f]{16})\n")
+STATUS_WITHIN_S = 2.0
 
 HEAD = """\
 # Written by the hub operator; changes are lost.
@@ -78,11 +82,6 @@ class FrontDoor:
         """Where haproxy's master writes its process id."""
         return self.folder / "haproxy.pid"
 
-    @property
-    def untold(self) -> Path:
-        """The mark of a change that no haproxy was told of."""
-        return self.folder / "untold"
-
     def address(self, port: int) -> str:
         """The URL of a door."""
         return f"{'https' if self.certificate else 'http'}://{self.host}:{port}"
@@ -104,14 +103,16 @@ class FrontDoor:
         return self.render(())
 
     def render(self, doors: Iterable[Door]) -> str:
-        """The whole configuration; the same doors always give the same text."""
+        """The whole configuration; the same doors always give the same text. Its status page says which it is."""
+        listens = "".join(self._section(door) for door in sorted(doors, key=lambda each: each.app))
+        version = hashlib.sha256(listens.encode()).hexdigest()[:16]
         status = f"""
 frontend front-door-status
     bind {self.bind}:{self.first_port - 1}
     http-request use-service prometheus-exporter if {{ path /metrics }}
-    http-request return status 200 content-type text/plain string ok
+    http-request return status 200 content-type text/plain string {version}
 """
-        return HEAD + status + "".join(self._section(door) for door in sorted(doors, key=lambda each: each.app))
+        return HEAD + status + listens
 
     def _section(self, door: Door) -> str:
         servers = "".join(f"    server {name} {address}\n" for name, address in door.servers)
@@ -137,21 +138,33 @@ listen pilot-{door.app}
         return True
 
     def reload(self) -> None:
-        """Have the master start new workers; one that cannot be told yet is told by the next `catch_up`.
-
-        No haproxy means that it will read the file when it starts, but one that is starting may have read it before.
-        """
-        try:
+        """Have the master start new workers; no haproxy yet means that it will read the file when it starts."""
+        with contextlib.suppress(FileNotFoundError, IndexError, ValueError, ProcessLookupError):
             os.kill(int(self.pid_file.read_text("ascii").split()[0]), signal.SIGUSR2)
-        except (FileNotFoundError, IndexError, ValueError, ProcessLookupError):
-            self.untold.touch()
-        else:
-            self.untold.unlink(missing_ok=True)
 
-    def catch_up(self, text: str) -> None:
-        """Write the file, and reload where it changed or the last change was told to nobody."""
-        if self.write(text) or self.untold.exists():
+    async def catch_up(self, text: str) -> None:
+        """Write the file, and reload where it changed or a change did not arrive."""
+        if self.write(text) or await self.is_behind(text):
             self.reload()
+
+    async def is_behind(self, text: str) -> bool:
+        """Whether a haproxy serves another configuration than `text`; one that does not answer is not known to.
+
+        A master that has just started may have read the file before it changed, and miss the signal that it did.
+        """
+        writer = None
+        try:
+            async with asyncio.timeout(STATUS_WITHIN_S):
+                reader, writer = await asyncio.open_connection(self.bind, self.first_port - 1)
+                writer.write(b"GET / HTTP/1.0\r\n\r\n")
+                answer = (await reader.read()).decode("ascii", "replace")
+        except (OSError, TimeoutError):
+            return False
+        finally:
+            if writer is not None:
+                writer.close()
+        served, wanted = answer.rpartition("\n")[2], VERSION.search(text)
+        return bool(served) and wanted is not None and served != wanted["version"]
 
 
 def door_of(app: PilotApp, front: FrontDoor) -> Door | None:
@@ -184,7 +197,7 @@ class Render:
 
     async def perform(self, kube: Kube, store: Store, writer: object) -> None:  # noqa: ARG002 - the protocol's shape
         """Do it."""
-        self.front.catch_up(self.text)
+        await self.front.catch_up(self.text)
 
 
 @dataclass(frozen=True)

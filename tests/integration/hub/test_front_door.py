@@ -6,7 +6,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -56,10 +55,6 @@ def running(front: FrontDoor) -> Iterator[subprocess.Popen[bytes]]:
     front.write(front.empty())
     process = subprocess.Popen([HAPROXY, "-W", "-f", str(front.configuration), "-p", str(front.pid_file)])
     try:
-        for _ in range(100):  # its workers may serve before its master can be told of a change
-            if front.pid_file.exists() and front.pid_file.read_text():
-                break
-            time.sleep(0.1)
         yield process
     finally:
         process.terminate()
@@ -84,9 +79,16 @@ async def pilot(name: str) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def serve(front: FrontDoor, **servers: str) -> None:
+async def serve(front: FrontDoor, **servers: str) -> None:
+    """Write the door of a pilot as the operator does, again until haproxy serves it."""
     door = Door(app="trade", port=front.first_port, servers=tuple((f"{name}-0", at) for name, at in servers.items()))
-    front.catch_up(front.render([door]))
+    text = front.render([door])
+
+    async def served() -> bool:
+        await front.catch_up(text)
+        return not await front.is_behind(text)
+
+    await eventually(served)
 
 
 async def ask(url: str, trusted: ssl.SSLContext | None = None) -> str | None:
@@ -107,14 +109,14 @@ async def test_what_is_written_is_served_and_a_server_that_goes_fails_no_request
     await eventually(lambda: ask(front.address(front.first_port - 1)))
     async with pilot("kr") as kr:
         async with pilot("ca") as ca:
-            serve(front, ca=ca, kr=kr)
+            await serve(front, ca=ca, kr=kr)
             await eventually(lambda: ask(url))
             answers = [await ask(url) for _ in range(20)]
             assert set(answers) == {"ca", "kr"}
         # `ca` is gone, and the front door was not told.
         answers = await asyncio.gather(*(ask(url) for _ in range(50)))
         assert set(answers) == {"kr"}
-        serve(front, kr=kr)
+        await serve(front, kr=kr)
         answers = [await ask(url) for _ in range(50)]
         assert set(answers) == {"kr"}
 
@@ -130,6 +132,6 @@ async def test_with_a_certificate_a_door_speaks_https_and_refuses_plain_http(fro
     trusted = ssl.create_default_context(cafile=str(authority.pair.certificate))
     with running(closed):
         async with pilot("ca") as ca:
-            serve(closed, ca=ca)
+            await serve(closed, ca=ca)
             assert await eventually(lambda: ask(closed.address(closed.first_port), trusted)) == "ca"
             assert await ask(front.address(front.first_port)) is None

@@ -1,8 +1,8 @@
 """The front door serves exactly what the pilots' statuses say, and no member can write into its configuration."""
 
+import asyncio
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonweal.kinds.pilot_app import PilotApp
-from operators.hub.front_door import Door, FrontDoor, door_of, host_and_port
+from operators.hub.front_door import VERSION, Door, FrontDoor, door_of, host_and_port
 
 FRONT = FrontDoor(folder=Path("unused"), host="127.0.0.1", bind="127.0.0.1", first_port=18080)
 
@@ -92,36 +92,47 @@ def test_the_file_is_written_only_when_it_differs(tmp_path: Path) -> None:
     assert [path.name for path in front.folder.iterdir()] == ["haproxy.cfg"]
 
 
-@pytest.fixture
-def heard() -> Iterator[list[int]]:
-    """The signals that a master would get, were it this process."""
-    signals: list[int] = []
-    before = signal.signal(signal.SIGUSR2, lambda number, _: signals.append(number))
-    yield signals
-    signal.signal(signal.SIGUSR2, before)
-
-
-def test_a_change_signals_the_master_once(tmp_path: Path, heard: list[int]) -> None:
+def test_a_reload_signals_the_master_and_needs_none(tmp_path: Path) -> None:
     front = replace(FRONT, folder=tmp_path)
-    front.pid_file.write_text(f"{os.getpid()}\n")
-    front.catch_up("one")
-    front.catch_up("one")
+    front.reload()
+    heard: list[int] = []
+    before = signal.signal(signal.SIGUSR2, lambda number, _: heard.append(number))
+    try:
+        front.pid_file.write_text("")
+        front.reload()
+        front.pid_file.write_text(f"{os.getpid()}\n")
+        front.reload()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
     assert heard == [signal.SIGUSR2]
 
 
-@pytest.mark.parametrize("pid", [None, "", "0x", "2147483646"])
-def test_a_change_that_a_starting_master_missed_is_told_at_the_next_look(
-    tmp_path: Path, heard: list[int], pid: str | None
-) -> None:
-    front = replace(FRONT, folder=tmp_path)
-    if pid is not None:
-        front.pid_file.write_text(pid)
-    front.catch_up("one")
-    assert heard == []
-    front.pid_file.write_text(f"{os.getpid()}\n")
-    front.catch_up("one")
-    front.catch_up("one")
-    assert heard == [signal.SIGUSR2]
+async def answering(version: str) -> asyncio.Server:
+    """A haproxy that has loaded `version`."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.0 200 OK\r\ncontent-type: text/plain\r\n\r\n{version}".encode())
+        await writer.drain()
+        writer.close()
+
+    return await asyncio.start_server(answer, "127.0.0.1", 0)
+
+
+async def test_a_haproxy_that_serves_an_older_file_is_behind_and_one_that_is_silent_is_not() -> None:
+    def at(port: int) -> FrontDoor:
+        return replace(FRONT, first_port=port + 1)
+
+    async with await answering("0123456789abcdef") as server:
+        front = at(server.sockets[0].getsockname()[1])
+        older = front.render([Door(app="trade", port=front.first_port, servers=())])
+        assert await front.is_behind(older)
+        version = VERSION.search(older)
+        assert version is not None
+    async with await answering(version["version"]) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert not await at(port).is_behind(older)
+    assert not await at(port).is_behind(older)
 
 
 def test_pilots_are_announced_under_one_address_and_served_on_another() -> None:
