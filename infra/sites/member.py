@@ -17,7 +17,7 @@ from infra.sites.manifests import (
 from infra.sites.objects import Manifest
 from infra.sites.policy import NO_CHARTER, lawful, lawful_manifests
 from infra.sites.rbac import APPS, DATA, SYSTEM
-from infra.sites.registration import register
+from infra.sites.registration import register, unbound
 
 SITE_TYPE = "commonweal:site:MemberSite"
 DATA_TRUST_TYPE = "commonweal:site:DataTrustSite"
@@ -40,7 +40,7 @@ class DataTrustSite(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: DataTrustSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         manifests = lawful(data_trust_manifests(args), Facts())
-        super().__init__(DATA_TRUST_TYPE, name, {}, opts)
+        super().__init__(DATA_TRUST_TYPE, name, {}, unbound(opts))
         kept = "PersistentVolumeClaim"
         register(self, name, manifests, kept=lambda each: each["kind"] == kept, opts=opts, former=_site_around(opts))
         self.gateway_url = pulumi.Output.from_input(args.gateway_url)
@@ -66,7 +66,7 @@ class MeteringSite(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: MeteringSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         manifests = lawful(metering_manifests(args), Facts())
-        super().__init__(METERING_TYPE, name, {}, opts)
+        super().__init__(METERING_TYPE, name, {}, unbound(opts))
         register(self, name, manifests, opts=opts, former=_site_around(opts))
         self.simulated = pulumi.Output.from_input(args.simulated_gpus > 0)
         self.register_outputs(self.summary())

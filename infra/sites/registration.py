@@ -54,7 +54,7 @@ def register(
         own = ready if kind in WORKLOADS else [namespaces[space]] if space in namespaces else []
         options = pulumi.ResourceOptions(
             parent=component,
-            depends_on=[*waited, *own],
+            depends_on=[*(_holding(waited, space) if stays else waited), *own],
             protect=stays or None,
             retain_on_delete=stays or None,
             aliases=[pulumi.Alias(parent=former)] if former else None,
@@ -66,6 +66,21 @@ def register(
         if kind not in WORKLOADS:
             ready.append(resource)
     return ready
+
+
+def unbound(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+    """A component's options without what it waits for: its children do, and a kept child keeps its parent and all that
+    the parent waits for.
+    """
+    alone = pulumi.ResourceOptions.merge(opts, None)
+    alone.depends_on = None
+    return alone
+
+
+def _holding(waited: Sequence[pulumi.Resource], space: str | None) -> list[pulumi.Resource]:
+    """What a kept object may wait for: its namespace, and what is no object. `destroy` keeps all that it waits for."""
+    objects = tuple(KINDS.values())
+    return [each for each in waited if not isinstance(each, objects) or each.pulumi_resource_name.endswith(f"/{space}")]
 
 
 def _waited(opts: pulumi.ResourceOptions | None) -> list[Any]:
