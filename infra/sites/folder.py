@@ -10,17 +10,20 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import yaml
 
-from infra.local.machine import exclusive
+from infra.local.machine import LocalError, exclusive
+from infra.local.processes import POLL_S, all_pids, identify, is_alive
 from infra.sites.programs import PROVIDER_VERSION
 
 PASSPHRASE_BYTES = 32
+OUTLIVES_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,17 +178,29 @@ def _write_whole(path: Path, text: str) -> None:
     scratch.replace(path)
 
 
-def end_leftovers(home: Path, proc: Path = Path("/proc")) -> list[int]:
-    """Kill the processes that a killed run left behind, known by their PULUMI_HOME, and return their ids."""
+def end_leftovers(home: Path) -> list[int]:
+    """Kill the processes that a killed run left behind, known by their PULUMI_HOME, and return their ids.
+
+    They are waited for: one that dies may still be writing the state that is read next.
+
+    Raises:
+        LocalError: One outlived SIGKILL.
+    """
     mark = f"PULUMI_HOME={home}".encode()
-    ended = []
-    for environ in proc.glob("[0-9]*/environ"):
-        pid = int(environ.parent.name)
-        try:
-            ours = pid != os.getpid() and mark in environ.read_bytes().split(b"\0")
-        except (OSError, ProcessLookupError):
-            continue  # it ended meanwhile, or it is another user's and so not ours
-        if ours:
-            os.kill(pid, signal.SIGKILL)
-            ended.append(pid)
-    return ended
+    found = [identity for pid in all_pids() if _has(pid, mark) and (identity := identify(pid)) is not None]
+    for identity in found:
+        with suppress(ProcessLookupError):
+            os.kill(identity.pid, signal.SIGKILL)
+    deadline = monotonic() + OUTLIVES_S
+    while left := [identity for identity in found if is_alive(identity)]:
+        if monotonic() > deadline:
+            raise LocalError(f"process {left[0].pid} outlives SIGKILL; the kernel holds it: reboot")
+        sleep(POLL_S)
+    return [identity.pid for identity in found]
+
+
+def _has(pid: int, mark: bytes) -> bool:
+    try:
+        return pid != os.getpid() and mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False  # it ended meanwhile, or it is another user's and so not ours
