@@ -8,6 +8,7 @@ from fractions import Fraction
 from sqlglot import exp
 
 from commonweal.grants import Aggregate, PolicyColumn
+from commonweal.transparency import Json
 
 GROUP_ROWS = "group_rows"
 _AVERAGE_SCALE = 18
@@ -39,6 +40,11 @@ class CompiledQuestion:
     averages: Mapping[int, int]
     minimum_group_size: int
     row_limit: int
+
+    def entry(self) -> dict[str, Json]:
+        """What the audit log keeps of it before it runs."""
+        said: dict[str, Json] = {"kind": "asked", "statement": self.sql, "reads": list(self.reads)}
+        return {**said, "filters": list(self.filters), "masks": list(self.masks)}
 
 
 def finish(question: CompiledQuestion, rows: Sequence[Sequence[object]]) -> list[list[object]]:

@@ -112,11 +112,7 @@ class RoundService:
         found = self._decide(caller, opening, now)
         if isinstance(found, Refusal):
             return self._refuse(asked, found)
-        statement = found.question.statement
-        rules: dict[str, Json] = {"filters": list(statement.filters), "masks": list(statement.masks)}
-        self._audit.append(
-            now, {**asked, **rules, "kind": "asked", "statement": statement.sql, "reads": list(statement.reads)}
-        )
+        self._audit.append(now, {**asked, **found.question.statement.entry()})
         context = context_of(found.dataset, found.federation, _question(opening), caller.beneficiary)
         try:
             charge = self._reserve(caller, opening, found.federation, context, now)

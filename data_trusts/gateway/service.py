@@ -182,10 +182,7 @@ class QuestionService:
         if isinstance(decision, Refusal):
             return self._refuse(asked, decision, policies, question)
         compiled = decision.compiled
-        rules: dict[str, Json] = {"filters": list(compiled.filters), "masks": list(compiled.masks)}
-        self._audit.append(
-            now, {**asked, **rules, "kind": "asked", "statement": compiled.sql, "reads": list(compiled.reads)}
-        )
+        self._audit.append(now, {**asked, **compiled.entry()})
         try:
             rows = self._run(asked, decision, question.deadline_s)
             # Whoever was revoked while the engine ran gets nothing, even where it was faster than the stop.
