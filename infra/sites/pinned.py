@@ -1,15 +1,27 @@
 """The provider of a site's cluster, pinned to the cluster that the site stands on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from infra.sites.programs import PROVIDER_VERSION
+from infra.sites.args import SiteError
+from infra.sites.programs import PROVIDER_VERSION, installed_sdks, require_matching_sdks
 
 KUBECONFIG = "kubeconfig"
 CLUSTER_UID = "clusterUid"
 CLUSTER = "cluster"  # the name under which kube-system is read
+
+
+def run_program(project: str, keys: Collection[str], declare: Callable[[str, Mapping[str, str]], object]) -> None:
+    """A program as Pulumi runs it: the stack bears the site's name, its configuration says the rest."""
+    config = pulumi.Config(project)
+    values = {key: value for key in keys if (value := config.get(key)) is not None}
+    try:
+        require_matching_sdks(installed_sdks())
+        declare(pulumi.get_stack(), values)
+    except SiteError as error:
+        raise pulumi.RunError(str(error)) from None  # which Pulumi shows without a trace
 
 
 def site_provider(name: str, config: Mapping[str, str], *, gone: str) -> tuple[kubernetes.Provider, pulumi.Output[str]]:

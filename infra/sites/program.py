@@ -12,8 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from infra.sites.args import MemberSiteArgs, SiteError, site_args
 from infra.sites.member import MemberSite
-from infra.sites.pinned import CLUSTER_UID, KUBECONFIG, site_provider
-from infra.sites.programs import installed_sdks, require_matching_sdks
+from infra.sites.pinned import CLUSTER_UID, KUBECONFIG, run_program, site_provider
 
 PROJECT = "member-site"
 SITE_KEYS = {
@@ -54,14 +53,8 @@ def member_site(member: str, config: Mapping[str, str]) -> MemberSite:
 
 
 def main() -> None:
-    """The program as Pulumi runs it: the stack bears the member's name, its configuration says the rest."""
-    config = pulumi.Config(PROJECT)
-    values = {key: value for key in CONFIG_KEYS if (value := config.get(key)) is not None}
-    try:
-        require_matching_sdks(installed_sdks())
-        member_site(pulumi.get_stack(), values)
-    except SiteError as error:
-        raise pulumi.RunError(str(error)) from None  # which Pulumi shows without a trace
+    """The program as Pulumi runs it; the stack bears the member's name."""
+    run_program(PROJECT, CONFIG_KEYS, member_site)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ from pydantic.alias_generators import to_camel
 from infra.sites.args import SiteError, read_args
 from infra.sites.hub.args import HubSiteArgs
 from infra.sites.hub.component import HubSite
-from infra.sites.pinned import CLUSTER_UID, KUBECONFIG, site_provider
-from infra.sites.programs import installed_sdks, require_matching_sdks
+from infra.sites.pinned import CLUSTER_UID, KUBECONFIG, run_program, site_provider
 
 PROJECT = "hub-site"
 SITE_KEYS = {to_camel(item.name): item.name for item in fields(HubSiteArgs) if item.name != "hub"}
@@ -36,14 +35,8 @@ def hub_site(hub: str, config: Mapping[str, str]) -> HubSite:
 
 
 def main() -> None:
-    """The program as Pulumi runs it: the stack bears the hub's name, its configuration says the rest."""
-    config = pulumi.Config(PROJECT)
-    values = {key: value for key in CONFIG_KEYS if (value := config.get(key)) is not None}
-    try:
-        require_matching_sdks(installed_sdks())
-        hub_site(pulumi.get_stack(), values)
-    except SiteError as error:
-        raise pulumi.RunError(str(error)) from None  # which Pulumi shows without a trace
+    """The program as Pulumi runs it; the stack bears the hub's name."""
+    run_program(PROJECT, CONFIG_KEYS, hub_site)
 
 
 if __name__ == "__main__":
