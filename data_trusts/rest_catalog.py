@@ -45,6 +45,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from data_trusts.catalog import CATALOG_URI, TABLE_PROPERTIES, Warehouse
+from data_trusts.ports import port
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 TOKEN_FILE = "rest-catalog-token"  # noqa: S105 -- a name, not a secret
@@ -420,7 +421,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data_trusts.rest_catalog", description=__doc__)
     default = os.environ.get("COMMONWEAL_DATA", "/var/lib/commonweal-data")
     parser.add_argument("--data", type=Path, default=Path(default), help="the data folder")
-    parser.add_argument("--port", type=int, default=8182)
+    parser.add_argument("--port", type=port, default=8182)
     arguments = parser.parse_args(argv)
     if os.environ.get(CATALOG_URI):
         sys.stderr.write(f"error: {CATALOG_URI} names the catalog; let engines use that address, or unset it\n")

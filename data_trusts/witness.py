@@ -30,6 +30,7 @@ from commonweal.checkpoints import (
 )
 from commonweal.tiles import Edge, TileError, Tree, bundle_paths, entries_of
 from commonweal.transparency import leaf_hash, root, verify_consistency
+from data_trusts.ports import port
 from data_trusts.tlog import CHECKPOINT, Read, TlogError, own_key, reader, write_durably
 
 
@@ -256,7 +257,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         each.add_argument("--certificate", type=Path, help="PEM that the address must show")
     serve = verbs.add_parser("serve", help="cosign what logs send (C2SP tlog-witness)")
     serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=8480)
+    serve.add_argument("--port", type=port, default=8480)
     return parser.parse_args(argv)
 
 

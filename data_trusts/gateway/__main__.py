@@ -28,6 +28,7 @@ from data_trusts.gateway.rounds import RoundService
 from data_trusts.gateway.service import QuestionService
 from data_trusts.gateway.sources import ClusterSource, FolderSource, PolicySource
 from data_trusts.lineage import Lineage
+from data_trusts.ports import port
 from data_trusts.privacy_ledger import PrivacyLedger, PrivacyLedgerError
 from data_trusts.trino_access import PolicyServiceError, Statements
 
@@ -88,9 +89,10 @@ class Settings:
 
 def _port(env: Mapping[str, str], name: str, default: int) -> int:
     value = env.get(name, str(default))
-    if not value.isdecimal() or not 0 < int(value) < 65_536:
-        raise SettingsError(f"{name} is {value}; set it to a port number")
-    return int(value)
+    try:
+        return port(value)
+    except ValueError:
+        raise SettingsError(f"{name} is {value}; set it to a port number") from None
 
 
 def now() -> datetime:
