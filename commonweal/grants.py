@@ -7,6 +7,7 @@ not known is denied: a trust, a dataset, a purpose, a grant, or a field of the p
 
 import hashlib
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,7 @@ from commonweal.visibility import Asker, bound, mask_faults, rule_faults
 
 POLICY_KEY = "policy.json"
 POLICY_LABEL = "commonweal.dev/policy"
+MAX_GRANTS = 10_000
 
 
 class Aggregate(StrEnum):
@@ -110,7 +112,7 @@ class Policy(Model):
     generation: Count
     purposes: Annotated[tuple[Purpose, ...], Field(min_length=1, max_length=16)]
     datasets: Annotated[tuple[PolicyDataset, ...], Field(max_length=32)]
-    grants: Annotated[tuple[LiveGrant, ...], Field(max_length=10_000)]
+    grants: Annotated[tuple[LiveGrant, ...], Field(max_length=MAX_GRANTS)]
     members: dict[MemberName, Issuer]
     hash: Sha256
 
@@ -140,8 +142,13 @@ class Policy(Model):
         return next((dataset for dataset in self.datasets if dataset.name == name), None)
 
     def grant(self, name: str) -> LiveGrant | None:
-        """The live grant of that name."""
-        return next((grant for grant in self.grants if grant.name == name), None)
+        """The live grant of that name. They come in the order of their names; one out of order is not found."""
+        place = bisect_left(self.grants, name, key=lambda each: each.name)
+        return self.grants[place] if place < len(self.grants) and self.grants[place].name == name else None
+
+
+class PolicyTooLargeError(ValueError):
+    """The policy cannot reach a gateway; the message says by how much and what to do."""
 
 
 class PolicyUnreadableError(ValueError):
@@ -243,7 +250,11 @@ def _approval(grant: DataGrant, trust: DataTrust) -> GrantState:
 def compile_policy(
     trust: DataTrust, grants: Iterable[DataGrant], sites: Mapping[str, Site], member: str, now: datetime
 ) -> Policy:
-    """Say what `member` may answer for `trust`: its own datasets, live grants on them, and every issuer."""
+    """Say what `member` may answer for `trust`: its own datasets, live grants on them, and every issuer.
+
+    Raises:
+        PolicyTooLargeError: there are more live grants than a policy holds.
+    """
     datasets = tuple(
         _compile_dataset(dataset)
         for dataset in sorted(trust.spec.datasets, key=lambda each: each.name)
@@ -262,6 +273,11 @@ def compile_policy(
         for grant in sorted(grants, key=lambda each: each.metadata.name)
         if held.intersection(grant.spec.datasets) and grant_state(grant, trust, now).ready
     )
+    if len(live) > MAX_GRANTS:
+        raise PolicyTooLargeError(
+            f"{len(live)} live grants are more than the {MAX_GRANTS} of a policy; revoke grants, or divide the "
+            "datasets among several trusts"
+        )
     policy = Policy(
         trust=trust.metadata.name,
         member=member,

@@ -149,6 +149,16 @@ def _bound(comparison: Comparison, asker: Asker) -> Comparison:
     return comparison.model_copy(update={"values": (asker.claim(comparison.claim),), "claim": None})
 
 
+def compare_alike(masks: Iterable[Mask], texts: Iterable[str]) -> bool:
+    """Whether masked values compare with these texts, in every order and in equality, exactly as the values do.
+
+    So it is where every text ends before a prefix does: two texts are ordered by the first letter in which they differ,
+    or by which one ends first, and neither lies beyond the shorter text's end.
+    """
+    longest = max((len(text) for text in texts), default=0)
+    return all(mask.kind is MaskKind.PREFIX and mask.size is not None and longest < mask.size for mask in masks)
+
+
 def rule_words(rule: RowRule) -> str:
     """A rule as `why` and the audit log show it."""
     alternatives = (

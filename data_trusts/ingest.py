@@ -12,7 +12,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from commonweal.grants import POLICY_KEY, POLICY_LABEL, PolicyDataset
+from commonweal.grants import POLICY_LABEL, PolicyDataset
+from commonweal.policy_parcels import unpack
 from data_trusts.catalog import CatalogError, Ingested, Warehouse
 from data_trusts.gateway.cluster import Cluster, ClusterError
 from data_trusts.gateway.policies import Policies, read_policies
@@ -29,9 +30,7 @@ async def _from_cluster(member: str) -> Policies:
         listed = await cluster.list_config_maps(f"{POLICY_LABEL}=true")
     finally:
         await cluster.close()
-    return read_policies(
-        {name: (item.get("data") or {}).get(POLICY_KEY) for name, item in listed.objects.items()}, member
-    )
+    return read_policies({name: unpack(item) for name, item in listed.objects.items()}, member)
 
 
 def _from_folder(folder: Path, member: str) -> Policies:

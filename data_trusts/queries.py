@@ -44,7 +44,7 @@ from data_trusts.releases import (
     released,
     released_type,
 )
-from data_trusts.visible import source
+from data_trusts.visible import compared, source
 
 __all__ = ["MAX_ROWS", "CompiledQuestion", "Dialect", "OutputColumn", "compile_question"]
 
@@ -122,12 +122,15 @@ def _compile(select: exp.Select, trust: str, dataset: PolicyDataset, dialect: Di
     groups = checked.groups(select.args.get("group"))
     grouped = bool(groups) or any(item.aggregate is not None for item in items)
     checked.forbid_ungrouped(items, groups, grouped=grouped)
-    where = select.args.get("where")
+    orders = tuple(checked.orders(select.args.get("order"), groups, grouped=grouped))
+    wanted, where = frozenset(checked.reads), select.args.get("where")
+    condition = None if where is None else checked.condition(where.this)
+    table, outside = source(trust, dataset, wanted, condition)
     parts = _Parts(
         items=items,
-        condition=None if where is None else checked.condition(where.this),
+        condition=outside,
         groups=groups,
-        orders=tuple(checked.orders(select.args.get("order"), groups, grouped=grouped)),
+        orders=orders,
         row_limit=_limit(select.args.get("limit")),
         minimum=dataset.minimum_group_size if grouped else None,
     )
@@ -136,7 +139,7 @@ def _compile(select: exp.Select, trust: str, dataset: PolicyDataset, dialect: Di
     averaged = [index for index, item in enumerate(items) if item.aggregate is Aggregate.AVG]
     reads = checked.reads
     return CompiledQuestion(
-        sql=_write(parts, averaged, source(trust, dataset, reads)).sql(dialect=dialect.value, copy=False),
+        sql=_write(parts, averaged, table).sql(dialect=dialect.value, copy=False),
         columns=outputs,
         averages={index: len(outputs) + place for place, index in enumerate(averaged)},
         reads=tuple(sorted(reads)),
@@ -315,22 +318,24 @@ class _Checked:
         if kind in _COMPARISONS:
             only(node, "this", "expression")
             column = self._operand(node.this)
-            return kind(this=quoted(column.name), expression=literal(node.args["expression"], column))
+            value = literal(node.args["expression"], column)
+            return kind(this=compared(column, [value]), expression=value)
         return self._membership(node)
 
     def _membership(self, node: exp.Expression) -> exp.Expression:
         if type(node) is exp.In:
             only(node, "this", "expressions")
             column = self._operand(node.this)
-            return exp.In(this=quoted(column.name), expressions=[literal(each, column) for each in node.expressions])
+            values = [literal(each, column) for each in node.expressions]
+            return exp.In(this=compared(column, values), expressions=values)
         if type(node) is exp.Between:
             only(node, "this", "low", "high")
             column = self._operand(node.this)
             low, high = (literal(node.args[end], column) for end in ("low", "high"))
-            return exp.Between(this=quoted(column.name), low=low, high=high)
+            return exp.Between(this=compared(column, [low, high]), low=low, high=high)
         if type(node) is exp.Is and type(node.args["expression"]) is exp.Null:
             only(node, "this", "expression")
-            return exp.Is(this=quoted(self._operand(node.this).name), expression=exp.Null())
+            return exp.Is(this=compared(self._operand(node.this), []), expression=exp.Null())
         raise RefusedError(
             Rule.FILTER,
             f"WHERE {spell(node)} is outside the grammar",

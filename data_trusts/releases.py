@@ -12,7 +12,6 @@ from commonweal.transparency import Json
 
 GROUP_ROWS = "group_rows"
 _AVERAGE_SCALE = 18
-_SQL_TYPES = {"long": "bigint"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +97,8 @@ def released(aggregate: Aggregate, column: PolicyColumn) -> exp.Expression:
     if aggregate in (Aggregate.MIN, Aggregate.MAX):
         return exp.Min(this=node) if aggregate is Aggregate.MIN else exp.Max(this=node)
     # Engines widen sums differently; the cast makes the type one, and a sum that does not fit an error.
-    return exp.cast(exp.Sum(this=node), _SQL_TYPES.get(released_type(Aggregate.SUM, column.type), column.type))
+    of_type = released_type(Aggregate.SUM, column.type)
+    return exp.cast(exp.Sum(this=node), "bigint" if of_type == "long" else of_type)
 
 
 def quoted(name: str) -> exp.Column:

@@ -1,7 +1,8 @@
 """The SQL of row rules and column masks: what stands in FROM, so that the rest of a question sees no more than it may.
 
-A question's own parts stand over this subquery, which holds only the rows that the rules show and only the columns that
-the question reads, masked. A dataset without rules and masks is read as it is.
+What a question selects, groups and orders stands over this subquery, which holds only the rows that the rules show, and
+only the columns that are wanted, masked. The question's condition stands beside the rules, over masked values too, so
+that an engine skips at once what either leaves out. A dataset without rules and masks is read as it is.
 """
 
 from collections.abc import Iterable
@@ -10,25 +11,41 @@ from sqlglot import exp
 
 from commonweal.grants import PolicyColumn, PolicyDataset, Rule
 from commonweal.kinds.visibility import Comparison, Mask, MaskKind, Operator, RowRule
-from commonweal.visibility import value_of
+from commonweal.visibility import compare_alike, value_of
 from data_trusts.grammar import RefusedError, written
 from data_trusts.releases import one, quoted
 
 
-def source(trust: str, dataset: PolicyDataset, reads: Iterable[str]) -> exp.Expression:
-    """What a question over some columns of a dataset selects from.
+def source(
+    trust: str, dataset: PolicyDataset, wanted: Iterable[str], condition: exp.Expression | None
+) -> tuple[exp.Expression, exp.Expression | None]:
+    """What a question over some columns of a dataset selects from, and what is left of its condition outside.
+
+    Args:
+        trust: the namespace of the table.
+        dataset: its rules and masks.
+        wanted: the columns that the question selects, aggregates, groups or orders by.
+        condition: the rows that it asks for, in terms of `compared` columns.
 
     Raises:
         RefusedError: a rule cannot be applied, so nothing is shown.
     """
     table = exp.table_(dataset.name, db=trust, quoted=True)
-    columns = [column for column in dataset.columns if column.name in reads]
+    columns = [column for column in dataset.columns if column.name in wanted]
     if not dataset.row_rules and not any(column.masks for column in columns):
-        return table
+        return table, condition
     seen = [exp.alias_(masked(column), column.name, quoted=True, copy=False) for column in columns]
     query = exp.select(*(seen or [exp.alias_(one(), "1$", quoted=True)]), copy=False).from_(table, copy=False)
     query.where(*(shown(rule, dataset) for rule in dataset.row_rules), copy=False)
-    return query.subquery(exp.to_identifier(dataset.name, quoted=True), copy=False)
+    if condition is not None:
+        query.where(exp.paren(condition, copy=False), copy=False)
+    return query.subquery(exp.to_identifier(dataset.name, quoted=True), copy=False), None
+
+
+def compared(column: PolicyColumn, literals: Iterable[exp.Expression]) -> exp.Expression:
+    """A column as a condition compares it with literals: masked, or as it is where that says the same."""
+    texts = [literal.name for literal in literals]
+    return quoted(column.name) if compare_alike(column.masks, texts) else masked(column)
 
 
 def masked(column: PolicyColumn) -> exp.Expression:

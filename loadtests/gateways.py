@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from commonweal.kinds.member import Site
 from infra.local.trino import TrinoServer, free_port
 from loadtests.datasets import MEMBER, ROOT
+from loadtests.member_cluster import MemberCluster
 from loadtests.wire import WireError
 
 START_WITHIN_S = 180.0
@@ -60,10 +61,6 @@ class RunningGateway:
     client: httpx.Client
     process: subprocess.Popen[bytes]
 
-    def publish(self, text: str) -> None:
-        """Replace the policy as the hub would: the whole file at once."""
-        publish(self.folder, text)
-
     def ask(self, token: str, question: Mapping[str, object]) -> httpx.Response:
         """Ask a question.
 
@@ -86,8 +83,15 @@ def publish(folder: Path, text: str) -> None:
 
 
 @contextmanager
-def gateway(folder: Path, trino: TrinoServer | None = None) -> Iterator[RunningGateway]:
+def gateway(
+    folder: Path, trino: TrinoServer | None = None, cluster: MemberCluster | None = None
+) -> Iterator[RunningGateway]:
     """Run a gateway until the block is left: on Trino where a server is given, else on DuckDB.
+
+    Args:
+        folder: holds `data/`, and `policies/` where there is no cluster.
+        trino: the server that it asks.
+        cluster: the API server whose ConfigMaps are its policies.
 
     Raises:
         WireError: it does not become ready.
@@ -103,30 +107,40 @@ def gateway(folder: Path, trino: TrinoServer | None = None) -> Iterator[RunningG
     settings = {
         "COMMONWEAL_MEMBER": MEMBER,
         "COMMONWEAL_DATA": str(folder / "data"),
-        "COMMONWEAL_POLICY_DIR": str(folder / "policies"),
         "COMMONWEAL_GATEWAY_PORT": str(port),
     }
     command = [sys.executable, "-m", "data_trusts.gateway"]
+    if cluster is None:
+        settings |= {"COMMONWEAL_POLICY_DIR": str(folder / "policies")}
+    else:
+        settings |= cluster.environment()
+        command = cluster.as_pod(command)
     with (folder / "gateway.log").open("wb") as log:
         process = subprocess.Popen(command, env={**os.environ, **settings, **engine}, cwd=ROOT, stdout=log, stderr=log)
     try:
-        with closing(_ready_client(folder, port, process)) as client:
+        with closing(_ready_client(folder, port, process, cluster)) as client:
             yield RunningGateway(folder, client, process)
     finally:
         process.terminate()
         process.wait()
 
 
-def _ready_client(folder: Path, port: int, process: subprocess.Popen[bytes]) -> httpx.Client:
+def _ready_client(
+    folder: Path, port: int, process: subprocess.Popen[bytes], cluster: MemberCluster | None
+) -> httpx.Client:
     certificate = folder / "data" / "tls" / "certificate.pem"
     ends_at = time.monotonic() + START_WITHIN_S
-    client: httpx.Client | None = None
     while time.monotonic() < ends_at and process.poll() is None:
-        if client is None and certificate.exists():
-            trusted = ssl.create_default_context(cadata=certificate.read_text())
+        if cluster is not None:
+            pem = cluster.gateway_certificate()
+        else:
+            pem = certificate.read_text() if certificate.exists() else None
+        if pem is not None:
+            trusted = ssl.create_default_context(cadata=pem)
             client = httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trusted, timeout=90, trust_env=False)
-        if client is not None and _is_ready(client):
-            return client
+            if _is_ready(client):
+                return client
+            client.close()
         time.sleep(0.1)
     raise WireError(f"gateway of {folder.name} is not ready; see {folder / 'gateway.log'}")
 

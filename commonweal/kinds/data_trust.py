@@ -37,6 +37,7 @@ class TrustReason(StrEnum):
     SOURCE_NOT_READY = "SourceNotReady"
     POLICY_PENDING = "PolicyPending"
     RULE_UNUSABLE = "RuleUnusable"
+    POLICY_TOO_LARGE = "PolicyTooLarge"
 
 
 class ColumnRole(StrEnum):

@@ -57,11 +57,10 @@ class PolicyBook:
 
     def replace(self, documents: Mapping[str, str | None], now: datetime) -> None:
         """Take the complete set of documents; an unchanged set is a sign of life."""
+        changed = documents != self._documents
+        policies = read_policies(documents, self._member) if changed else self._policies
         with self._lock:
-            if documents != self._documents:
-                self._documents = dict(documents)
-                self._policies = read_policies(documents, self._member)
-            self._heard_at = now
+            self._documents, self._policies, self._heard_at = dict(documents), policies, now
 
     def current(self, now: datetime) -> Policies:
         """What holds now; nothing, where the source has been silent for longer than `MAX_SILENCE`."""

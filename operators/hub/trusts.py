@@ -4,12 +4,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from commonweal.grants import POLICY_KEY, POLICY_LABEL, GrantState, compile_policy, dataset_faults, grant_state
+from commonweal.grants import (
+    POLICY_LABEL,
+    GrantState,
+    PolicyTooLargeError,
+    compile_policy,
+    dataset_faults,
+    grant_state,
+)
 from commonweal.kinds.assignment import OwnerKind
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust, TrustReason
 from commonweal.kinds.member import Member, Site
 from commonweal.membership import member_namespace
+from commonweal.policy_parcels import pack
 from operators.frame import Apply, Delete, Finding, Key, Plan, Store, Tools, Watch, Write
 from operators.hub.resources import (
     ASSIGNMENTS,
@@ -98,12 +106,14 @@ class TrustController:
             return Plan(writes=_removals(observed.name, observed.assigned))
         wanted = sources(observed.trust)
         here = [name for name in wanted if name in observed.members and observed.members[name].accepted]
-        policies = tuple(_policy(observed.body, observed.trust, observed, name, now) for name in here)
+        packed = {name: _packed(observed, observed.trust, name, now) for name in here}
+        policies = tuple(_assigned(observed.body, name, values) for name, (values, _) in packed.items())
         gone = [name for name in observed.assigned if name not in here]
         serving = [name for name in here if observed.members[name].applied and observed.members[name].ready]
+        too_large = next((fault for _, fault in packed.values() if fault), None)
         return Plan(
             writes=(*policies, *_removals(observed.name, gone)),
-            findings=(judge(observed, wanted, serving),),
+            findings=(judge(observed, wanted, serving, too_large),),
             status={"serving": serving},
             requeue_in_s=next_look_s((grant_state(grant, observed.trust, now) for grant in observed.grants), now),
         )
@@ -152,8 +162,11 @@ def grants_of(store: Store, trust: str) -> tuple[DataGrant, ...]:
     return tuple(DataGrant.read(body) for body in sorted(bodies, key=_key))
 
 
-def judge(observed: Observed, wanted: list[str], serving: list[str]) -> Finding:
+def judge(observed: Observed, wanted: list[str], serving: list[str], too_large: str | None = None) -> Finding:
     """The Ready condition: every rule can be applied, and every source is there, well, and has taken its policy."""
+    if too_large is not None:
+        message = f"{too_large}; until then no grant is served"
+        return Finding(type="Ready", holds=False, reason=TrustReason.POLICY_TOO_LARGE, message=message)
     faults = unusable(observed.trust) if observed.trust else []
     if faults:
         message = f"{faults[0]}; until then the dataset answers nothing"
@@ -190,25 +203,34 @@ def next_look_s(states: Iterable[GrantState], now: datetime) -> float | None:
     return min(max((min(changes) - now).total_seconds(), MIN_LOOK_S), MAX_LOOK_S)
 
 
-def _policy(body: Json, trust: DataTrust, observed: Observed, member: str, now: datetime) -> Apply:
-    policy = compile_policy(trust, observed.grants, observed.sites or {}, member, now)
+def _packed(
+    observed: Observed, trust: DataTrust, member: str, now: datetime
+) -> tuple[dict[str, dict[str, str]], str | None]:
+    """What a member's policy becomes in its ConfigMap, and why it is one without grants, where they do not fit.
+
+    The one before must not stay in force: it may hold grants that are revoked by now.
+    """
+    sites = observed.sites or {}
+    try:
+        return pack(compile_policy(trust, observed.grants, sites, member, now)), None
+    except PolicyTooLargeError as error:
+        return pack(compile_policy(trust, (), sites, member, now)), str(error)
+
+
+def _assigned(trust: Json, member: str, values: dict[str, dict[str, str]]) -> Apply:
+    name, namespace = TRUST_PREFIX + trust["metadata"]["name"], member_namespace(member)
     config_map: Json = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {
-            "name": TRUST_PREFIX + observed.name,
-            "namespace": DATA_NAMESPACE,
-            "labels": OURS | {POLICY_LABEL: "true"},
-        },
-        "data": {POLICY_KEY: policy.render()},
+        "metadata": {"name": name, "namespace": DATA_NAMESPACE, "labels": OURS | {POLICY_LABEL: "true"}},
+        **values,
     }
-    name, namespace = TRUST_PREFIX + observed.name, member_namespace(member)
-    assignment = child(ASSIGNMENTS, name, body, namespace=namespace, member=member)
+    assignment = child(ASSIGNMENTS, name, trust, namespace=namespace, member=member)
     owner = {
         "kind": OwnerKind.DATA_TRUST.value,
-        "name": observed.name,
-        "uid": body["metadata"]["uid"],
-        "generation": body["metadata"]["generation"],
+        "name": trust["metadata"]["name"],
+        "uid": trust["metadata"]["uid"],
+        "generation": trust["metadata"]["generation"],
     }
     assignment["spec"] = {"owner": owner, "objects": [config_map]}
     return Apply(resource=ASSIGNMENTS, body=assignment)

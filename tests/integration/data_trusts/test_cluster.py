@@ -1,10 +1,13 @@
 """Against a real API server: policies arrive by watch, with no more rights than the site gives the gateway."""
 
 import asyncio
+import base64
 import json
+import os
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from commonweal.grants import POLICY_KEY, POLICY_LABEL
+from commonweal.grants import MAX_GRANTS, POLICY_KEY, POLICY_LABEL
+from commonweal.policy_parcels import PACKED_BYTES, PACKED_KEY, pack
 from data_trusts.gateway.__main__ import SITE_CONFIG_MAP, Settings, keep_identity
 from data_trusts.gateway.certificates import TLS_SECRET, make_identity
 from data_trusts.gateway.cluster import Cluster, ClusterError
@@ -23,7 +27,10 @@ from data_trusts.gateway.sources import ClusterSource
 from infra.local.control_plane import Cluster as LocalCluster
 from infra.local.trino import free_port
 from infra.sites import rbac
+from operators.frame import Apply
 from tests.unit.grants.samples import NOON, grant, policy
+from tests.unit.grants.test_policy_parcels import with_grants
+from tests.unit.hub.test_trusts import planned
 
 NAMESPACE = "commonweal-data"
 Kubectl = Callable[..., str]
@@ -80,6 +87,15 @@ def config_map(text: str) -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {POLICY_KEY: text}}
 
 
+def packed_map(values: dict[str, dict[str, str]]) -> dict[str, object]:
+    return {key: value for key, value in config_map("").items() if key != "data"} | values
+
+
+def apply(admin: Kubectl, body: object) -> None:
+    """As an agent does: server-side, without the copy in an annotation."""
+    admin("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=body)
+
+
 async def until(holds: Callable[[], bool]) -> None:
     for _ in range(1500):
         if holds():
@@ -114,6 +130,49 @@ async def test_a_policy_is_obeyed_when_it_comes_changes_and_goes(
     finally:
         following.cancel()
         await cluster.close()
+
+
+async def test_ten_thousand_grants_reach_the_gateway_and_one_that_is_revoked_is_gone(
+    admin: Kubectl, cluster_of: Callable[[], Cluster]
+) -> None:
+    cluster, book = cluster_of(), PolicyBook("ca")
+    following = asyncio.create_task(ClusterSource(cluster, now).follow(book))
+    full, fewer = with_grants(MAX_GRANTS, name_chars=63), with_grants(MAX_GRANTS - 1, name_chars=63)
+
+    def lives(count: int) -> bool:
+        current = book.current(now()).by_trust.get("trade")
+        return current is not None and len(current.grants) == count
+
+    try:
+        for sent, count in ((full, MAX_GRANTS), (fewer, MAX_GRANTS - 1)):
+            await asyncio.to_thread(apply, admin, packed_map(pack(sent)))
+            await until(partial(lives, count))
+        damaged = base64.b64decode(pack(fewer)["binaryData"][PACKED_KEY])[:-1]
+        values = {"binaryData": {PACKED_KEY: base64.b64encode(damaged).decode()}}
+        await asyncio.to_thread(apply, admin, packed_map(values))
+        await until(lambda: "policy-trade" in book.current(now()).problems)
+        assert "trade" not in book.current(now()).by_trust
+        await asyncio.to_thread(apply, admin, packed_map({"data": {POLICY_KEY: policy("ca").render()}}))
+        await until(partial(lives, 1))
+    finally:
+        following.cancel()
+        await cluster.close()
+        await asyncio.to_thread(admin, "-n", NAMESPACE, "delete", "configmap", "policy-trade")
+
+
+def test_the_largest_policy_fits_into_an_assignment_and_into_a_config_map(admin: Kubectl, kubectl: object) -> None:
+    assert kubectl, "the CRDs are there"
+    largest = {"binaryData": {PACKED_KEY: base64.b64encode(os.urandom(PACKED_BYTES)).decode()}}
+    made = planned((grant(),)).writes[0]
+    assert isinstance(made, Apply)
+    config_map = {key: value for key, value in made.body["spec"]["objects"][0].items() if key != "data"} | largest
+    spec = {**made.body["spec"], "objects": [config_map]}
+    body = {**made.body, "apiVersion": "commonweal.dev/v1alpha1", "kind": "Assignment", "spec": spec}
+    body["metadata"] = {**body["metadata"], "namespace": NAMESPACE}
+    apply(admin, body)
+    apply(admin, {**config_map, "metadata": {**config_map["metadata"], "name": "policy-largest", "labels": {}}})
+    for kind, name in (("assignment.commonweal.dev", made.body["metadata"]["name"]), ("configmap", "policy-largest")):
+        admin("-n", NAMESPACE, "delete", kind, name)
 
 
 async def test_the_certificate_is_made_once_published_and_kept(

@@ -204,7 +204,7 @@ SHOW = {"minimum_group_size": 1, "name": "varied_rows"}
 
 
 def seen(
-    engine: Engine, tables: Warehouse, column: str, mask: dict[str, object] | None, *rules: object
+    engine: Engine, tables: Warehouse, column: str, mask: dict[str, object] | None, *rules: object, where: str = ""
 ) -> list[object]:
     """One column of every row that is shown, masked, as text so that engines' own types count."""
     varied = CUSTOMS.model_copy(update=SHOW)
@@ -215,7 +215,7 @@ def seen(
     )
     shown = tuple(RowRule.model_validate({"name": f"rule-{place}", "anyOf": rule}) for place, rule in enumerate(rules))
     ruled = varied.model_copy(update={"columns": columns, "row_rules": shown})
-    rows = answer(engine, f"SELECT {column}, quantity_in_kg AS q FROM varied_rows", ruled)  # noqa: S608 -- SQL is what is asked
+    rows = answer(engine, f"SELECT {column}, quantity_in_kg AS q FROM varied_rows {where}", ruled)  # noqa: S608 -- SQL is what is asked
     return sorted((row[0] for row in rows), key=str)
 
 
@@ -259,6 +259,31 @@ def test_a_mask_leaves_the_same_on_every_engine(
     engine: Engine, tables: Warehouse, column: str, mask: dict[str, object], values: list[object]
 ) -> None:
     assert sorted(seen(engine, tables, column, mask), key=str) == sorted(values, key=str)
+
+
+@pytest.mark.parametrize(
+    ("condition", "values"),
+    [
+        ("= '7'", ["7"]),
+        ("<> '7'", ["720", "720", "720", "72é"]),
+        ("= '720'", ["720", "720", "720"]),
+        ("= '7208-a'", []),
+        ("< '72'", ["7"]),
+        (">= '72'", ["720", "720", "720", "72é"]),
+        ("> '720'", ["72é"]),
+        ("BETWEEN '7' AND '71'", ["7"]),
+        ("IN ('7', '72')", ["7"]),
+        ("IN ('7', '72é')", ["7", "72é"]),
+        ("IS NULL", [None]),
+        ("IS NOT NULL", ["7", "720", "720", "720", "72é"]),
+    ],
+)
+def test_a_condition_finds_masked_values_as_they_are_shown(
+    engine: Engine, tables: Warehouse, condition: str, values: list[object]
+) -> None:
+    mask: dict[str, object] = {"kind": "Prefix", "size": 3}
+    found = seen(engine, tables, "product_nc", mask, where=f"WHERE product_nc {condition}")
+    assert sorted(found, key=str) == sorted(values, key=str)
 
 
 @pytest.mark.parametrize(

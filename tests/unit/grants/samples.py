@@ -85,6 +85,12 @@ def grant(
     )
 
 
+def grants(*names: str) -> tuple[DataGrant, ...]:
+    """Live grants that differ by their names alone."""
+    one = grant()
+    return tuple(one.model_copy(update={"metadata": one.metadata.model_copy(update={"name": name})}) for name in names)
+
+
 def site(member: str, jwks: str = '{"keys":[]}') -> Site:
     return Site.model_validate(
         {

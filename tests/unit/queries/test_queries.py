@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from commonweal.grants import Aggregate, Refusal, Rule
+from commonweal.grants import Aggregate, PolicyColumn, Refusal, Rule
+from commonweal.kinds.data_trust import ColumnRole
 from data_trusts.queries import CompiledQuestion, Dialect, OutputColumn, compile_question
-from data_trusts.releases import finish, released_type
+from data_trusts.releases import finish, released, released_type
 from tests.unit.grants.samples import dataset
 
 CUSTOMS = dataset("customs_rows")
@@ -335,3 +336,12 @@ def test_the_group_rows_come_last_and_helpers_stay_behind() -> None:
 )
 def test_a_release_has_the_same_type_on_every_engine(aggregate: Aggregate, of_type: str, expected: str) -> None:
     assert released_type(aggregate, of_type) == expected
+
+
+@pytest.mark.parametrize(
+    ("of_type", "written"),
+    [("int", "BIGINT"), ("long", "BIGINT"), ("decimal(10,2)", "DECIMAL(38, 2)"), ("double", "DOUBLE")],
+)
+def test_a_sum_is_as_wide_as_it_says_and_not_as_its_column(of_type: str, written: str) -> None:
+    column = PolicyColumn(name="price", type=of_type, role=ColumnRole.MEASURE)
+    assert released(Aggregate.SUM, column).sql(dialect="trino") == f'CAST(SUM("price") AS {written})'

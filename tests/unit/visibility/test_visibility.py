@@ -22,7 +22,7 @@ from commonweal.grants import (
 from commonweal.kinds.data_grant import DataGrant, GrantReason
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.kinds.visibility import Comparison, Mask
-from commonweal.visibility import value_of
+from commonweal.visibility import compare_alike, value_of
 from data_trusts.queries import CompiledQuestion, Dialect, compile_question
 from tests.unit.grants.samples import CUSTOMS, DISCLOSURES, NOON, PURPOSE, grant, site, trust
 
@@ -102,8 +102,53 @@ def test_a_mask_stands_wherever_the_column_is_named() -> None:
     source, _, rest = question.sql.partition(' AS "customs_rows" ')
     assert 'CAST(DATE_TRUNC(\'year\', "day") AS DATE) AS "day"' in source
     assert "DATE_TRUNC('month', \"cleared_at\" AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS \"cleared_at\"" in source
-    assert 'CAST(NULL AS INT) AS "flow"' in source
+    assert "CAST(NULL AS INT) = 1" in source
     assert "DATE_TRUNC" not in rest
+
+
+@pytest.mark.parametrize(
+    ("asked", "runs"),
+    [
+        ("product_nc = '7'", "\"product_nc\" = '7'"),
+        ("product_nc IN ('7', '72')", "SUBSTR(\"product_nc\", 1, 2) IN ('7', '72')"),
+        ("product_nc < '720'", "SUBSTR(\"product_nc\", 1, 2) < '720'"),
+        ("product_nc BETWEEN '7' AND '8'", "\"product_nc\" BETWEEN '7' AND '8'"),
+        ("product_nc BETWEEN '7' AND '84'", "SUBSTR(\"product_nc\", 1, 2) BETWEEN '7' AND '84'"),
+        ("product_nc IS NULL", '"product_nc" IS NULL'),
+        ("flow IS NULL", "CAST(NULL AS INTEGER) IS NULL"),
+        ("day = '2026-01-01'", "CAST(DATE_TRUNC('year', \"day\") AS DATE) = CAST('2026-01-01' AS DATE)"),
+    ],
+)
+def test_a_condition_compares_the_masked_value_unless_the_value_itself_says_the_same(asked: str, runs: str) -> None:
+    masks = {"product_nc": {"kind": "Prefix", "size": 2}, "flow": {"kind": "Null"}, "day": {"kind": "Year"}}
+    question = compiled(ruled([IMPORTS], masks), sql=f"SELECT count(*) FROM customs_rows WHERE {asked}")  # noqa: S608
+    source, _, rest = question.sql.partition(' AS "customs_rows" ')
+    assert source.endswith(f'FROM "trade"."customs_rows" WHERE ("flow" IN (1, -2)) AND ({runs}))')
+    assert "WHERE" not in rest
+
+
+def test_a_column_that_only_the_condition_reads_is_compared_and_not_taken_along() -> None:
+    question = compiled(
+        ruled([IMPORTS]), sql="SELECT flow, count(*) FROM customs_rows WHERE day > '2026-01-01' GROUP BY flow"
+    )
+    assert 'FROM (SELECT "flow" AS "flow" FROM' in question.sql
+    assert question.reads == ("day", "flow")
+
+
+TEXTS = st.text(alphabet="ab\u00e9\U0001f600", max_size=5)
+
+
+@given(value=TEXTS, text=TEXTS, sizes=st.lists(st.integers(1, 4), max_size=2))
+def test_comparing_alike_is_comparing_the_same(value: str, text: str, sizes: list[int]) -> None:
+    masks = [Mask.model_validate({"kind": "Prefix", "size": size}) for size in sizes]
+    if compare_alike(masks, [text]):
+        masked = value[: min(sizes, default=None)]
+        assert ((value < text), (value == text)) == ((masked < text), (masked == text))
+
+
+@pytest.mark.parametrize("mask", [{"kind": "Null"}, {"kind": "Year"}, {"kind": "Month"}, {"kind": "Bucket", "size": 9}])
+def test_nothing_but_a_prefix_compares_alike(mask: dict[str, object]) -> None:
+    assert not compare_alike([Mask.model_validate(mask)], [])
 
 
 def test_a_question_that_reads_no_column_is_filtered_all_the_same() -> None:
