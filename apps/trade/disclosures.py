@@ -224,8 +224,7 @@ class Disclosure(Strict):
     def allocation(self, product: Product, cn_code: str, pack: RulePack, benchmarks: Benchmarks) -> Allocation:
         """Free allocation of one good of a product, per functional unit of the pack, or why it is not known."""
         with localcontext(LEGAL):
-            producers = {each.name: _producer(each, each.cn_codes[0], pack) for each in self.products}
-            producers[product.name] = _producer(product, cn_code, pack)
+            producers = producers_of(self.products, product, cn_code, pack)
             found = allocations(producers, benchmarks, self.period)[product.name]
             if found.sefa_t_per_t is None or product.nitrogen_t_per_t is None or pack.contained(cn_code) != "nitrogen":
                 return found
@@ -254,6 +253,12 @@ class Disclosure(Strict):
                 f"product {product.name}: precursor {bought.name} has no verification report for {self.period}, which "
                 f"{pack.id} asks for; give verified_for, or the default value with is_default: true"
             )
+
+
+def producers_of(products: Iterable[Product], product: Product, cn_code: str, pack: RulePack) -> dict[str, Producer]:
+    """Every product as the rules of free allocation take it, with `product` counted as one of its goods."""
+    producers = {each.name: _producer(each, each.cn_codes[0], pack) for each in products}
+    return {**producers, product.name: _producer(product, cn_code, pack)}
 
 
 def _producer(product: Product, cn_code: str, pack: RulePack) -> Producer:

@@ -67,13 +67,13 @@ def released(trace: Trace, disclosure: Disclosure, row: Disclosed, pack: RulePac
     """Add the steps that lead to a released row; returns its direct and its indirect SEE as operands."""
     products = {product.name: (index, product) for index, product in enumerate(disclosure.products)}
     made = next(product for product in disclosure.products if row.cn_code in product.cn_codes)
-    needed = _needed(disclosure, made)
+    wanted = needed(disclosure, made)
     with localcontext(LEGAL):
         processes = disclosure.processes()
         found = embedded_as(processes, made, row.cn_code, pack)
         walk = Walk(trace=trace, pack=pack, found=found, outputs={})
         for name in found:
-            if name in needed:
+            if name in wanted:
                 code = row.cn_code if name == made.name else processes[name].cn_code
                 walk.outputs[name] = _product(walk, processes[name], *products[name], code)
         see = _per_unit(walk, made, products[made.name][0], row.cn_code)
@@ -83,17 +83,17 @@ def released(trace: Trace, disclosure: Disclosure, row: Disclosed, pack: RulePac
     return direct, indirect
 
 
-def _needed(disclosure: Disclosure, made: Product) -> set[str]:
+def needed(disclosure: Disclosure, made: Product) -> set[str]:
     """The product and everything of the same disclosure that goes into it."""
     by_name = {product.name: product for product in disclosure.products}
-    needed: set[str] = set()
+    found: set[str] = set()
     waiting = [made.name]
     while waiting:
         name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
+        if name not in found:
+            found.add(name)
             waiting += [each.product for each in by_name[name].precursors if isinstance(each, MadePrecursor)]
-    return needed
+    return found
 
 
 def _product(walk: Walk, process: Process, index: int, product: Product, cn_code: str) -> Outputs:
@@ -101,8 +101,8 @@ def _product(walk: Walk, process: Process, index: int, product: Product, cn_code
     direct = walk.trace.add(product.name, formulas.DIRECT, _emissions(walk.trace, product, base), process.direct_t)
     power = product.electricity
     consumed = [
-        _field(base, "electricity/consumed_mwh", "MWh", power.consumed_mwh),
-        _field(base, "electricity/factor_t_per_mwh", "t CO2/MWh", power.factor_t_per_mwh),
+        field(base, "electricity/consumed_mwh", "MWh", power.consumed_mwh),
+        field(base, "electricity/factor_t_per_mwh", "t CO2/MWh", power.factor_t_per_mwh),
     ]
     indirect = walk.trace.add(product.name, formulas.INDIRECT, consumed, process.indirect_t)
     parts = [_precursor(walk, each, f"{base}/precursors/{i}") for i, each in enumerate(product.precursors)]
@@ -112,7 +112,7 @@ def _product(walk: Walk, process: Process, index: int, product: Product, cn_code
         value="yes" if walk.pack.counts_indirect(cn_code) else "no",
         source=f"{walk.pack.id}.yaml#/annex_ii",
     )
-    activity = _field(base, "activity_t", "t", product.activity_t)
+    activity = field(base, "activity_t", "t", product.activity_t)
     see = walk.found[product.name]
 
     def step(formula: Formula, first: list[Operand], chosen: Callable[[Outputs], Operand], output: Decimal) -> Operand:
@@ -132,22 +132,22 @@ def _emissions(trace: Trace, product: Product, base: str) -> list[Operand]:
     for index, source in enumerate(product.sources):
         formula, units = SOURCES[source.kind]
         where = f"{base}/sources/{index}"
-        fields = [_field(where, name, unit, getattr(source, name)) for name, unit in units.items()]
+        fields = [field(where, name, unit, getattr(source, name)) for name, unit in units.items()]
         operands.append(trace.add(product.name, formula, fields, source.co2e_t()).named(source.name))
     gas, power, heat = product.waste_gas, product.electricity, product.heat
     for formula, name, energy_tj, rule in (
         (formulas.WASTE_GAS_IN, "imported_tj", gas.imported_tj, emissions.waste_gas_imported_t),
         (formulas.WASTE_GAS_OUT, "exported_tj", gas.exported_tj, emissions.waste_gas_exported_t),
     ):
-        energy = _field(base, f"waste_gas/{name}", "TJ", energy_tj)
+        energy = field(base, f"waste_gas/{name}", "TJ", energy_tj)
         operands.append(trace.add(product.name, formula, [energy], rule(energy_tj)))
     if heat is not None:
         units = {"factor_t_per_tj": "t CO2/TJ", "imported_tj": "TJ", "exported_tj": "TJ", "efficiency": "1"}
-        fields = [_field(f"{base}/heat", name, unit, getattr(heat, name)) for name, unit in units.items()]
+        fields = [field(f"{base}/heat", name, unit, getattr(heat, name)) for name, unit in units.items()]
         operands.append(trace.add(product.name, formulas.HEAT, fields, heat.correction_t()))
     exported = [
-        _field(base, "electricity/exported_mwh", "MWh", power.exported_mwh),
-        _field(base, "electricity/exported_factor_t_per_mwh", "t CO2/MWh", power.exported_factor_t_per_mwh),
+        field(base, "electricity/exported_mwh", "MWh", power.exported_mwh),
+        field(base, "electricity/exported_factor_t_per_mwh", "t CO2/MWh", power.exported_factor_t_per_mwh),
     ]
     relief_t = emissions.electricity_t(power.exported_mwh, power.exported_factor_t_per_mwh)
     operands.append(trace.add(product.name, formulas.POWER_OUT, exported, relief_t))
@@ -156,20 +156,20 @@ def _emissions(trace: Trace, product: Product, base: str) -> list[Operand]:
 
 def _precursor(walk: Walk, precursor: BoughtPrecursor | MadePrecursor, base: str) -> tuple[Operand, Outputs]:
     """The mass of a precursor, named as the precursor, and what a tonne of it embeds."""
-    mass = _field(base, "amount_t", "t", precursor.amount_t)
+    mass = field(base, "amount_t", "t", precursor.amount_t)
     if isinstance(precursor, MadePrecursor):
         return mass.named(precursor.product), walk.outputs[precursor.product]
     bought = precursor.rule_input()
     see = of_bought(bought, walk.pack.scope())
-    reported = _field(base, "direct_t_per_t", "t CO2e/t", precursor.direct_t_per_t)
-    origin = _field(base, "origin", "country", precursor.origin or "not stated")
+    reported = field(base, "direct_t_per_t", "t CO2e/t", precursor.direct_t_per_t)
+    origin = field(base, "origin", "country", precursor.origin or "not stated")
     power = [
-        _field(base, "electricity_mwh_per_t", "MWh/t", precursor.electricity_mwh_per_t),
-        _field(base, "factor_t_per_mwh", "t CO2/MWh", precursor.factor_t_per_mwh),
+        field(base, "electricity_mwh_per_t", "MWh/t", precursor.electricity_mwh_per_t),
+        field(base, "factor_t_per_mwh", "t CO2/MWh", precursor.factor_t_per_mwh),
     ]
     indirect = walk.trace.add(precursor.name, formulas.PRECURSOR_POWER, power, bought.indirect_t_per_t)
-    code = _field(base, "cn_code", "CN code", precursor.cn_code)
-    default = _field(base, "is_default", "yes or no", "yes" if precursor.is_default else "no")
+    code = field(base, "cn_code", "CN code", precursor.cn_code)
+    default = field(base, "is_default", "yes or no", "yes" if precursor.is_default else "no")
 
     def step(formula: Formula, operands: list[Operand], output: Decimal) -> Operand:
         return walk.trace.add(precursor.name, formula, operands, output)
@@ -189,7 +189,7 @@ def _per_unit(walk: Walk, product: Product, index: int, cn_code: str) -> Outputs
     if contained is None:
         return see
     name = f"{contained}_t_per_t"
-    content = _field(f"{DISCLOSURE}#/products/{index}", name, "t/t", getattr(product, name))
+    content = field(f"{DISCLOSURE}#/products/{index}", name, "t/t", getattr(product, name))
     unit = per_unit(walk.found[product.name], product, cn_code, walk.pack)
 
     def step(operand: Operand, output: Decimal) -> Operand:
@@ -207,6 +207,7 @@ def _default_share(walk: Walk, product: Product, row: Disclosed) -> None:
     walk.trace.add(product.name, formulas.DEFAULT_SHARE, [see.default_direct, see.direct], row.default_share)
 
 
-def _field(base: str, path: str, unit: str, value: Decimal | str) -> Operand:
+def field(base: str, path: str, unit: str, value: Decimal | str) -> Operand:
+    """A field of an input as an operand, named by the last part of its path."""
     name = path.rsplit("/", 1)[-1]
     return Operand(name=name, unit=unit, value=value, source=f"{base}/{path}")
