@@ -89,6 +89,7 @@ class RulePack(_Data):
     per_tonne_of_clinker: tuple[Prefix, ...] = ()
     per_tonne_of_nitrogen: tuple[Prefix, ...] = ()
     scrap: tuple[Prefix, ...] = ()
+    molar_attribution: tuple[Prefix, ...] = ()
     verified_precursors: bool = False
     zero_rated: tuple[str, ...]
     defaults: DefaultsFile | None = None

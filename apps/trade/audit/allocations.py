@@ -7,9 +7,9 @@ from decimal import Decimal, localcontext
 from apps.trade.assessment import Disclosed
 from apps.trade.audit import formulas
 from apps.trade.audit.evidence import DISCLOSURE
-from apps.trade.audit.processes import field, needed
+from apps.trade.audit.processes import activity_of, field, needed
 from apps.trade.audit.steps import Operand, Trace
-from apps.trade.disclosures import BoughtPrecursor, Disclosure, MadePrecursor, Product, producers_of
+from apps.trade.disclosures import Disclosure, producers_of
 from apps.trade.emissions import LEGAL, ZERO
 from apps.trade.free_allocation import (
     Benchmark,
@@ -24,6 +24,7 @@ from apps.trade.free_allocation import (
     own_sefa_t_per_t,
 )
 from apps.trade.precursors import embeds_nothing, precursors_first
+from apps.trade.products import BoughtPrecursor, MadePrecursor, Product
 from apps.trade.rule_packs import BenchmarksFile, RulePack
 
 
@@ -95,8 +96,8 @@ def _produced(
     row, _ = own_process(scales.table, producer.cn_code, producer.route)
     own_t_per_t = own_sefa_t_per_t(scales.table, producer.cn_code, producer.route, scales.year)
     own = scales.scaled(product.name, row, Column.OWN_PROCESS, own_t_per_t)
-    activity = field(base, "activity_t", "t", product.activity_t)
-    if product.clinker_t_per_t is not None and producer.activity_units != product.activity_t:
+    activity = activity_of(scales.trace, product, base)
+    if product.clinker_t_per_t is not None and producer.activity_units != product.attributed_activity_t():
         content = field(base, "clinker_t_per_t", "t/t", product.clinker_t_per_t)
         units = producer.activity_units
         activity = scales.trace.add(product.name, formulas.ACTIVITY_CLINKER, [activity, content], units)

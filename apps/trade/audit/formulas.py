@@ -145,6 +145,26 @@ MARK_UP = Formula(
 COUNTED = Formula(id="see-counted", says="direct SEE + indirect SEE", unit="t CO2e/t", annex="I, 3.1")
 TONNES = Formula(id="tonnes-counted", says="quantity x counted SEE", unit="t CO2e")
 
+RECONCILED = Formula(
+    id="reconciled",
+    says="amount x the installation's total / sum of the amounts of its processes",
+    unit="as metered",
+    annex="III, A.1",
+    equation="41 to 42",
+)
+SHARED_BY_MOLES = Formula(
+    id="shared-by-moles",
+    says="molar mass x sum of mass / molar mass over the product and its co-products: what emissions are divided by",
+    unit="t",
+    annex="III, A.2.1",
+    equation="43, 57",
+)
+SHARED_BY_MASS = Formula(
+    id="shared-by-mass",
+    says="sum of the masses of the product and its co-products, as a molar mass is not known",
+    unit="t",
+    annex="III, A.2.1",
+)
 ALLOCATION = "32025R2620"
 BENCHMARK = Formula(
     id="benchmark-scaled",

@@ -6,13 +6,15 @@ from decimal import Decimal, localcontext
 
 from apps.trade import emissions
 from apps.trade.assessment import Disclosed
+from apps.trade.attribution import reconciled
 from apps.trade.audit import formulas
 from apps.trade.audit.evidence import DISCLOSURE
 from apps.trade.audit.formulas import Formula
 from apps.trade.audit.steps import Operand, Trace
-from apps.trade.disclosures import BoughtPrecursor, Disclosure, MadePrecursor, Product, embedded_as, per_unit
+from apps.trade.disclosures import Disclosure, embedded_as, per_unit
 from apps.trade.emissions import LEGAL
 from apps.trade.precursors import Embedded, Process, of_bought
+from apps.trade.products import AMOUNTS, ELECTRICITY, BoughtPrecursor, MadePrecursor, Product, factors, metered
 from apps.trade.rule_packs import RulePack
 
 # Per kind of source: its equation, and its fields with their units.
@@ -55,12 +57,17 @@ class Outputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """What every step of one good shares; `outputs` grows as products are done, precursors first."""
+    """What every step of one good shares; `outputs` grows as products are done, precursors first.
+
+    `products` are those of the disclosure with their amounts as they count.
+    """
 
     trace: Trace
     pack: RulePack
     found: Mapping[str, Embedded]
     outputs: dict[str, Outputs]
+    disclosure: Disclosure
+    products: Mapping[str, Product]
 
 
 def released(trace: Trace, disclosure: Disclosure, row: Disclosed, pack: RulePack) -> tuple[Operand, Operand]:
@@ -71,7 +78,8 @@ def released(trace: Trace, disclosure: Disclosure, row: Disclosed, pack: RulePac
     with localcontext(LEGAL):
         processes = disclosure.processes()
         found = embedded_as(processes, made, row.cn_code, pack)
-        walk = Walk(trace=trace, pack=pack, found=found, outputs={})
+        counted = {product.name: product for product in disclosure.counted_products()}
+        walk = Walk(trace=trace, pack=pack, found=found, outputs={}, disclosure=disclosure, products=counted)
         for name in found:
             if name in wanted:
                 code = row.cn_code if name == made.name else processes[name].cn_code
@@ -98,10 +106,11 @@ def needed(disclosure: Disclosure, made: Product) -> set[str]:
 
 def _product(walk: Walk, process: Process, index: int, product: Product, cn_code: str) -> Outputs:
     base = f"{DISCLOSURE}#/products/{index}"
-    direct = walk.trace.add(product.name, formulas.DIRECT, _emissions(walk.trace, product, base), process.direct_t)
+    direct = walk.trace.add(product.name, formulas.DIRECT, _emissions(walk, product, base), process.direct_t)
     power = product.electricity
+    consumed_mwh = field(base, "electricity/consumed_mwh", "MWh", power.consumed_mwh)
     consumed = [
-        field(base, "electricity/consumed_mwh", "MWh", power.consumed_mwh),
+        _as_counted(walk, product, ELECTRICITY, consumed_mwh),
         field(base, "electricity/factor_t_per_mwh", "t CO2/MWh", power.factor_t_per_mwh),
     ]
     indirect = walk.trace.add(product.name, formulas.INDIRECT, consumed, process.indirect_t)
@@ -112,7 +121,7 @@ def _product(walk: Walk, process: Process, index: int, product: Product, cn_code
         value="yes" if walk.pack.counts_indirect(cn_code) else "no",
         source=f"{walk.pack.id}.yaml#/annex_ii",
     )
-    activity = field(base, "activity_t", "t", product.activity_t)
+    activity = activity_of(walk.trace, product, base)
     see = walk.found[product.name]
 
     def step(formula: Formula, first: list[Operand], chosen: Callable[[Outputs], Operand], output: Decimal) -> Operand:
@@ -126,14 +135,56 @@ def _product(walk: Walk, process: Process, index: int, product: Product, cn_code
     )
 
 
-def _emissions(trace: Trace, product: Product, base: str) -> list[Operand]:
+def activity_of(trace: Trace, product: Product, base: str) -> Operand:
+    """The activity of a product; with co-products the step that shares with them."""
+    activity = field(base, "activity_t", "t", product.activity_t)
+    if not product.co_products:
+        return activity
+    masses = [activity.named("mass"), *_each(product, base, "mass_t", "t")]
+    if product.molar_mass_g_per_mol is None or any(each.molar_mass_g_per_mol is None for each in product.co_products):
+        return trace.add(product.name, formulas.SHARED_BY_MASS, masses, product.attributed_activity_t())
+    name, unit = "molar_mass_g_per_mol", "g/mol"
+    molar = [field(base, name, unit, product.molar_mass_g_per_mol), *_each(product, base, name, unit)]
+    operands = [each for pair in zip(masses, molar, strict=True) for each in pair]
+    return trace.add(product.name, formulas.SHARED_BY_MOLES, operands, product.attributed_activity_t())
+
+
+def _each(product: Product, base: str, name: str, unit: str) -> list[Operand]:
+    """A field of every co-product."""
+    return [
+        field(f"{base}/co_products/{index}", name, unit, getattr(each, name))
+        for index, each in enumerate(product.co_products)
+    ]
+
+
+def _as_counted(walk: Walk, product: Product, data: str, stated: Operand) -> Operand:
+    """An amount as stated, or corrected to the installation's own meter by a step of its own."""
+    totals = walk.disclosure.installation_totals
+    index = next((i for i, each in enumerate(totals) if each.data == data), None)
+    if index is None or not isinstance(stated.value, Decimal):
+        return stated
+    total = field(f"{DISCLOSURE}#/installation_totals/{index}", "total", stated.unit, totals[index].total)
+    parts = [
+        Operand(name=f"of {each.product}", unit=stated.unit, value=each.amount, source=f"{DISCLOSURE}#{each.pointer}")
+        for each in metered(walk.disclosure.products, data)
+    ]
+    corrected = reconciled(stated.value, factors(walk.disclosure.products, totals)[data])
+    return walk.trace.add(product.name, formulas.RECONCILED, [stated, total, *parts], corrected).named(stated.name)
+
+
+def _emissions(walk: Walk, product: Product, base: str) -> list[Operand]:
     """The operands of equation 55, each with the step behind it."""
-    operands = []
+    operands, trace = [], walk.trace
+    counted = walk.products[product.name]
     for index, source in enumerate(product.sources):
         formula, units = SOURCES[source.kind]
         where = f"{base}/sources/{index}"
         fields = [field(where, name, unit, getattr(source, name)) for name, unit in units.items()]
-        operands.append(trace.add(product.name, formula, fields, source.co2e_t()).named(source.name))
+        amounts = [
+            _as_counted(walk, product, source.name, each) if each.name == AMOUNTS.get(source.kind) else each
+            for each in fields
+        ]
+        operands.append(trace.add(product.name, formula, amounts, counted.sources[index].co2e_t()).named(source.name))
     gas, power, heat = product.waste_gas, product.electricity, product.heat
     for formula, name, energy_tj, rule in (
         (formulas.WASTE_GAS_IN, "imported_tj", gas.imported_tj, emissions.waste_gas_imported_t),
