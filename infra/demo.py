@@ -99,6 +99,7 @@ class Demo:
         for member in MEMBERS:
             self._advertise_gpus(member)
             self._join(member, reached[member.name], images)
+            self._give_signing_key(member)
         self._wait("members", "member", *(member.name for member in MEMBERS))
         self._kubectl("apply", "--server-side", "-f", str(EXAMPLES))
         with step("rows into each member's tables"), ThreadPoolExecutor() as pool:
@@ -164,6 +165,12 @@ class Demo:
         """Accept once the member's agent has asked; its pod may still be starting."""
         self._until(f"{member.name} asks to join", lambda: self._member(member, "{.metadata.name}"))
         self._commonweal("accept", member.name)
+
+    def _give_signing_key(self, member: DemoMember) -> None:
+        """The member makes the key that trade pilots sign audit bundles with in its cluster; the hub never sees it."""
+        words = ["--pilot", "trade", "--secret", "trade-signing", "--signing-key", "key.pem"]
+        where = ["--kubeconfig", str(self._kubeconfig(member.name))]
+        run([sys.executable, "-m", "infra.sites.pilot_secret", *words, *where], capture=True)
 
     def _member(self, member: DemoMember, path: str) -> str:
         """A field of the Member on the hub, empty where there is none."""

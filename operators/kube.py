@@ -90,6 +90,8 @@ Phase = Literal["before", "after"]
 
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+JSON = "application/json, application/jwk-set+json;q=0.9"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 PAGE = 500  # objects a list request returns; the API server's own clients use the same
 
 
@@ -233,6 +235,12 @@ class Kube:
     async def get(self, resource: ApiResource, name: str, namespace: str | None = None) -> Json:
         """One object."""
         return await self.request("GET", resource.path(namespace, name))
+
+    async def metadata(self, resource: ApiResource, name: str, namespace: str | None = None) -> Json:
+        """The metadata of one object; what it holds stays at the API server."""
+        answer = await self.request("GET", resource.path(namespace, name), accept=METADATA)
+        metadata: Json = answer["metadata"]
+        return metadata
 
     async def list(
         self, resource: ApiResource, namespace: str | None = None, *, labels: str = "", fields: str = ""
@@ -392,6 +400,7 @@ class Kube:
         body: Json | None = None,
         *,
         content_type: str = "application/json",
+        accept: str = JSON,
     ) -> Json:
         """Any call, with retries on 429, 5xx and lost connections; a POST whose answer was lost is not repeated."""
         url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
@@ -399,7 +408,7 @@ class Kube:
         self._hook(method, path, "before")
         for attempt in range(self.retry.attempts):
             try:
-                answer = await self._once(method, url, data, content_type)
+                answer = await self._once(method, url, data, content_type, accept)
                 break
             except (Unreachable, Throttled) as error:
                 if attempt + 1 == self.retry.attempts or not _repeatable(method, error):
@@ -410,8 +419,8 @@ class Kube:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    async def _once(self, method: str, url: str, data: bytes | None, content_type: str) -> Json:
-        headers = await self._headers(content_type if data is not None else None)
+    async def _once(self, method: str, url: str, data: bytes | None, content_type: str, accept: str) -> Json:
+        headers = await self._headers(content_type if data is not None else None, accept)
         try:
             async with self._open().request(method, url, data=data, headers=headers) as response:
                 raw = await response.read()
@@ -451,8 +460,8 @@ class Kube:
         header: str | None = await self.configuration.get_api_key_with_prefix("BearerToken")
         return header
 
-    async def _headers(self, content_type: str | None) -> dict[str, str]:
-        headers = {"Accept": "application/json, application/jwk-set+json;q=0.9", "User-Agent": "commonweal"}
+    async def _headers(self, content_type: str | None, accept: str = JSON) -> dict[str, str]:
+        headers = {"Accept": accept, "User-Agent": "commonweal"}
         if content_type is not None:
             headers["Content-Type"] = content_type
         if header := await self._authorization():

@@ -5,7 +5,7 @@ Pure. Says plainly where actual data does not pay: an importer who learns that b
 something. Where free allocation is not known, the two are compared before it, and the answer says so.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
@@ -48,7 +48,12 @@ class Bill:
     cost_eur: Decimal | None
 
 
-def bill_of(assessment: Assessment, book: Book, benchmarks: Callable[[str], Benchmarks | None]) -> Bill | None:
+def bill_of(
+    assessment: Assessment,
+    book: Book,
+    benchmarks: Callable[[str], Benchmarks | None],
+    prices: Callable[[str], Mapping[str, Decimal]],
+) -> Bill | None:
     """The bill of an assessed consignment, or None where its method knows no certificates.
 
     Raises:
@@ -59,7 +64,7 @@ def bill_of(assessment: Assessment, book: Book, benchmarks: Callable[[str], Benc
     table = benchmarks(pack.id)
     if table is None:
         return None
-    price_eur = _price_eur(assessment)
+    price_eur = _price_eur(assessment, prices(pack.id))
     with localcontext(LEGAL):
         used = _way(assessment, book, table, _reduction_t(assessment, price_eur))
         other = _other(assessment, book, table)
@@ -76,12 +81,12 @@ def bill_of(assessment: Assessment, book: Book, benchmarks: Callable[[str], Benc
         )
 
 
-def _price_eur(assessment: Assessment) -> Decimal | None:
+def _price_eur(assessment: Assessment, published: Mapping[str, Decimal]) -> Decimal | None:
     asked = assessment.consignment
     if asked.import_quarter is None:
         return None
     try:
-        return certificate_price_eur(assessment.pack.certificate_price_eur, asked.import_year, asked.import_quarter)
+        return certificate_price_eur(published, asked.import_year, asked.import_quarter)
     except UnpublishedPriceError as error:
         raise UnassessableError("import_quarter", str(error), "leave it out to get certificates without EUR") from error
 

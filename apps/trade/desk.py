@@ -4,7 +4,7 @@ from apps.trade.assessment import Book, Consignment, assess
 from apps.trade.audit.evidence import Evidence, Release
 from apps.trade.bill import bill_of
 from apps.trade.questions import CUSTOMS, DISCLOSURES, customs, disclosures, read_customs, read_disclosures
-from apps.trade.rule_packs import all_packs, benchmarks_of, defaults_of, pack_files, pack_for
+from apps.trade.rule_packs import all_packs, benchmarks_of, defaults_of, pack_files, pack_for, prices_of
 from apps.trade.sources import Answers, Kept
 from apps.trade.totals import add_up
 from apps.trade.views import AssessmentView, MemberView, TotalsView, assessment_view, totals_view
@@ -18,6 +18,7 @@ class Desk:
         for pack in all_packs():
             defaults_of(pack.id)  # a damaged table stops the start, not the first request that needs it
             benchmarks_of(pack.id)
+            prices_of(pack.id)
         self._book: tuple[tuple[Kept, ...], Book] | None = None
 
     async def assess(self, consignment: Consignment) -> AssessmentView:
@@ -26,7 +27,7 @@ class Desk:
         assessment = assess(consignment, book)
         return assessment_view(
             assessment,
-            bill=bill_of(assessment, book, benchmarks_of),
+            bill=bill_of(assessment, book, benchmarks_of, prices_of),
             members=tuple(each.answer.member for each in kept),
             grant=kept[0].grant,
             age_s=max(self._answers.age_s(each) for each in kept),

@@ -11,111 +11,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from apps.trade import emissions
-from apps.trade.emission_sources import Electricity, Heat, Name, Source, WasteGas
 from apps.trade.emissions import LEGAL, ONE
 from apps.trade.files import whole
 from apps.trade.free_allocation import Allocation, Benchmarks, Input, Producer, allocations
-from apps.trade.goods import CnCode, Country, InstallationId, NotNegative, Positive, Strict, Year
-from apps.trade.precursors import Bought, Embedded, Made, Process, Scope, embedded, embeds_nothing
-from apps.trade.rule_packs import CBAM, RulePack, all_packs, benchmarks_of, load_exact, packs_of_good
+from apps.trade.goods import Country, InstallationId, Strict, Year
+from apps.trade.precursors import Embedded, Process, Scope, embedded, embeds_nothing
+from apps.trade.products import BoughtPrecursor, InstallationTotal, Product, reconciled_products
+from apps.trade.rule_packs import RulePack, all_packs, benchmarks_of, load_exact, packs_of_good
 from commonweal.transparency import canonical_json
 
 EXAMPLES = Path(__file__).parent / "facilities" / "cbam_examples.yaml"
 STORED = Decimal("1e-18")  # the scale of the table's DECIMAL(38, 18) columns
 COUNT_ALL = Scope(indirect_counts=lambda _: True, zero_rated=lambda _: False, scrap=lambda _: False)
-
-
-class BoughtPrecursor(Strict):
-    """A precursor from elsewhere, with what its supplier, or a default value, says that it embeds.
-
-    `verified_for` is the year that the verification report of its supplier covers; a default value needs none.
-    `free_allocation_t_per_t` is its supplier's verified SEFA per tonne; without it the benchmark of column B counts.
-    `label` is the method that its numbers follow; it must be the good's own.
-    """
-
-    kind: Literal["bought"]
-    name: Name
-    cn_code: CnCode
-    amount_t: NotNegative
-    direct_t_per_t: NotNegative
-    electricity_mwh_per_t: NotNegative
-    factor_t_per_mwh: NotNegative
-    origin: Country | None = None
-    is_default: bool = False
-    verified_for: Year | None = None
-    free_allocation_t_per_t: NotNegative | None = None
-    label: Name = CBAM
-
-    def rule_input(self) -> Bought:
-        """The precursor as the rules take it."""
-        return Bought(
-            name=self.name,
-            cn_code=self.cn_code,
-            origin=self.origin,
-            mass_t=self.amount_t,
-            direct_t_per_t=self.direct_t_per_t,
-            indirect_t_per_t=emissions.electricity_t(self.electricity_mwh_per_t, self.factor_t_per_mwh),
-            is_default=self.is_default,
-        )
-
-
-class MadePrecursor(Strict):
-    """A precursor that another product of the same disclosure is."""
-
-    kind: Literal["made"]
-    product: Name
-    amount_t: NotNegative
-
-
-class Product(Strict):
-    """One production process and the goods that leave it.
-
-    `benchmark_route` is the letter of the route in the table of free-allocation benchmarks, empty where a good has one.
-    """
-
-    name: Name
-    cn_codes: Annotated[tuple[CnCode, ...], Field(min_length=1, max_length=200)]
-    activity_t: Positive
-    clinker_t_per_t: Annotated[Positive, Field(le=1)] | None = None
-    nitrogen_t_per_t: Annotated[Positive, Field(le=1)] | None = None
-    benchmark_route: Annotated[str, Field(pattern=r"^[A-L]?$")] = ""
-    sources: Annotated[tuple[Source, ...], Field(min_length=1, max_length=1000)]
-    electricity: Electricity
-    waste_gas: WasteGas = WasteGas()
-    heat: Heat | None = None
-    precursors: Annotated[
-        tuple[Annotated[BoughtPrecursor | MadePrecursor, Field(discriminator="kind")], ...], Field(max_length=1000)
-    ] = ()
-
-    def rule_input(self) -> Process:
-        """The process as the precursor rules take it; the caller sets the legal arithmetic."""
-        power = self.electricity
-        corrections = [self.waste_gas.correction_t()]
-        corrections.append(-emissions.electricity_t(power.exported_mwh, power.exported_factor_t_per_mwh))
-        if self.heat is not None:
-            corrections.append(self.heat.correction_t())
-        return Process(
-            name=self.name,
-            cn_code=self.cn_codes[0],
-            activity_t=self.activity_t,
-            direct_t=emissions.attributed_direct_t((source.co2e_t() for source in self.sources), corrections),
-            indirect_t=emissions.electricity_t(power.consumed_mwh, power.factor_t_per_mwh),
-            bought=tuple(each.rule_input() for each in self.precursors if isinstance(each, BoughtPrecursor)),
-            made=self.made(),
-        )
-
-    def made(self) -> tuple[Made, ...]:
-        """The precursors that other products of the same disclosure are."""
-        return tuple(
-            Made(process=each.product, mass_t=each.amount_t)
-            for each in self.precursors
-            if isinstance(each, MadePrecursor)
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +54,7 @@ class Disclosure(Strict):
     period: Year
     provenance: Annotated[str, Field(min_length=1, max_length=512)]
     products: Annotated[tuple[Product, ...], Field(min_length=1, max_length=200)]
+    installation_totals: Annotated[tuple[InstallationTotal, ...], Field(max_length=100)] = ()
 
     @model_validator(mode="after")
     def _adds_up(self) -> "Disclosure":
@@ -158,7 +70,16 @@ class Disclosure(Strict):
     def processes(self) -> dict[str, Process]:
         """Every product as the precursor rules take it, by name."""
         with localcontext(LEGAL):
-            return {product.name: product.rule_input() for product in self.products}
+            return {product.name: product.rule_input() for product in self.counted_products()}
+
+    def counted_products(self) -> tuple[Product, ...]:
+        """Every product with its amounts as they count; the caller sets the legal arithmetic.
+
+        Raises:
+            ValueError: a total of the installation fits no amounts.
+
+        """
+        return reconciled_products(self.products, self.installation_totals)
 
     def canonical(self) -> bytes:
         """Every input in the one form that is hashed; `parse_canonical` reads it back."""
@@ -192,7 +113,9 @@ class Disclosure(Strict):
             for pack in packs
             for product in self.products
             for code in product.cn_codes
-            if pack in packs_of_good(code, packs) and self._may_count(product, pack, packs)
+            if pack in packs_of_good(code, packs)
+            and self._may_count(product, pack, packs)
+            and _may_share(product, code, pack, packs)
         ]
 
     def _row(
@@ -224,8 +147,7 @@ class Disclosure(Strict):
     def allocation(self, product: Product, cn_code: str, pack: RulePack, benchmarks: Benchmarks) -> Allocation:
         """Free allocation of one good of a product, per functional unit of the pack, or why it is not known."""
         with localcontext(LEGAL):
-            producers = {each.name: _producer(each, each.cn_codes[0], pack) for each in self.products}
-            producers[product.name] = _producer(product, cn_code, pack)
+            producers = producers_of(self.products, product, cn_code, pack)
             found = allocations(producers, benchmarks, self.period)[product.name]
             if found.sefa_t_per_t is None or product.nitrogen_t_per_t is None or pack.contained(cn_code) != "nitrogen":
                 return found
@@ -256,6 +178,24 @@ class Disclosure(Strict):
             )
 
 
+def _may_share(product: Product, cn_code: str, pack: RulePack, packs: Sequence[RulePack]) -> bool:
+    """Whether a pack says how emissions are shared with co-products; where none does, the product is refused."""
+    if not product.co_products or cn_code.startswith(pack.molar_attribution):
+        return True
+    if not any(cn_code.startswith(other.molar_attribution) for other in packs_of_good(cn_code, packs)):
+        raise ValueError(
+            f"product {product.name}: co_products share by moles for chemicals and fertilisers alone, and {cn_code} "
+            "is neither; leave them out, or make each a product of its own"
+        )
+    return False
+
+
+def producers_of(products: Iterable[Product], product: Product, cn_code: str, pack: RulePack) -> dict[str, Producer]:
+    """Every product as the rules of free allocation take it, with `product` counted as one of its goods."""
+    producers = {each.name: _producer(each, each.cn_codes[0], pack) for each in products}
+    return {**producers, product.name: _producer(product, cn_code, pack)}
+
+
 def _producer(product: Product, cn_code: str, pack: RulePack) -> Producer:
     """A product as the rules of free allocation take it; the benchmark of cement is per tonne of clinker."""
     scope = pack.scope()
@@ -264,7 +204,7 @@ def _producer(product: Product, cn_code: str, pack: RulePack) -> Producer:
         name=product.name,
         cn_code=cn_code,
         route=product.benchmark_route,
-        activity_units=product.activity_t * (clinker or ONE),
+        activity_units=product.attributed_activity_t() * (clinker or ONE),
         bought=tuple(
             Input(
                 name=each.name,

@@ -122,10 +122,20 @@ def default_sefa_t_per_t(table: Benchmarks, cn_code: str, year: int) -> Decimal:
         NoBenchmarkError: the year or the good has no benchmark.
 
     """
-    found = [row.cumulated_t_per_t for row in _of_heading(table, cn_code) if row.cumulated_t_per_t is not None]
+    return _scaled(table, highest_cumulated(table, cn_code)[1], year)
+
+
+def highest_cumulated(table: Benchmarks, cn_code: str) -> tuple[Benchmark, Decimal]:
+    """The row of a good with the highest column B, and that number.
+
+    Raises:
+        NoBenchmarkError: the good has no benchmark of column B.
+
+    """
+    found = [(row, row.cumulated_t_per_t) for row in _of_heading(table, cn_code) if row.cumulated_t_per_t is not None]
     if not found:
         raise NoBenchmarkError(f"{cn_code} has no benchmark of column B in the table")
-    return _scaled(table, max(found), year)
+    return max(found, key=lambda each: each[1])
 
 
 def own_sefa_t_per_t(table: Benchmarks, cn_code: str, route: str, year: int) -> Decimal:
@@ -135,13 +145,23 @@ def own_sefa_t_per_t(table: Benchmarks, cn_code: str, route: str, year: int) -> 
         NoBenchmarkError: the year, the good or the route has no benchmark.
 
     """
-    routes = {row.route: row.own_process_t_per_t for row in _of_heading(table, cn_code)}
+    return _scaled(table, own_process(table, cn_code, route)[1], year)
+
+
+def own_process(table: Benchmarks, cn_code: str, route: str) -> tuple[Benchmark, Decimal]:
+    """The row of a good's route, and its column A.
+
+    Raises:
+        NoBenchmarkError: the good or the route has no benchmark.
+
+    """
+    routes = {row.route: row for row in _of_heading(table, cn_code)}
     if route not in routes:
         raise NoBenchmarkError(f"{cn_code} has no benchmark for route ({route}); the table has {_named(routes)}")
-    benchmark = routes[route]
+    benchmark = routes[route].own_process_t_per_t
     if benchmark is None:
         raise NoBenchmarkError(f"{cn_code} by route ({route}) has no benchmark of column A in the table")
-    return _scaled(table, benchmark, year)
+    return routes[route], benchmark
 
 
 def allocations(producers: Mapping[str, Producer], table: Benchmarks, year: int) -> dict[str, Allocation]:
@@ -193,17 +213,25 @@ def _of_heading(table: Benchmarks, cn_code: str) -> list[Benchmark]:
     return [row for row in table.rows if row.cn_prefix == heading]
 
 
-def _scaled(table: Benchmarks, benchmark: Decimal, year: int) -> Decimal:
-    factor_bp = table.cbam_factor_bp.get(year, 0 if year > max(table.cbam_factor_bp) else None)
-    if factor_bp is None:
+def factor_bp(table: Benchmarks, year: int) -> int:
+    """CBAM factor of a year in basis points; 0 after the last year of the table.
+
+    Raises:
+        NoBenchmarkError: the year is before the first one, or its benchmarks are not in the table.
+
+    """
+    found = table.cbam_factor_bp.get(year, 0 if year > max(table.cbam_factor_bp) else None)
+    if found is None:
         raise NoBenchmarkError(f"free allocation begins in {min(table.cbam_factor_bp)}, not in {year}")
-    if factor_bp == 0:
-        return ZERO
-    if year not in table.years:
+    if found and year not in table.years:
         raise NoBenchmarkError(
             f"the benchmarks of {year} are not in the table, which holds {table.years[0]} to {table.years[-1]}"
         )
-    return scaled_t_per_t(benchmark, factor_bp, table.correction)
+    return found
+
+
+def _scaled(table: Benchmarks, benchmark: Decimal, year: int) -> Decimal:
+    return scaled_t_per_t(benchmark, factor_bp(table, year), table.correction)
 
 
 def _named(routes: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -19,8 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from apps.trade.default_tables import read_table
 from apps.trade.defaults import Row, Table
 from apps.trade.free_allocation import Benchmark, Benchmarks, read_benchmark
-from apps.trade.goods import NotNegative, Positive
+from apps.trade.goods import NotNegative
 from apps.trade.precursors import Scope
+from apps.trade.prices import read_prices
 
 FOLDER = Path(__file__).parent / "packs"
 Prefix = Annotated[str, Field(pattern=r"^[0-9]{2,8}$")]
@@ -87,11 +89,12 @@ class RulePack(_Data):
     per_tonne_of_clinker: tuple[Prefix, ...] = ()
     per_tonne_of_nitrogen: tuple[Prefix, ...] = ()
     scrap: tuple[Prefix, ...] = ()
+    molar_attribution: tuple[Prefix, ...] = ()
     verified_precursors: bool = False
     zero_rated: tuple[str, ...]
     defaults: DefaultsFile | None = None
     free_allocation: BenchmarksFile | None = None
-    certificate_price_eur: dict[str, Positive] = {}
+    certificate_prices: str | None = None
 
     def in_annex_ii(self, cn_code: str) -> bool:
         """Whether the good is listed in Annex II to Regulation (EU) 2023/956."""
@@ -230,6 +233,30 @@ def _benchmark(row: Mapping[str, str]) -> Benchmark:
         own_process_t_per_t=read_benchmark(row["column_a"]),
         cumulated_t_per_t=read_benchmark(row["column_b"]),
     )
+
+
+@cache
+def prices_of(pack_id: str) -> Mapping[str, Decimal]:
+    """Published prices of a certificate by quarter, EUR; empty where the pack knows none. Raises as `defaults_of`."""
+    return prices_in(next(pack for pack in all_packs() if pack.id == pack_id), pack_files())
+
+
+def prices_in(pack: RulePack, files: Mapping[str, bytes]) -> Mapping[str, Decimal]:
+    """The prices in the file that a pack names, out of these files.
+
+    Raises:
+        PackError: the file is missing, or a line of it is wrong.
+
+    """
+    name = pack.certificate_prices
+    if name is None:
+        return {}
+    if name not in files:
+        raise PackError(f"{name}: missing, and {pack.id} names it; restore the file")
+    try:
+        return read_prices(files[name])
+    except (ValueError, csv.Error) as error:
+        raise PackError(f"{name}: {error}") from error
 
 
 def _named(pack: RulePack, name: str, sha256: str, files: Mapping[str, bytes]) -> bytes:

@@ -193,7 +193,7 @@ def assessment_view(
         evidence_sha256=assessment.evidence_sha256,
         data_age_s=int(age_s),
         interval=_interval_view(interval_t([part_of(assessment)])),
-        bill=_bill_view(bill) if bill is not None else None,
+        bill=bill_view(bill) if bill is not None else None,
     )
 
 
@@ -201,7 +201,8 @@ def _interval_view(interval: tuple[float, float] | None) -> IntervalView | None:
     return None if interval is None else IntervalView(low_t=interval[0], high_t=interval[1])
 
 
-def _bill_view(bill: Bill) -> BillView:
+def bill_view(bill: Bill) -> BillView:
+    """The certificates of one consignment."""
     return BillView(
         used=_way_view(bill.used),
         other=_way_view(bill.other) if bill.other is not None else None,

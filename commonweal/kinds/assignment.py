@@ -25,6 +25,8 @@ class AssignmentReason(StrEnum):
     IMAGE_PULL_FAILED = "ImagePullFailed"
     QUOTA_EXCEEDED = "QuotaExceeded"
     CRASHING = "Crashing"
+    SECRET_MISSING = "SecretMissing"  # noqa: S105 - a reason
+    SECRET_NOT_ALLOWED = "SecretNotAllowed"  # noqa: S105 - a reason
 
 
 class OwnerKind(StrEnum):

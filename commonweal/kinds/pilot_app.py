@@ -43,10 +43,17 @@ class PilotReason(StrEnum):
     IMAGE_PULL_FAILED = "ImagePullFailed"
     UNKNOWN_SPONSOR = "UnknownSponsor"
     UNKNOWN_SERVICE_CLASS = "UnknownServiceClass"
+    OBJECT_REFUSED = "ObjectRefused"
+    SECRET_MISSING = "SecretMissing"  # noqa: S105 - a reason
+    SECRET_NOT_ALLOWED = "SecretNotAllowed"  # noqa: S105 - a reason
+
+
+# What a member's agent says no with, in its own words on the Assignment and in the hub's on the PilotApp.
+REFUSALS = frozenset({PilotReason.OBJECT_REFUSED, PilotReason.SECRET_MISSING, PilotReason.SECRET_NOT_ALLOWED})
 
 
 class EnvironmentVariable(Model):
-    """A plain setting; secrets never travel in a PilotApp."""
+    """A plain setting; secrets never travel in a PilotApp, only their names do (`Component.secrets`)."""
 
     name: Annotated[str, StringConstraints(max_length=128, pattern=r"^[A-Z][A-Z0-9_]*$")]
     """Name."""
@@ -72,6 +79,11 @@ class Component(Model):
         ),
     ]
     """Plain settings."""
+    secrets: Annotated[
+        tuple[Name, ...], Field(default=(), max_length=8, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ]
+    """Secrets that each member holds itself, in `commonweal-apps` and labelled `commonweal.dev/pilot: <this app>`; each
+    is mounted read-only at /etc/commonweal-secrets/<secret>."""
 
 
 class PlacementRules(Model):

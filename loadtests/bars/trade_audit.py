@@ -30,6 +30,7 @@ PARTS = {
     "trace": ("trace.jsonl",),
     "result": ("result.json",),
     "envelope": ("envelope.dsse.json", "signer.pem"),
+    "bill": ("bill.json", "bill-trace.jsonl", "bill.dsse.json"),
 }
 
 

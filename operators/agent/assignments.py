@@ -6,14 +6,17 @@ nothing is changed: what runs keeps running.
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from commonweal.kinds.assignment import Assignment
 from commonweal.membership import member_namespace
 from operators.agent.mirror import Mirror
+from operators.agent.pilot_secrets import HeldSecret, held_secret, mounted
 from operators.agent.rollout import (
     ALLOWED,
+    APPS_NAMESPACE,
     FIELD_MANAGER,
     Desired,
     Observed,
@@ -24,10 +27,11 @@ from operators.agent.rollout import (
 )
 from operators.frame import Apply, Delete, Key, Operator, Plan, Store, Tools, Watch
 from operators.frame.plan import spec_hash
-from operators.kube import ApiResource, Forbidden, Invalid, Json, Kube, NotFound, Unauthorized, custom
+from operators.kube import SECRETS, ApiResource, Forbidden, Invalid, Json, Kube, NotFound, Unauthorized, custom
 
 ASSIGNMENTS = custom(Assignment)
 RETRY_REFUSED_S = 30.0  # a quota or a right may change without any event that we hear
+SECRET_LOOK_S = 10.0  # Secrets are looked at by name, so no event tells of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +91,7 @@ class AssignmentController:
             live=self.mirror.around(key.name, _named(assignment)),
             pods=self.mirror.pods_of(key.name),
             refusals=self._recent(key),
+            secrets=await self._secrets(assignment),
         )
 
     def plan(self, observed: Observed, now: datetime) -> Plan:  # noqa: ARG002 - the rule does not depend on time
@@ -104,8 +109,16 @@ class AssignmentController:
             findings=decided.findings,
             status=decided.status or {},
             # What is applied now is reported by the pass after; a refused object is tried again some time.
-            requeue_in_s=0.0 if decided.unreported else RETRY_REFUSED_S if observed.refusals else None,
+            requeue_in_s=0.0 if decided.unreported else _look_in_s(observed),
         )
+
+    async def _secrets(self, assignment: Assignment | None) -> dict[str, HeldSecret]:
+        """What the member says of the Secrets that an Assignment mounts; one that it does not show is not there."""
+        held = {}
+        for name in mounted(assignment) if assignment else ():
+            with suppress(NotFound, Forbidden):
+                held[name] = held_secret(await self.mirror.kube.metadata(SECRETS, name, APPS_NAMESPACE))
+        return held
 
     def _remember(self, key: Key, item: Desired) -> Callable[[str], None]:
         digest = spec_hash(item.body)
@@ -121,6 +134,13 @@ class AssignmentController:
         if held:
             self._refusals[key] = held
         return {digest: answer for digest, (answer, _) in held.items()}
+
+
+def _look_in_s(observed: Observed) -> float | None:
+    """When to look again for what no event tells; None where events tell all."""
+    if observed.assignment is not None and mounted(observed.assignment):
+        return SECRET_LOOK_S
+    return RETRY_REFUSED_S if observed.refusals else None
 
 
 def _named(assignment: Assignment | None) -> frozenset[Ref]:

@@ -4,12 +4,14 @@ The hub may write any object into an Assignment; what reaches the member is only
 list is the member's own protection and does not depend on the hub's good behaviour.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from commonweal.kinds.assignment import Assignment, AssignmentCondition, AssignmentReason
 from commonweal.membership import MEMBER_LABEL
+from operators.agent.pilot_secrets import HeldSecret, Withheld, hidden_reference, versions, withheld
 from operators.frame.plan import SPEC_HASH, Finding, covers, spec_hash
 from operators.kube import CONFIG_MAPS, DEPLOYMENTS, SERVICE_ACCOUNTS, SERVICES, ApiResource, Json
 
@@ -18,6 +20,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 ORIGIN = "commonweal.dev/origin"
 ORIGIN_UID = "commonweal.dev/origin-uid"
 ASSIGNMENT = "commonweal.dev/assignment"
+SECRET_VERSIONS = "commonweal.dev/secret-versions"  # noqa: S105 - an annotation
 
 APPS_NAMESPACE = "commonweal-apps"
 DATA_NAMESPACE = "commonweal-data"
@@ -60,7 +63,8 @@ class Desired:
 class Observed:
     """All that a pass depends on: the Assignment, what it made or wants in the member, and who owns names it wants.
 
-    `refusals` are recent answers of the member's API server, by the hash of the object that it refused.
+    `refusals` are recent answers of the member's API server, by the hash of the object that it refused. `secrets` are
+    what the member labelled, by name.
     """
 
     member: str
@@ -70,6 +74,7 @@ class Observed:
     live: Mapping[Ref, Json]
     pods: tuple[Json, ...]
     refusals: Mapping[str, str]
+    secrets: Mapping[str, HeldSecret] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +104,9 @@ def step(observed: Observed) -> Step:
     refusals = [text for body in assignment.spec.objects if (text := refusal(body))]
     if refusals:
         return Step(findings=_refused("; ".join(refusals)))
-    wanted = {item.ref: item for item in desired(assignment, observed.member)}
+    if lacking := withheld(assignment, observed.secrets):
+        return _withheld(observed, lacking)
+    wanted = {item.ref: item for item in desired(assignment, observed.member, observed.secrets)}
     refusals = [text for item in wanted.values() if (text := _taken(observed, item) or _answered(observed, item))]
     if refusals:
         return Step(findings=_refused("; ".join(refusals)))
@@ -129,20 +136,24 @@ def refusal(body: Json) -> str | None:
         spec.get("type", "ClusterIP") not in {"ClusterIP", "NodePort"} or spec.get("externalIPs")
     ):
         return f"{where}: spec.type must be ClusterIP or NodePort, without externalIPs"
+    if field_ := hidden_reference(body):
+        return f"{where}: {field_}: this member gives Secrets as volumes only; name it in spec.component.secrets"
     return None
 
 
-def desired(assignment: Assignment, member: str) -> Iterator[Desired]:
+def desired(
+    assignment: Assignment, member: str, secrets: Mapping[str, HeldSecret] = MappingProxyType({})
+) -> Iterator[Desired]:
     """The objects of an Assignment as the member gets them."""
     for body in assignment.spec.objects:
         metadata = body["metadata"]
         ref = Ref(
             ALLOWED[body["apiVersion"], body["kind"], metadata["namespace"]], metadata["namespace"], metadata["name"]
         )
-        yield Desired(ref=ref, body=_marked(body, assignment, member))
+        yield Desired(ref=ref, body=_marked(body, assignment, member, secrets))
 
 
-def _marked(body: Json, assignment: Assignment, member: str) -> Json:
+def _marked(body: Json, assignment: Assignment, member: str, secrets: Mapping[str, HeldSecret]) -> Json:
     metadata, owner = body["metadata"], assignment.spec.owner
     labels = {**metadata.get("labels", {}), MANAGED_BY: "commonweal", MEMBER_LABEL: member}
     annotations = {
@@ -155,15 +166,16 @@ def _marked(body: Json, assignment: Assignment, member: str) -> Json:
     marked = {**body, "metadata": {**kept, "labels": labels, "annotations": annotations}}
     marked.pop("status", None)
     if body["kind"] == "Deployment":
-        marked["spec"] = _with_marked_pods(body.get("spec", {}), assignment.metadata.name)
+        marked["spec"] = _with_marked_pods(body.get("spec", {}), assignment.metadata.name, versions(body, secrets))
     return marked
 
 
-def _with_marked_pods(spec: Json, name: str) -> Json:
-    """Pods name their Assignment too, so that an event of a pod leads back to it."""
+def _with_marked_pods(spec: Json, name: str, secret_versions: str) -> Json:
+    """Pods name their Assignment too, so that an event of a pod leads back to it; a changed Secret means new pods."""
     template = spec.get("template", {})
     metadata = template.get("metadata", {})
-    annotations = {**metadata.get("annotations", {}), ASSIGNMENT: name}
+    marks = {ASSIGNMENT: name} | ({SECRET_VERSIONS: secret_versions} if secret_versions else {})
+    annotations = {**metadata.get("annotations", {}), **marks}
     return {**spec, "template": {**template, "metadata": {**metadata, "annotations": annotations}}}
 
 
@@ -199,8 +211,18 @@ def _applied(observed: Observed, item: Desired) -> bool:
     return live is not None and live["metadata"].get("annotations", {}).get(SPEC_HASH) == spec_hash(item.body)
 
 
-def _refused(message: str) -> tuple[Finding, ...]:
-    reason = AssignmentReason.OBJECT_REFUSED
+def _withheld(observed: Observed, lacking: Sequence[Withheld]) -> Step:
+    """Nothing is applied; a member that took a label back also takes away the pods that had the Secret."""
+    reason = lacking[0].reason
+    taken_back = any(each.reason is AssignmentReason.SECRET_NOT_ALLOWED for each in lacking)
+    return Step(
+        delete=tuple(ref for ref in _made_by(observed) if taken_back and ref.resource == DEPLOYMENTS),
+        findings=_refused("; ".join(each.message for each in lacking), reason),
+        status={"readyReplicas": 0} if taken_back else None,
+    )
+
+
+def _refused(message: str, reason: AssignmentReason = AssignmentReason.OBJECT_REFUSED) -> tuple[Finding, ...]:
     return tuple(
         Finding(type=kind, holds=False, reason=reason, message=message)
         for kind in (AssignmentCondition.APPLIED, AssignmentCondition.READY)

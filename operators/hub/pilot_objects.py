@@ -1,7 +1,8 @@
 """What one member runs for a PilotApp: service account, grants, deployment, service; all as data.
 
 The pod is as confined as a pod can be and still serve: no root, no writable root, no API access, no privilege. It
-shows gateways a token of its own service account, made for them alone.
+shows gateways a token of its own service account, made for them alone. A Secret is named here and never read: the
+member holds it, and its agent mounts it only if the member labelled it for this app.
 """
 
 import json
@@ -19,6 +20,8 @@ from operators.hub.resources import APPS_NAMESPACE, ASSIGNMENTS, OURS, PILOT_PRE
 from operators.kube import Json
 
 GRANTS_FOLDER = "/etc/commonweal"
+SECRETS_FOLDER = "/etc/commonweal-secrets"
+SECRET_MODE = 0o440  # for the pod's group, which is the process's own
 TOKEN_FOLDER = "/var/run/secrets/commonweal"  # noqa: S105 - a path
 TOKEN_AUDIENCE = "commonweal-gateway"  # noqa: S105 - a name
 TOKEN_S = 3600
@@ -133,8 +136,14 @@ def _pod(app: PilotApp) -> Json:
             {"name": "grants", "configMap": {"name": f"{name}-grants"}},
             {"name": "token", "projected": {"sources": [token]}},
             {"name": "scratch", "emptyDir": {"sizeLimit": "64Mi"}},
+            *(_secret_volume(number, secret) for number, secret in enumerate(app.spec.component.secrets)),
         ],
     }
+
+
+def _secret_volume(number: int, secret: str) -> Json:
+    """By number, because a volume's name is shorter than a Secret's may be."""
+    return {"name": f"secret-{number}", "secret": {"secretName": secret, "defaultMode": SECRET_MODE}}
 
 
 def _container(app: PilotApp) -> Json:
@@ -164,6 +173,10 @@ def _container(app: PilotApp) -> Json:
             {"name": "grants", "mountPath": GRANTS_FOLDER, "readOnly": True},
             {"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True},
             {"name": "scratch", "mountPath": "/tmp"},  # noqa: S108 - the pod's own, of 64 MiB
+            *(
+                {"name": f"secret-{number}", "mountPath": f"{SECRETS_FOLDER}/{secret}", "readOnly": True}
+                for number, secret in enumerate(component.secrets)
+            ),
         ],
     }
 

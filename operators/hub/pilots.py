@@ -13,7 +13,7 @@ from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.kinds.member import Member, MemberCondition, Site
 from commonweal.kinds.meta import Resources
-from commonweal.kinds.pilot_app import PILOT_LABEL, PilotApp, PilotCondition, PilotPlacement, PilotReason
+from commonweal.kinds.pilot_app import PILOT_LABEL, REFUSALS, PilotApp, PilotCondition, PilotPlacement, PilotReason
 from commonweal.kinds.pooled_cluster import PooledCluster
 from commonweal.membership import member_namespace
 from commonweal.placement import App, Host, Placement, place, transition
@@ -269,6 +269,8 @@ def _unready_members(observed: Observed, placements: list[PilotPlacement]) -> li
             wrong.append((PilotReason.PROGRESSING, f"{each.member}: unreachable; keeps {each.replicas} replicas"))
         elif held is None or not held.current:
             wrong.append((PilotReason.PROGRESSING, f"{each.member}: its agent has not taken the assignment yet"))
+        elif held.reason in REFUSALS:  # also while an older version of the app still serves there
+            wrong.append((PilotReason(held.reason), f"{each.member}: {held.message}"))
         elif each.ready_replicas < each.replicas:
             image = held.reason == PilotReason.IMAGE_PULL_FAILED
             reason = PilotReason.IMAGE_PULL_FAILED if image else PilotReason.PROGRESSING

@@ -1,5 +1,6 @@
 """What a newcomer sees after `make demo`, and what the consortium answers to wrong input."""
 
+import base64
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,9 @@ import httpx
 import pytest
 import yaml
 
+from apps.trade.audit.envelope import key_id
+from apps.trade.audit.keys import parse_public
+from apps.trade.audit.verifier import verify
 from tests.e2e.conftest import Demo
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +80,21 @@ def test_the_pilot_answers_the_worked_example_from_a_row_that_stayed_at_kr(demo:
     assert body["source"] == "disclosure"
     assert body["members_asked"] == ["kr"]
     assert float(body["see_direct_t_per_t"]) == pytest.approx(1.5389760645578654, rel=1e-12)
+
+
+def test_the_pilot_signs_its_answer_with_a_key_that_a_member_made_and_the_hub_never_saw(demo: Demo) -> None:
+    address = demo.get("pilotapp", "trade")["status"]["address"]
+    question = {"cn_code": "72081000", "country": "KR", "net_mass_kg": "1000", "import_year": 2026}
+    answer = httpx.post(f"{address}/v1/assessments/bundle", json=question, timeout=30)
+    assert answer.status_code == httpx.codes.OK, answer.text
+    signer = verify(answer.content).key_id
+    signers = set()
+    for member in ("ca", "kr", "ke"):
+        held = demo.get("secret", "trade-signing", "-n", "commonweal-apps", cluster=member)["data"]
+        signers.add(key_id(parse_public(base64.b64decode(held["key.pem.pub"]))))
+    assert len(signers) == 3
+    assert signer in signers
+    assert "PRIVATE KEY" not in json.dumps(demo.get("commonweal", "-A"))
 
 
 def test_totals_come_from_the_customs_rows_of_two_members_and_say_synthetic(demo: Demo) -> None:

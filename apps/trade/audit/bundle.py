@@ -10,15 +10,17 @@ Equal evidence, engine and key give equal bytes. The parts:
     prov.json         the same as a PROV graph
     signer.pem        the public key
     envelope.dsse.json   the in-toto Statement that binds them all
+    bill.json, bill-trace.jsonl, bill.dsse.json   the certificates likewise, where the method knows any (bills.py);
+                      prices are among rules/ and named by the bill's statement alone
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from apps.trade.audit import container, engine, envelope, keys, provenance
+from apps.trade.audit import bills, container, engine, envelope, keys, provenance
 from apps.trade.audit.evidence import Evidence
 from apps.trade.audit.steps import trace_root
 from apps.trade.audit.trace import trace_of
@@ -33,10 +35,13 @@ TRACE = "trace.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """Every part that follows from the evidence, and the statement that binds them; only the signature is missing."""
+    """Every part that follows from the evidence, and the statements that bind them by the name of their envelope.
+
+    Only the signatures are missing.
+    """
 
     parts: Mapping[str, bytes]
-    statement: bytes
+    statements: Mapping[str, bytes]
 
 
 def make(evidence: Evidence, key: Ed25519PrivateKey) -> bytes:
@@ -52,29 +57,52 @@ def make(evidence: Evidence, key: Ed25519PrivateKey) -> bytes:
         {
             **content.parts,
             SIGNER: keys.to_pem(key.public_key()),
-            envelope.PART: envelope.seal(content.statement, key),
+            **{name: envelope.seal(statement, key) for name, statement in content.statements.items()},
         }
     )
 
 
 def content_of(evidence: Evidence) -> Content:
     """Everything that is signed. Raises as `make`."""
-    inputs, files = evidence.inputs(), dict(evidence.files)
+    inputs, rules = evidence.inputs(), evidence.rules
     lines = trace_of(evidence).lines()
-    made = {RESULT: _result(evidence), TRACE: b"".join(line + b"\n" for line in lines)}
-    used = {name: sha256(content) for name, content in {**inputs, **files}.items()}
+    made = {RESULT: _result(evidence), TRACE: written(lines)}
+    used = {name: sha256(content) for name, content in {**inputs, **rules}.items()}
     digests = {name: sha256(content) for name, content in made.items()}
     graph = provenance.graph(evidence, used, digests, sha256(engine.identity()))
+    statement = envelope.statement({RESULT: made[RESULT]}, PREDICATE_TYPE, _predicate(evidence, lines, graph))
+    bill = _bill_content(evidence, digests[RESULT])
     return Content(
         parts={
             **{f"inputs/{used[role]}": content for role, content in inputs.items()},
-            **{f"rules/{used[name]}": content for name, content in files.items()},
+            **{f"rules/{used[name]}": content for name, content in rules.items()},
             **made,
+            **bill.parts,
             engine.PART: engine.identity(),
             provenance.PART: graph,
         },
-        statement=envelope.statement({RESULT: made[RESULT]}, PREDICATE_TYPE, _predicate(evidence, lines, graph)),
+        statements={envelope.PART: statement, **bill.statements},
     )
+
+
+def _bill_content(evidence: Evidence, result_sha256: str) -> Content:
+    """The bill, its trace, its prices and its statement; nothing where the method knows no certificates."""
+    bill = evidence.bill
+    if bill is None:
+        return Content(parts={}, statements={})
+    trace, content = bills.bill_trace(evidence, bill), bills.bill_json(bill)
+    digests = {name: sha256(held) for name, held in {**evidence.files, "engine": engine.identity()}.items()}
+    predicate = bills.bill_predicate(evidence, trace, result_sha256, digests)
+    prices = {f"rules/{digests[name]}": held for name, held in evidence.price_files.items()}
+    return Content(
+        parts={bills.BILL: content, bills.BILL_TRACE: written(trace.lines()), **prices},
+        statements={bills.BILL_ENVELOPE: bills.bill_statement(content, predicate)},
+    )
+
+
+def written(lines: Sequence[bytes]) -> bytes:
+    """The lines of a trace as a part."""
+    return b"".join(line + b"\n" for line in lines)
 
 
 def sha256(content: bytes) -> str:
@@ -95,7 +123,7 @@ def _predicate(evidence: Evidence, lines: list[bytes], graph: bytes) -> Json:
     return {
         "method": {"rulePack": pack.id, "celex": pack.celex},
         "inputs": {role: sha256(content) for role, content in evidence.inputs().items()},
-        "rules": {name: sha256(content) for name, content in evidence.files.items()},
+        "rules": {name: sha256(content) for name, content in evidence.rules.items()},
         "engine": sha256(engine.identity()),
         "trace": {"hash": "RFC 9162 SHA-256", "leaves": len(lines), "root": trace_root(lines)},
         "provenance": sha256(graph),

@@ -34,7 +34,8 @@ class Checked:
         if isinstance(self.outcome, TamperedError):
             told = {"holds": False, "part": self.outcome.part, "detail": str(self.outcome)}
         else:
-            told = {"holds": True, **asdict(self.outcome), "result": json.loads(self.outcome.result)}
+            bill = json.loads(self.outcome.bill) if self.outcome.bill is not None else None
+            told = {"holds": True, **asdict(self.outcome), "result": json.loads(self.outcome.result), "bill": bill}
         return json.dumps({"file": str(self.file), **told})
 
     def sentence(self) -> str:
@@ -46,8 +47,20 @@ class Checked:
         rules = "as shipped with this version" if held.rules_shipped else "NOT those of this version: read them"
         return (
             f"{self.file}: holds: {result['tonnes_counted']} t CO2e ({result['source']}) in {result['net_mass_kg']} kg "
-            f"of {result['cn_code']}; {held.steps} steps under root {held.root}; rules {rules}; {signed}"
+            f"of {result['cn_code']}; {held.steps} steps under root {held.root}; {_billed(held.bill)}"
+            f"rules {rules}; {signed}"
         )
+
+
+def _billed(bill: bytes | None) -> str:
+    """What the attested bill says, in a few words; nothing where there is none."""
+    if bill is None:
+        return ""
+    told = json.loads(bill)
+    certificates, cost = told["used"]["certificates"], told["cost_eur"]
+    if certificates is None:
+        return "certificates not known; "
+    return f"{certificates} certificates" + (f" for {cost} EUR; " if cost is not None else "; ")
 
 
 @about_consignment

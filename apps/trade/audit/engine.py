@@ -12,6 +12,9 @@ ROOT = Path(__file__).parents[3]
 # All that the verifier imports of ours, errors.py to verifier.py included; a test walks the imports and compares.
 MODULES = (
     "apps/trade/assessment.py",
+    "apps/trade/attribution.py",
+    "apps/trade/audit/allocations.py",
+    "apps/trade/audit/bills.py",
     "apps/trade/audit/bundle.py",
     "apps/trade/audit/container.py",
     "apps/trade/audit/engine.py",
@@ -37,6 +40,8 @@ MODULES = (
     "apps/trade/goods.py",
     "apps/trade/intervals.py",
     "apps/trade/precursors.py",
+    "apps/trade/prices.py",
+    "apps/trade/products.py",
     "apps/trade/rule_packs.py",
     "apps/trade/totals.py",
     "apps/trade/views.py",

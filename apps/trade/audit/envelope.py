@@ -43,8 +43,8 @@ def seal(payload: bytes, key: Ed25519PrivateKey) -> bytes:
     return _written(payload, key_id(key.public_key()), key.sign(_signed_bytes(payload)))
 
 
-def unseal(content: bytes, key: Ed25519PublicKey) -> bytes:
-    """The payload, once the signature is found to be the key's.
+def unseal(content: bytes, key: Ed25519PublicKey, part: str = PART) -> bytes:
+    """The payload, once the signature is found to be the key's; `part` names the envelope in errors.
 
     Raises:
         TamperedError: the envelope is not exactly what `seal` writes, or another key signed it.
@@ -56,15 +56,15 @@ def unseal(content: bytes, key: Ed25519PublicKey) -> bytes:
         (signature,) = envelope["signatures"]
         signed_by, raw = signature["keyid"], base64.b64decode(signature["sig"], validate=True)
     except (ValueError, KeyError, TypeError, binascii.Error) as error:
-        raise TamperedError(PART, f"not a DSSE envelope with one signature ({error})", _REMEDY) from error
+        raise TamperedError(part, f"not a DSSE envelope with one signature ({error})", _REMEDY) from error
     if signed_by != key_id(key):
-        raise TamperedError(PART, f"signed by key {signed_by}, not by {key_id(key)}", "give the signer's key")
+        raise TamperedError(part, f"signed by key {signed_by}, not by {key_id(key)}", "give the signer's key")
     try:
         key.verify(raw, _signed_bytes(payload))
     except InvalidSignature as error:
-        raise TamperedError(PART, "the signature does not fit the statement", _REMEDY) from error
+        raise TamperedError(part, "the signature does not fit the statement", _REMEDY) from error
     if content != _written(payload, signed_by, raw):
-        raise TamperedError(PART, "not in the canonical form that is signed", _REMEDY)
+        raise TamperedError(part, "not in the canonical form that is signed", _REMEDY)
     return payload
 
 

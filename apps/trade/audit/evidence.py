@@ -9,11 +9,12 @@ from typing import Annotated, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError
 
 from apps.trade.assessment import Assessment, Book, Consignment, Disclosed, assess
+from apps.trade.bill import Bill, bill_of
 from apps.trade.defaults import Table
 from apps.trade.disclosures import Disclosure, parse_canonical
 from apps.trade.free_allocation import Benchmarks
 from apps.trade.goods import Strict
-from apps.trade.rule_packs import RulePack, benchmarks_in, benchmarks_of, packs_of, table_of
+from apps.trade.rule_packs import RulePack, benchmarks_in, benchmarks_of, packs_of, prices_in, table_of
 from apps.trade.views import plain
 from commonweal.transparency import canonical_json
 
@@ -38,7 +39,8 @@ class Evidence:
 
     `rows` is everything that the members released of the installation: that it did *not* disclose a good is a finding
     too. `disclosure` is there where the producer itself makes the bundle; then the rows follow from it.
-    `files` are the rule packs and their tables by name.
+    `files` are the rule packs and their tables by name, prices of certificates among them; `rules` are those that a
+    value follows from, without prices, so that no price changes what is attested of emissions.
     """
 
     consignment: Consignment
@@ -65,6 +67,17 @@ class Evidence:
         return packs_of(self.files)
 
     @cached_property
+    def rules(self) -> Mapping[str, bytes]:
+        """The files that an assessment follows from: every one but the prices."""
+        prices = {pack.certificate_prices for pack in self.packs}
+        return {name: content for name, content in self.files.items() if name not in prices}
+
+    @cached_property
+    def price_files(self) -> Mapping[str, bytes]:
+        """The files that a bill needs besides."""
+        return {name: content for name, content in self.files.items() if name not in self.rules}
+
+    @cached_property
     def disclosed(self) -> tuple[Disclosed, ...]:
         """The rows that may serve the assessment."""
         if self.disclosure is None:
@@ -79,6 +92,10 @@ class Evidence:
         """The benchmarks of a pack, out of the bytes of the evidence."""
         return benchmarks_in(next(pack for pack in self.packs if pack.id == pack_id), self.files)
 
+    def prices(self, pack_id: str) -> Mapping[str, Decimal]:
+        """The prices that a pack names, out of the bytes of the evidence."""
+        return prices_in(next(pack for pack in self.packs if pack.id == pack_id), self.files)
+
     @cached_property
     def assessment(self) -> Assessment:
         """The value, by the same rule as everywhere.
@@ -87,7 +104,23 @@ class Evidence:
             UnassessableError: no value can be given.
 
         """
-        return assess(self.consignment, Book(self.packs, self.defaults, self.disclosed))
+        return assess(self.consignment, self.book)
+
+    @cached_property
+    def book(self) -> Book:
+        """All that is looked up, out of the bytes of the evidence."""
+        return Book(self.packs, self.defaults, self.disclosed)
+
+    @cached_property
+    def bill(self) -> Bill | None:
+        """The certificates of the assessment, or None where its method knows none.
+
+        Raises:
+            UnassessableError: no value or no price can be given.
+            PackError: a file is missing or wrong.
+
+        """
+        return bill_of(self.assessment, self.book, self.benchmarks, self.prices)
 
     def inputs(self) -> dict[str, bytes]:
         """Every input but the rules, canonical, by its role."""

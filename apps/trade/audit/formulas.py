@@ -144,3 +144,66 @@ MARK_UP = Formula(
 )
 COUNTED = Formula(id="see-counted", says="direct SEE + indirect SEE", unit="t CO2e/t", annex="I, 3.1")
 TONNES = Formula(id="tonnes-counted", says="quantity x counted SEE", unit="t CO2e")
+
+RECONCILED = Formula(
+    id="reconciled",
+    says="amount x the installation's total / sum of the amounts of its processes",
+    unit="as metered",
+    annex="III, A.1",
+    equation="41 to 42",
+)
+SHARED_BY_MOLES = Formula(
+    id="shared-by-moles",
+    says="molar mass x sum of mass / molar mass over the product and its co-products: what emissions are divided by",
+    unit="t",
+    annex="III, A.2.1",
+    equation="43, 57",
+)
+SHARED_BY_MASS = Formula(
+    id="shared-by-mass",
+    says="sum of the masses of the product and its co-products, as a molar mass is not known",
+    unit="t",
+    annex="III, A.2.1",
+)
+ALLOCATION = "32025R2620"
+BENCHMARK = Formula(
+    id="benchmark-scaled",
+    says="benchmark x CBAM factor in basis points / 10000 x correction factor",
+    unit="t CO2e/t",
+    celex=ALLOCATION,
+    annex="I",
+)
+NOTHING_FREE = Formula(
+    id="nothing-free", says="0: what embeds nothing is allocated nothing", unit="t CO2e/t", celex=ALLOCATION
+)
+ACTIVITY_CLINKER = Formula(
+    id="activity-clinker", says="activity x clinker content", unit="t of clinker contained", article="4"
+)
+SEFA = Formula(
+    id="free-allocation",
+    says="own benchmark, scaled + sum of precursor amount / activity x free allocation of the precursor",
+    unit="t CO2e/t",
+    celex=ALLOCATION,
+    annex="I",
+)
+SEFA_NITROGEN = Formula(
+    id="free-allocation-per-nitrogen",
+    says="free allocation / nitrogen content",
+    unit="t CO2e/t of nitrogen contained",
+    article="4",
+)
+PRICE_PAID = Formula(
+    id="carbon-price-paid",
+    says="carbon price paid / price of a certificate",
+    unit="certificates",
+    celex=SCOPE,
+    article="9",
+)
+CERTIFICATES = Formula(
+    id="certificates",
+    says="quantity x (counted SEE - free allocation) - carbon price paid in certificates, at least 0",
+    unit="certificates",
+    celex=SCOPE,
+    article="22",
+)
+COST = Formula(id="cost", says="certificates x price of a certificate", unit="EUR", celex=SCOPE, article="22")

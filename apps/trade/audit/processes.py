@@ -6,13 +6,15 @@ from decimal import Decimal, localcontext
 
 from apps.trade import emissions
 from apps.trade.assessment import Disclosed
+from apps.trade.attribution import reconciled
 from apps.trade.audit import formulas
 from apps.trade.audit.evidence import DISCLOSURE
 from apps.trade.audit.formulas import Formula
 from apps.trade.audit.steps import Operand, Trace
-from apps.trade.disclosures import BoughtPrecursor, Disclosure, MadePrecursor, Product, embedded_as, per_unit
+from apps.trade.disclosures import Disclosure, embedded_as, per_unit
 from apps.trade.emissions import LEGAL
 from apps.trade.precursors import Embedded, Process, of_bought
+from apps.trade.products import AMOUNTS, ELECTRICITY, BoughtPrecursor, MadePrecursor, Product, factors, metered
 from apps.trade.rule_packs import RulePack
 
 # Per kind of source: its equation, and its fields with their units.
@@ -55,25 +57,31 @@ class Outputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """What every step of one good shares; `outputs` grows as products are done, precursors first."""
+    """What every step of one good shares; `outputs` grows as products are done, precursors first.
+
+    `products` are those of the disclosure with their amounts as they count.
+    """
 
     trace: Trace
     pack: RulePack
     found: Mapping[str, Embedded]
     outputs: dict[str, Outputs]
+    disclosure: Disclosure
+    products: Mapping[str, Product]
 
 
 def released(trace: Trace, disclosure: Disclosure, row: Disclosed, pack: RulePack) -> tuple[Operand, Operand]:
     """Add the steps that lead to a released row; returns its direct and its indirect SEE as operands."""
     products = {product.name: (index, product) for index, product in enumerate(disclosure.products)}
     made = next(product for product in disclosure.products if row.cn_code in product.cn_codes)
-    needed = _needed(disclosure, made)
+    wanted = needed(disclosure, made)
     with localcontext(LEGAL):
         processes = disclosure.processes()
         found = embedded_as(processes, made, row.cn_code, pack)
-        walk = Walk(trace=trace, pack=pack, found=found, outputs={})
+        counted = {product.name: product for product in disclosure.counted_products()}
+        walk = Walk(trace=trace, pack=pack, found=found, outputs={}, disclosure=disclosure, products=counted)
         for name in found:
-            if name in needed:
+            if name in wanted:
                 code = row.cn_code if name == made.name else processes[name].cn_code
                 walk.outputs[name] = _product(walk, processes[name], *products[name], code)
         see = _per_unit(walk, made, products[made.name][0], row.cn_code)
@@ -83,26 +91,27 @@ def released(trace: Trace, disclosure: Disclosure, row: Disclosed, pack: RulePac
     return direct, indirect
 
 
-def _needed(disclosure: Disclosure, made: Product) -> set[str]:
+def needed(disclosure: Disclosure, made: Product) -> set[str]:
     """The product and everything of the same disclosure that goes into it."""
     by_name = {product.name: product for product in disclosure.products}
-    needed: set[str] = set()
+    found: set[str] = set()
     waiting = [made.name]
     while waiting:
         name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
+        if name not in found:
+            found.add(name)
             waiting += [each.product for each in by_name[name].precursors if isinstance(each, MadePrecursor)]
-    return needed
+    return found
 
 
 def _product(walk: Walk, process: Process, index: int, product: Product, cn_code: str) -> Outputs:
     base = f"{DISCLOSURE}#/products/{index}"
-    direct = walk.trace.add(product.name, formulas.DIRECT, _emissions(walk.trace, product, base), process.direct_t)
+    direct = walk.trace.add(product.name, formulas.DIRECT, _emissions(walk, product, base), process.direct_t)
     power = product.electricity
+    consumed_mwh = field(base, "electricity/consumed_mwh", "MWh", power.consumed_mwh)
     consumed = [
-        _field(base, "electricity/consumed_mwh", "MWh", power.consumed_mwh),
-        _field(base, "electricity/factor_t_per_mwh", "t CO2/MWh", power.factor_t_per_mwh),
+        _as_counted(walk, product, ELECTRICITY, consumed_mwh),
+        field(base, "electricity/factor_t_per_mwh", "t CO2/MWh", power.factor_t_per_mwh),
     ]
     indirect = walk.trace.add(product.name, formulas.INDIRECT, consumed, process.indirect_t)
     parts = [_precursor(walk, each, f"{base}/precursors/{i}") for i, each in enumerate(product.precursors)]
@@ -112,7 +121,7 @@ def _product(walk: Walk, process: Process, index: int, product: Product, cn_code
         value="yes" if walk.pack.counts_indirect(cn_code) else "no",
         source=f"{walk.pack.id}.yaml#/annex_ii",
     )
-    activity = _field(base, "activity_t", "t", product.activity_t)
+    activity = activity_of(walk.trace, product, base)
     see = walk.found[product.name]
 
     def step(formula: Formula, first: list[Operand], chosen: Callable[[Outputs], Operand], output: Decimal) -> Operand:
@@ -126,28 +135,70 @@ def _product(walk: Walk, process: Process, index: int, product: Product, cn_code
     )
 
 
-def _emissions(trace: Trace, product: Product, base: str) -> list[Operand]:
+def activity_of(trace: Trace, product: Product, base: str) -> Operand:
+    """The activity of a product; with co-products the step that shares with them."""
+    activity = field(base, "activity_t", "t", product.activity_t)
+    if not product.co_products:
+        return activity
+    masses = [activity.named("mass"), *_each(product, base, "mass_t", "t")]
+    if product.molar_mass_g_per_mol is None or any(each.molar_mass_g_per_mol is None for each in product.co_products):
+        return trace.add(product.name, formulas.SHARED_BY_MASS, masses, product.attributed_activity_t())
+    name, unit = "molar_mass_g_per_mol", "g/mol"
+    molar = [field(base, name, unit, product.molar_mass_g_per_mol), *_each(product, base, name, unit)]
+    operands = [each for pair in zip(masses, molar, strict=True) for each in pair]
+    return trace.add(product.name, formulas.SHARED_BY_MOLES, operands, product.attributed_activity_t())
+
+
+def _each(product: Product, base: str, name: str, unit: str) -> list[Operand]:
+    """A field of every co-product."""
+    return [
+        field(f"{base}/co_products/{index}", name, unit, getattr(each, name))
+        for index, each in enumerate(product.co_products)
+    ]
+
+
+def _as_counted(walk: Walk, product: Product, data: str, stated: Operand) -> Operand:
+    """An amount as stated, or corrected to the installation's own meter by a step of its own."""
+    totals = walk.disclosure.installation_totals
+    index = next((i for i, each in enumerate(totals) if each.data == data), None)
+    if index is None or not isinstance(stated.value, Decimal):
+        return stated
+    total = field(f"{DISCLOSURE}#/installation_totals/{index}", "total", stated.unit, totals[index].total)
+    parts = [
+        Operand(name=f"of {each.product}", unit=stated.unit, value=each.amount, source=f"{DISCLOSURE}#{each.pointer}")
+        for each in metered(walk.disclosure.products, data)
+    ]
+    corrected = reconciled(stated.value, factors(walk.disclosure.products, totals)[data])
+    return walk.trace.add(product.name, formulas.RECONCILED, [stated, total, *parts], corrected).named(stated.name)
+
+
+def _emissions(walk: Walk, product: Product, base: str) -> list[Operand]:
     """The operands of equation 55, each with the step behind it."""
-    operands = []
+    operands, trace = [], walk.trace
+    counted = walk.products[product.name]
     for index, source in enumerate(product.sources):
         formula, units = SOURCES[source.kind]
         where = f"{base}/sources/{index}"
-        fields = [_field(where, name, unit, getattr(source, name)) for name, unit in units.items()]
-        operands.append(trace.add(product.name, formula, fields, source.co2e_t()).named(source.name))
+        fields = [field(where, name, unit, getattr(source, name)) for name, unit in units.items()]
+        amounts = [
+            _as_counted(walk, product, source.name, each) if each.name == AMOUNTS.get(source.kind) else each
+            for each in fields
+        ]
+        operands.append(trace.add(product.name, formula, amounts, counted.sources[index].co2e_t()).named(source.name))
     gas, power, heat = product.waste_gas, product.electricity, product.heat
     for formula, name, energy_tj, rule in (
         (formulas.WASTE_GAS_IN, "imported_tj", gas.imported_tj, emissions.waste_gas_imported_t),
         (formulas.WASTE_GAS_OUT, "exported_tj", gas.exported_tj, emissions.waste_gas_exported_t),
     ):
-        energy = _field(base, f"waste_gas/{name}", "TJ", energy_tj)
+        energy = field(base, f"waste_gas/{name}", "TJ", energy_tj)
         operands.append(trace.add(product.name, formula, [energy], rule(energy_tj)))
     if heat is not None:
         units = {"factor_t_per_tj": "t CO2/TJ", "imported_tj": "TJ", "exported_tj": "TJ", "efficiency": "1"}
-        fields = [_field(f"{base}/heat", name, unit, getattr(heat, name)) for name, unit in units.items()]
+        fields = [field(f"{base}/heat", name, unit, getattr(heat, name)) for name, unit in units.items()]
         operands.append(trace.add(product.name, formulas.HEAT, fields, heat.correction_t()))
     exported = [
-        _field(base, "electricity/exported_mwh", "MWh", power.exported_mwh),
-        _field(base, "electricity/exported_factor_t_per_mwh", "t CO2/MWh", power.exported_factor_t_per_mwh),
+        field(base, "electricity/exported_mwh", "MWh", power.exported_mwh),
+        field(base, "electricity/exported_factor_t_per_mwh", "t CO2/MWh", power.exported_factor_t_per_mwh),
     ]
     relief_t = emissions.electricity_t(power.exported_mwh, power.exported_factor_t_per_mwh)
     operands.append(trace.add(product.name, formulas.POWER_OUT, exported, relief_t))
@@ -156,20 +207,20 @@ def _emissions(trace: Trace, product: Product, base: str) -> list[Operand]:
 
 def _precursor(walk: Walk, precursor: BoughtPrecursor | MadePrecursor, base: str) -> tuple[Operand, Outputs]:
     """The mass of a precursor, named as the precursor, and what a tonne of it embeds."""
-    mass = _field(base, "amount_t", "t", precursor.amount_t)
+    mass = field(base, "amount_t", "t", precursor.amount_t)
     if isinstance(precursor, MadePrecursor):
         return mass.named(precursor.product), walk.outputs[precursor.product]
     bought = precursor.rule_input()
     see = of_bought(bought, walk.pack.scope())
-    reported = _field(base, "direct_t_per_t", "t CO2e/t", precursor.direct_t_per_t)
-    origin = _field(base, "origin", "country", precursor.origin or "not stated")
+    reported = field(base, "direct_t_per_t", "t CO2e/t", precursor.direct_t_per_t)
+    origin = field(base, "origin", "country", precursor.origin or "not stated")
     power = [
-        _field(base, "electricity_mwh_per_t", "MWh/t", precursor.electricity_mwh_per_t),
-        _field(base, "factor_t_per_mwh", "t CO2/MWh", precursor.factor_t_per_mwh),
+        field(base, "electricity_mwh_per_t", "MWh/t", precursor.electricity_mwh_per_t),
+        field(base, "factor_t_per_mwh", "t CO2/MWh", precursor.factor_t_per_mwh),
     ]
     indirect = walk.trace.add(precursor.name, formulas.PRECURSOR_POWER, power, bought.indirect_t_per_t)
-    code = _field(base, "cn_code", "CN code", precursor.cn_code)
-    default = _field(base, "is_default", "yes or no", "yes" if precursor.is_default else "no")
+    code = field(base, "cn_code", "CN code", precursor.cn_code)
+    default = field(base, "is_default", "yes or no", "yes" if precursor.is_default else "no")
 
     def step(formula: Formula, operands: list[Operand], output: Decimal) -> Operand:
         return walk.trace.add(precursor.name, formula, operands, output)
@@ -189,7 +240,7 @@ def _per_unit(walk: Walk, product: Product, index: int, cn_code: str) -> Outputs
     if contained is None:
         return see
     name = f"{contained}_t_per_t"
-    content = _field(f"{DISCLOSURE}#/products/{index}", name, "t/t", getattr(product, name))
+    content = field(f"{DISCLOSURE}#/products/{index}", name, "t/t", getattr(product, name))
     unit = per_unit(walk.found[product.name], product, cn_code, walk.pack)
 
     def step(operand: Operand, output: Decimal) -> Operand:
@@ -207,6 +258,7 @@ def _default_share(walk: Walk, product: Product, row: Disclosed) -> None:
     walk.trace.add(product.name, formulas.DEFAULT_SHARE, [see.default_direct, see.direct], row.default_share)
 
 
-def _field(base: str, path: str, unit: str, value: Decimal | str) -> Operand:
+def field(base: str, path: str, unit: str, value: Decimal | str) -> Operand:
+    """A field of an input as an operand, named by the last part of its path."""
     name = path.rsplit("/", 1)[-1]
     return Operand(name=name, unit=unit, value=value, source=f"{base}/{path}")

@@ -6,7 +6,7 @@ each step from the inputs that it names, by equations typed a second time.
 
 from decimal import Decimal, localcontext
 
-from apps.trade.assessment import Disclosed, Source
+from apps.trade.assessment import Assessment, Disclosed, Source
 from apps.trade.audit import formulas
 from apps.trade.audit.evidence import CONSIGNMENT, ROWS, Evidence
 from apps.trade.audit.processes import released
@@ -24,43 +24,47 @@ def trace_of(evidence: Evidence) -> Trace:
         UnassessableError: no value can be given.
 
     """
-    assessment = evidence.assessment
     trace = Trace()
-    quantity = _quantity(trace, evidence)
+    quantity, see = value(trace, evidence, evidence.assessment)
+    trace.add(ABOUT, formulas.TONNES, [quantity, see], evidence.assessment.tonnes_counted)
+    return trace
+
+
+def value(trace: Trace, evidence: Evidence, assessment: Assessment) -> tuple[Operand, Operand]:
+    """Add the steps to one way of assessing; returns its quantity and its counted SEE as operands."""
     see = {
         Source.DISCLOSURE: _from_disclosure,
         Source.DEFAULT: _from_default,
         Source.ZERO_RATED: _zero_rated,
-    }[assessment.source](trace, evidence)
-    trace.add(ABOUT, formulas.TONNES, [quantity, see], assessment.tonnes_counted)
-    return trace
+    }[assessment.source]
+    return _quantity(trace, assessment), see(trace, evidence, assessment)
 
 
-def _quantity(trace: Trace, evidence: Evidence) -> Operand:
-    asked, assessment = evidence.consignment, evidence.assessment
-    operands = [_asked("net_mass_kg", "kg", asked.net_mass_kg)]
+def _quantity(trace: Trace, assessment: Assessment) -> Operand:
+    asked = assessment.consignment
+    operands = [asked_for("net_mass_kg", "kg", asked.net_mass_kg)]
     if assessment.contained is None:
         return trace.add(ABOUT, formulas.QUANTITY, operands, assessment.quantity_t)
     content = f"{assessment.contained}_t_per_t"
-    operands.append(_asked(content, "t/t", getattr(asked, content)))
+    operands.append(asked_for(content, "t/t", getattr(asked, content)))
     return trace.add(ABOUT, formulas.QUANTITY_CONTAINED[assessment.contained], operands, assessment.quantity_t)
 
 
-def _from_disclosure(trace: Trace, evidence: Evidence) -> Operand:
-    index, row = _row(evidence)
+def _from_disclosure(trace: Trace, evidence: Evidence, assessment: Assessment) -> Operand:
+    index, row = served_row(evidence)
     if evidence.disclosure is not None:
-        direct, indirect = released(trace, evidence.disclosure, row, evidence.assessment.pack)
+        direct, indirect = released(trace, evidence.disclosure, row, assessment.pack)
     else:
-        unit = f"t CO2e/{evidence.assessment.unit}"
+        unit = f"t CO2e/{assessment.unit}"
         direct, indirect = (
             Operand(name=name, unit=unit, value=getattr(row, name), source=f"{ROWS}#/{index}/{name}")
             for name in ("see_direct_t_per_t", "see_indirect_t_per_t")
         )
     operands = [direct.named("direct SEE"), indirect.named("indirect SEE")]
-    return trace.add(ABOUT, formulas.COUNTED, operands, evidence.assessment.see_counted_t_per_t)
+    return trace.add(ABOUT, formulas.COUNTED, operands, assessment.see_counted_t_per_t)
 
 
-def _row(evidence: Evidence) -> tuple[int, Disclosed]:
+def served_row(evidence: Evidence) -> tuple[int, Disclosed]:
     """The row that served; where two members released the same one, the first."""
     asked = evidence.consignment
     wanted = (asked.cn_code, str(asked.import_year), evidence.assessment.pack.id)
@@ -71,8 +75,8 @@ def _row(evidence: Evidence) -> tuple[int, Disclosed]:
     )
 
 
-def _from_default(trace: Trace, evidence: Evidence) -> Operand:
-    asked, pack = evidence.consignment, evidence.assessment.pack
+def _from_default(trace: Trace, evidence: Evidence, assessment: Assessment) -> Operand:
+    asked, pack = evidence.consignment, assessment.pack
     table = evidence.defaults(pack.id)
     if table is None or pack.defaults is None:
         raise AssertionError(f"{pack.id} gave a default value and holds none")
@@ -87,7 +91,7 @@ def _from_default(trace: Trace, evidence: Evidence) -> Operand:
         value=raw,
         source=f"{pack.defaults.file}#{row.cn_prefix},{row.good},{row.country}",
     )
-    looked_up = [_asked("cn_code", "CN code", asked.cn_code), _asked("country", "country", asked.country), total]
+    looked_up = [asked_for("cn_code", "CN code", asked.cn_code), asked_for("country", "country", asked.country), total]
     found = trace.add(ABOUT, formulas.DEFAULT_ROW, looked_up, raw)
     markup = Operand(
         name="mark-up",
@@ -95,13 +99,14 @@ def _from_default(trace: Trace, evidence: Evidence) -> Operand:
         value=Decimal(value.markup_bp),
         source=f"{pack.id}.yaml#/defaults/markup_bp",
     )
-    return trace.add(ABOUT, formulas.MARK_UP, [found, markup], evidence.assessment.see_counted_t_per_t)
+    return trace.add(ABOUT, formulas.MARK_UP, [found, markup], assessment.see_counted_t_per_t)
 
 
-def _zero_rated(trace: Trace, evidence: Evidence) -> Operand:
-    origin = _asked("country", "country", evidence.consignment.country)
-    return trace.add(ABOUT, formulas.ZERO_RATED, [origin], evidence.assessment.see_counted_t_per_t)
+def _zero_rated(trace: Trace, evidence: Evidence, assessment: Assessment) -> Operand:
+    origin = asked_for("country", "country", evidence.consignment.country)
+    return trace.add(ABOUT, formulas.ZERO_RATED, [origin], assessment.see_counted_t_per_t)
 
 
-def _asked(name: str, unit: str, value: Decimal | str) -> Operand:
+def asked_for(name: str, unit: str, value: Decimal | str) -> Operand:
+    """A field of the consignment as an operand."""
     return Operand(name=name, unit=unit, value=value, source=f"{CONSIGNMENT}#/{name}")

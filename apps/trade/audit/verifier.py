@@ -7,13 +7,13 @@ graph recomputed, and last the container, so that not one byte of the file is wi
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import Field, ValidationError
 
-from apps.trade.audit import container, engine, envelope, keys
+from apps.trade.audit import bills, container, engine, envelope, keys
 from apps.trade.audit.bundle import PREDICATE_TYPE, RESULT, SIGNER, TRACE, Content, content_of, sha256
 from apps.trade.audit.errors import TamperedError
 from apps.trade.audit.evidence import Evidence, read_evidence
@@ -22,6 +22,7 @@ from apps.trade.rule_packs import pack_files
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _AGAIN = "ask the signer for the bundle again"
+Form = TypeVar("Form", bound=Strict)
 
 
 class _Method(Strict):
@@ -44,9 +45,18 @@ class _Predicate(Strict):
     provenance: Sha256
 
 
+class _BillPredicate(Strict):
+    method: _Method
+    assessment: Sha256
+    prices: dict[str, Sha256]
+    rules: dict[str, Sha256]
+    engine: Sha256
+    trace: _Tree
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """What holds: the recomputed result as JSON, the root and length of the trace, and who signed.
+    """What holds: the recomputed result as JSON, the root and length of the trace, who signed, and the bill, if any.
 
     `trusted` says whether the key was compared with one that the verifier brought; `rules_shipped` whether the rule
     packs are those of this version, byte for byte.
@@ -58,6 +68,7 @@ class Verified:
     key_id: str
     trusted: bool
     rules_shipped: bool
+    bill: bytes | None
 
 
 def verify(content: bytes, key: Ed25519PublicKey | None = None) -> Verified:
@@ -69,15 +80,19 @@ def verify(content: bytes, key: Ed25519PublicKey | None = None) -> Verified:
     """
     parts = container.read(content)
     signer = _signer(parts, key)
-    statement = envelope.unseal(_part(parts, envelope.PART), signer)
-    predicate = _predicate(statement)
+    statements = _statements(parts, signer)
+    predicate = _predicate(statements[envelope.PART], PREDICATE_TYPE, _Predicate)
+    prices = _prices(statements)
     _same_engine(_part(parts, engine.PART), predicate)
     inputs = {role: _named(parts, "inputs", role, digest) for role, digest in predicate.inputs.items()}
-    files = {name: _named(parts, "rules", name, digest) for name, digest in predicate.rules.items()}
-    evidence, again = _recomputed(inputs, files)
+    named = {**predicate.rules, **prices}
+    files = {name: _named(parts, "rules", name, digest) for name, digest in named.items()}
+    evidence, again = _recomputed(inputs, files, billed=bills.BILL_ENVELOPE in statements)
     _same_parts(parts, again)
-    if statement != again.statement:
-        raise TamperedError("statement", "what was signed does not follow from inputs, rules and engine", _AGAIN)
+    for name, statement in again.statements.items():
+        if statements.get(name) != statement:
+            said = f"what was signed in {name} does not follow from inputs, rules and engine"
+            raise TamperedError("statement", said, _AGAIN)
     if not container.is_canonical(content, parts):
         raise TamperedError("container", "bytes beside those of the parts were changed", _AGAIN)
     return Verified(
@@ -87,7 +102,23 @@ def verify(content: bytes, key: Ed25519PublicKey | None = None) -> Verified:
         key_id=envelope.key_id(signer),
         trusted=key is not None,
         rules_shipped=dict(evidence.files) == dict(pack_files()),
+        bill=again.parts.get(bills.BILL),
     )
+
+
+def _statements(parts: Mapping[str, bytes], signer: Ed25519PublicKey) -> dict[str, bytes]:
+    """What was signed, by the name of its envelope; a bill is there or not, and later has to follow."""
+    sealed = {envelope.PART: _part(parts, envelope.PART)}
+    if bills.BILL_ENVELOPE in parts:
+        sealed[bills.BILL_ENVELOPE] = parts[bills.BILL_ENVELOPE]
+    return {name: envelope.unseal(content, signer, name) for name, content in sealed.items()}
+
+
+def _prices(statements: Mapping[str, bytes]) -> dict[str, str]:
+    """The price files that the bill's statement names."""
+    if bills.BILL_ENVELOPE not in statements:
+        return {}
+    return _predicate(statements[bills.BILL_ENVELOPE], bills.PREDICATE_TYPE, _BillPredicate).prices
 
 
 def _signer(parts: Mapping[str, bytes], key: Ed25519PublicKey | None) -> Ed25519PublicKey:
@@ -110,12 +141,12 @@ def _part(parts: Mapping[str, bytes], name: str) -> bytes:
     return parts[name]
 
 
-def _predicate(statement: bytes) -> _Predicate:
+def _predicate(statement: bytes, kind: str, form: type[Form]) -> Form:
     try:
         found = json.loads(statement)
-        if found["predicateType"] != PREDICATE_TYPE:
-            raise TamperedError("statement", f"predicate type is {found['predicateType']!r}", f"give {PREDICATE_TYPE}")
-        return _Predicate.model_validate(found["predicate"])
+        if found["predicateType"] != kind:
+            raise TamperedError("statement", f"predicate type is {found['predicateType']!r}", f"give {kind}")
+        return form.model_validate(found["predicate"])
     except (KeyError, TypeError, json.JSONDecodeError, ValidationError) as error:
         raise TamperedError("statement", f"not a statement about an assessment ({error})", _AGAIN) from error
 
@@ -146,30 +177,41 @@ def _named(parts: Mapping[str, bytes], folder: str, role: str, digest: str) -> b
     return content
 
 
-def _recomputed(inputs: Mapping[str, bytes], files: Mapping[str, bytes]) -> tuple[Evidence, Content]:
+def _recomputed(inputs: Mapping[str, bytes], files: Mapping[str, bytes], *, billed: bool) -> tuple[Evidence, Content]:
     try:
         evidence = read_evidence(inputs, files)
+        _require_bill(evidence, billed=billed)
         return evidence, content_of(evidence)
+    except TamperedError:
+        raise
     except (ValueError, ArithmeticError, LookupError, TypeError, yaml.YAMLError) as error:
         # Whoever signs may pack anything; what the rules cannot compute is refused, never a crash of the verifier.
         raise TamperedError("inputs", f"no value follows from inputs and rules ({error})", _AGAIN) from error
 
 
+def _require_bill(evidence: Evidence, *, billed: bool) -> None:
+    """A method that knows certificates has its bill attested too, so that none is left out in silence."""
+    if evidence.assessment.pack.free_allocation is not None and not billed:
+        raise TamperedError(bills.BILL_ENVELOPE, "missing from the bundle", _AGAIN)
+
+
 def _same_parts(parts: Mapping[str, bytes], again: Content) -> None:
-    _same_trace(_part(parts, TRACE), again.parts[TRACE])
+    for name in (TRACE, bills.BILL_TRACE):
+        if name in again.parts:
+            _same_trace(_part(parts, name), again.parts[name], name)
     for name in sorted(again.parts):
         if _part(parts, name) != again.parts[name]:
             raise TamperedError(name, "differs from what inputs and rules give", _AGAIN)
-    unknown = sorted(parts.keys() - again.parts.keys() - {SIGNER, envelope.PART})
+    unknown = sorted(parts.keys() - again.parts.keys() - again.statements.keys() - {SIGNER})
     if unknown:
         raise TamperedError(unknown[0], "no statement speaks of this part", "remove it or ask for the bundle again")
 
 
-def _same_trace(stated: bytes, again: bytes) -> None:
+def _same_trace(stated: bytes, again: bytes, name: str) -> None:
     lines, wanted = stated.split(b"\n"), again.split(b"\n")
     for number, (line, right) in enumerate(zip(lines, wanted, strict=False)):
         if line != right:
             said = f"step {number} is not what inputs and rules give" if right else f"step {number} is one too many"
-            raise TamperedError(TRACE, f"{said}, which is {right.decode()[:200] or 'the end'}", _AGAIN)
+            raise TamperedError(name, f"{said}, which is {right.decode()[:200] or 'the end'}", _AGAIN)
     if len(lines) != len(wanted):
-        raise TamperedError(TRACE, f"{len(lines) - 1} steps, where inputs and rules give {len(wanted) - 1}", _AGAIN)
+        raise TamperedError(name, f"{len(lines) - 1} steps, where inputs and rules give {len(wanted) - 1}", _AGAIN)

@@ -3,14 +3,28 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 import pytest
 
 from commonweal.kinds.assignment import Assignment
+from commonweal.kinds.pilot_app import PILOT_LABEL
 from commonweal.site_policy import Facts, violations
-from operators.kube import CONFIG_MAPS, DEPLOYMENTS, SERVICES, ApiResource, Json, NotFound, custom
+from infra.sites.args import SiteError
+from infra.sites.pilot_secret import Given, give, signing_key
+from operators.kube import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    SECRETS,
+    SERVICES,
+    ApiResource,
+    Forbidden,
+    Json,
+    Kube,
+    NotFound,
+    custom,
+)
 from tests.integration.agent.conftest import MEMBER, World
 
 ASSIGNMENTS = custom(Assignment)
@@ -169,6 +183,45 @@ async def test_orphans_go_when_the_agent_starts_and_nothing_else_does(running: W
     await world.eventually(absent(world, DEPLOYMENTS, "gone"))
     assert (await world.member_admin.get(DEPLOYMENTS, "stays", APPS))["metadata"]["uid"] == uid
     assert await present(world, DEPLOYMENTS, "own")()
+
+
+async def test_a_secret_is_mounted_once_the_member_gives_it_and_taken_away_with_its_label(running: World) -> None:
+    world = running
+    body = deployment("signs")
+    body["spec"]["template"]["spec"]["volumes"] = [{"name": "secret-0", "secret": {"secretName": "signing"}}]
+    await assign(world, "signs", body)
+    words = "Secret commonweal-apps/signing: this member shows none"
+    await world.eventually(says(world, "signs", "Ready", "SecretMissing", words))
+    assert await absent(world, DEPLOYMENTS, "signs")()
+
+    given = Given(pilot="signs", secret="signing", files=signing_key("key.pem"), kept=True)
+    held = await give(world.member_admin, given)
+    assert await give(world.member_admin, replace(given, files=signing_key("key.pem"))) == held  # one key, kept
+    await world.eventually(says(world, "signs", "Applied", "Applied", "1 object applied"))
+    template = (await world.member_admin.get(DEPLOYMENTS, "signs", APPS))["spec"]["template"]
+    assert template["metadata"]["annotations"]["commonweal.dev/secret-versions"].startswith("signing=")
+
+    with pytest.raises(SiteError, match="is for signs"):
+        await give(world.member_admin, replace(given, pilot="other"))
+    await world.member_admin.patch(SECRETS, "signing", {"metadata": {"labels": {PILOT_LABEL: None}}}, APPS)
+    await world.eventually(says(world, "signs", "Ready", "SecretNotAllowed", "commonweal.dev/pilot=signs"))
+    await world.eventually(absent(world, DEPLOYMENTS, "signs"))
+    await unassign(world, "signs")
+
+
+async def test_the_agent_sees_the_secrets_that_were_shown_to_it_and_no_others(running: World) -> None:
+    admin = running.member_admin
+    await give(admin, Given(pilot="trade", secret="shown", files={"a": b"1"}))
+    for namespace in (APPS, "commonweal-system"):
+        body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hidden", "namespace": namespace}}
+        await admin.apply(SECRETS, body, field_manager="test")
+    async with await Kube.from_kubeconfig(running.agent_kubeconfig) as agent:
+        assert (await agent.metadata(SECRETS, "shown", APPS))["labels"][PILOT_LABEL] == "trade"
+        for namespace in (APPS, "commonweal-system"):
+            with pytest.raises(Forbidden):
+                await agent.metadata(SECRETS, "hidden", namespace)
+        with pytest.raises(Forbidden):
+            await agent.list(SECRETS, APPS)
 
 
 @dataclass

@@ -152,6 +152,28 @@ async def test_a_revoked_grant_leaves_the_policy_and_the_pods(hub: Hub) -> None:
         await eventually(withdrawn)
 
 
+async def test_a_member_that_withholds_a_secret_is_named_also_while_an_older_version_serves(hub: Hub) -> None:
+    async with hub.operator():
+        agents = await three(hub)
+        await hub.trust_serving("trade", *agents.values())
+        component = TRADE["spec"]["component"]
+        older = {key: value for key, value in component.items() if key != "secrets"}
+        await hub.apply(pilot(replicas=1, placement={"minMembers": 1}, component=older))
+        [agent] = await placed(hub, agents, 1)
+        await hub.serving("trade", agent)
+        await hub.apply(pilot(replicas=1, placement={"minMembers": 1}, component=component))
+
+        async def mounts() -> bool:
+            body = await hub.assigned("pilot-trade", agent.name)
+            return body is not None and '"secretName": "trade-signing"' in json.dumps(body)
+
+        await eventually(mounts)
+        words = "Secret commonweal-apps/trade-signing: this member shows none"
+        await agent.run("pilot-trade", ready=False, reason="SecretMissing", message=words)
+        held = await hub.ready("pilotapps", "trade", "SecretMissing", status="False")
+        assert held["message"] == f"{agent.name}: {words}"
+
+
 async def test_a_deleted_pilot_leaves_nothing_also_when_the_operator_was_away(hub: Hub) -> None:
     async with hub.operator():
         agents = await three(hub)

@@ -7,7 +7,7 @@ import pytest
 
 from apps.trade.assessment import Book, Consignment, Disclosed, Source, UnassessableError, assess
 from apps.trade.bill import Bill, bill_of
-from apps.trade.rule_packs import all_packs, benchmarks_of, defaults_of
+from apps.trade.rule_packs import all_packs, benchmarks_of, defaults_of, prices_of
 
 COIL = Disclosed(
     installation_id="MILL-1",
@@ -30,7 +30,7 @@ def bill(*rows: Disclosed, **changes: object) -> Bill:
     base = {"cn_code": "72081000", "country": "KR", "net_mass_kg": "10000", "import_year": 2026}
     asked = Consignment.model_validate({**base, **({"installation_id": "MILL-1"} if rows else {}), **changes})
     book = Book(all_packs(), defaults_of, rows)
-    found = bill_of(assess(asked, book), book, benchmarks_of)
+    found = bill_of(assess(asked, book), book, benchmarks_of, prices_of)
     assert found is not None
     return found
 
@@ -214,4 +214,4 @@ def test_methods_without_certificates_have_no_bill() -> None:
     asked = Consignment(
         cn_code="72081000", country="KR", installation_id="MILL-1", net_mass_kg=Decimal(1), import_year=2025
     )
-    assert bill_of(assess(asked, book), book, benchmarks_of) is None
+    assert bill_of(assess(asked, book), book, benchmarks_of, prices_of) is None

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.trade.certificates import UnpublishedPriceError, certificate_price_eur, certificates_t, price_reduction_t
-from apps.trade.rule_packs import all_packs
+from apps.trade.rule_packs import prices_of
 
-PUBLISHED = next(pack for pack in all_packs() if pack.id == "eu-2025-2547").certificate_price_eur
+PUBLISHED = prices_of("eu-2025-2547")
 AMOUNTS = st.decimals(0, 10**6, places=6)
 
 

@@ -248,7 +248,7 @@ def test_the_provenance_graph_names_every_input_and_rule(steel: Disclosure) -> N
     evidence = disclosed(steel)
     graph = json.loads(content_of(evidence).parts["prov.json"])
     used = {each["prov:entity"].removeprefix("cw:") for each in graph["used"].values()}
-    assert used == {*evidence.inputs(), *evidence.files}
+    assert used == {*evidence.inputs(), *evidence.rules}
     assert used | {RESULT, TRACE} == {name.removeprefix("cw:") for name in graph["entity"]}
     assert graph["wasAttributedTo"]["_:attributed"] == {"prov:entity": "cw:disclosure", "prov:agent": "cw:member/kr"}
 

@@ -1,6 +1,7 @@
 """Each step follows from what it names, by equations typed here a second time; each operand is where it says it is."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import Any
@@ -66,6 +67,10 @@ def pfc(n: list[Decimal]) -> Decimal:
     return (cf4_t * 6630 + cf4_t * n[3] * 11100) / n[4]
 
 
+def by_moles(n: list[Decimal]) -> Decimal:
+    return n[1] * sum((mass / molar for mass, molar in zip(n[::2], n[1::2], strict=True)), Decimal(0))
+
+
 def share(part: Decimal, whole: Decimal) -> Decimal:
     return (part / whole if whole else Decimal(0)).quantize(EIGHTEEN, ROUND_HALF_EVEN)
 
@@ -99,6 +104,9 @@ ORACLE: dict[str, Callable[[Values], Decimal]] = {
     "stored": of_numbers(lambda n: n[0].quantize(EIGHTEEN, ROUND_HALF_EVEN)),
     "quantity": of_numbers(lambda n: n[0] / 1000),
     "quantity-clinker": of_numbers(lambda n: n[0] / 1000 * n[1]),
+    "reconciled": of_numbers(lambda n: n[0] * n[1] / sum(n[2:], Decimal(0))),
+    "shared-by-moles": of_numbers(by_moles),
+    "shared-by-mass": of_numbers(lambda n: sum(n, Decimal(0))),
     "zero-rated": lambda _: Decimal(0),
     "default-row": of_numbers(lambda n: n[0]),
     "mark-up": of_numbers(lambda n: n[0] * (10000 + n[1]) / 10000),
@@ -173,6 +181,22 @@ def same(found: object, value: str) -> bool:
     if found is None:
         return value == "not stated"
     return str(found) == value or Decimal(str(found)) == Decimal(value)
+
+
+@pytest.mark.parametrize("molar", ["70.906", None])
+def test_meters_and_co_products_are_steps_of_their_own(molar: str | None) -> None:
+    chlorine = {"name": "chlorine", "mass_t": "350", "molar_mass_g_per_mol": molar}
+    data = next(each for each in load_exact(EXAMPLES.read_text("utf-8")) if each["installation_id"] == "EC-EXAMPLE-7")
+    product = {**data["products"][0], "molar_mass_g_per_mol": "2.016", "co_products": [chlorine]}
+    totals = [{"data": product["sources"][0]["name"], "total": "190500"}, {"data": "electricity", "total": "32000"}]
+    disclosure = Disclosure.model_validate({**data, "products": [product], "installation_totals": totals})
+    evidence = disclosed(disclosure, cn_code=product["cn_codes"][0])
+    steps = steps_of(evidence)
+    check(steps)
+    counts = Counter(step["formula"] for step in steps)
+    assert counts["reconciled"] == 2
+    assert counts["shared-by-moles" if molar else "shared-by-mass"] == 1
+    assert Decimal(steps[-1]["output"]["value"]) == evidence.assessment.tonnes_counted
 
 
 def test_only_what_goes_into_the_good_is_in_its_trace() -> None:
