@@ -15,7 +15,7 @@ from commonweal.site_policy import Facts, ObjectRule, rules, violations
 from infra.local.machine import LocalError
 from infra.sites import stack
 from infra.sites.args import SiteError, text_of
-from infra.sites.flags import flag
+from infra.sites.flags import flag, helps
 from infra.sites.folder import SiteFolder
 from infra.sites.kinds import SiteKind
 from infra.sites.pinned import CLUSTER_UID, KUBECONFIG
@@ -57,14 +57,13 @@ def _add_configuration(command: argparse.ArgumentParser, kind: SiteKind) -> None
     group = command.add_argument_group("what the site is", "written down by `up` and remembered")
     group.add_argument("--charter", type=Path, help="the hub's charter; what it says of sites is remembered")
     group.add_argument("--config", type=Path, help=f"a stack's Pulumi.<{kind.noun}>.yaml, below what flags say")
+    means = helps(kind.args, kind.arguments)
     for key in kind.keys:
         if key == CLUSTER_UID:
             continue
-        is_switch = key in SWITCHES
-        wanted = "FILE" if key in kind.files else key
-        group.add_argument(
-            flag(key), dest=key, metavar=wanted, nargs="?" if is_switch else None, const="true" if is_switch else None
-        )
+        wanted, is_switch = "FILE" if key in kind.files else "VALUE", key in SWITCHES
+        nargs, const = ("?", "true") if is_switch else (None, None)
+        group.add_argument(flag(key), dest=key, metavar=wanted, help=means[key], nargs=nargs, const=const)
 
 
 def changes_of(arguments: argparse.Namespace) -> dict[str, str]:

@@ -3,18 +3,21 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from commonweal.kinds.consortium import Consortium
 from commonweal.site_policy import Facts
 from infra.sites import cluster
+from infra.sites.args import MemberSiteArgs
 from infra.sites.hub import manifests as hub_site
 from infra.sites.hub import program as hub_program
 from infra.sites.hub import release as hub_release
+from infra.sites.hub.args import HubSiteArgs
 from infra.sites.manifests import facts_of, site_manifests
 from infra.sites.objects import Manifest
 from infra.sites.pinned import KUBECONFIG
 from infra.sites.policy import charter_config, hub_charter_config
-from infra.sites.program import CONFIG_KEYS, INVITATION, PROJECT, checked, member_site
+from infra.sites.program import CONFIG_KEYS, INVITATION, PROJECT, SITE_KEYS, checked, member_site
 from infra.sites.release import BREAKS, require_member_released
 from operators.kube import Kube
 
@@ -55,7 +58,8 @@ class SiteKind:
         noun: Its flag on the command line is named so.
         module: What `python -m` runs.
         folder: Where the stacks of this kind lie, below the state folder.
-        keys: Of its configuration; `files` of them name a file.
+        args: The component's arguments; `arguments` are their names by configuration key.
+        keys: Of its configuration, which also names `files`.
         declared: Reads a configuration; raises SiteError where it is wrong.
         program: Declares the site to Pulumi.
         charter: What a charter says of this kind of site, as configuration.
@@ -71,6 +75,8 @@ class SiteKind:
     project: str
     folder: str
     verbs: Mapping[str, str]
+    args: type[Any]
+    arguments: Mapping[str, str]
     keys: tuple[str, ...]
     files: tuple[str, ...]
     declared: Callable[[str, Mapping[str, str]], Declared]
@@ -99,6 +105,8 @@ MEMBER = SiteKind(
     project=PROJECT,
     folder="sites",
     verbs=VERBS | MEMBER_VERBS,
+    args=MemberSiteArgs,
+    arguments=SITE_KEYS,
     keys=CONFIG_KEYS,
     files=(KUBECONFIG, INVITATION),
     declared=_member,
@@ -116,6 +124,8 @@ HUB = SiteKind(
     project=hub_program.PROJECT,
     folder="hub-sites",
     verbs=VERBS | HUB_VERBS,
+    args=HubSiteArgs,
+    arguments=hub_program.SITE_KEYS,
     keys=hub_program.CONFIG_KEYS,
     files=(KUBECONFIG,),
     declared=_hub,

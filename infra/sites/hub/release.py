@@ -1,7 +1,6 @@
 """Whether the hub may be taken away: only once no member counts on it any more."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from commonweal.kinds.member import Member, MemberCondition, MemberReason
 from infra.sites.args import SiteError
@@ -14,22 +13,25 @@ BREAKS = (
 )
 
 
-def takes_part(body: dict[str, Any]) -> bool:
-    """Whether a Member may still use what it was granted: it is accepted, or its rights were not taken back yet."""
-    conditions = {item["type"]: item["reason"] for item in body.get("status", {}).get("conditions", ())}
-    return Member.read(body).spec.hub_accepts or conditions.get(MemberCondition.LEFT) == MemberReason.ACCEPTED
+def takes_part(member: Member) -> bool:
+    """Whether a member may still use what it was granted: it is accepted, or its rights were not taken back yet."""
+    conditions = member.status.conditions if member.status else ()
+    seen_accepted = any(
+        each.type == MemberCondition.LEFT and each.reason == MemberReason.ACCEPTED for each in conditions
+    )
+    return member.spec.hub_accepts or seen_accepted
 
 
-def require_released(members: Iterable[dict[str, Any]], hub: str) -> None:
+def require_released(members: Iterable[Member], hub: str) -> None:
     """Refuse while any member takes part.
 
     Raises:
         SiteError: One does; the message names each, the way out and what going round it breaks.
     """
-    staying = sorted(body["metadata"]["name"] for body in members if takes_part(body))
+    staying = sorted(member.metadata.name for member in members if takes_part(member))
     if staying:
         raise SiteError(
-            f"{hub}: {', '.join(staying)}: still counting on this hub; let each go first by `commonweal drain NAME`, then "
+            f"{hub}: {', '.join(staying)}: still counting on this hub; let each go by `commonweal drain NAME`, then "
             f"`commonweal revoke NAME`, until its condition Left holds; or destroy --without-release, which breaks "
             f"this: {BREAKS}"
         )
@@ -43,7 +45,7 @@ async def require_members_released(kube: Kube, hub: str) -> None:
         KubeError: The hub does not answer.
     """
     try:
-        members = (await kube.list(custom(Member))).items
+        members = [Member.read(body) for body in (await kube.list(custom(Member))).items]
     except NotFound:
         return
     require_released(members, hub)
