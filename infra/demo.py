@@ -23,7 +23,7 @@ from commonweal.kinds import PooledCluster
 from commonweal.kinds.member import Engine
 from infra import beside_hub
 from infra.local.access import ClusterAccess
-from infra.local.engines import build, kubernetes
+from infra.local.engines import build, kubernetes, network_policy
 from infra.local.machine import REPOSITORY, LocalError, Places, default_places
 from infra.local.progress import step
 from infra.local.providers import provider
@@ -114,10 +114,9 @@ class Demo:
 
     def engines(self) -> None:
         """Build every engine into the cache, and nothing else: tests do so before any of them is timed."""
-        build(kubernetes(), self.places.cache)
+        for program in (kubernetes(), network_policy(), language_host(), yaml_host()):
+            build(program, self.places.cache)
         built()
-        for host in (language_host(), yaml_host()):
-            build(host)
 
     def down(self) -> None:
         """Take everything down and leave the machine as it was."""
