@@ -20,8 +20,8 @@ OURS = "app.kubernetes.io/managed-by=commonweal"
 GATEWAYS_OWN = (("secret", "generic", "gateway-tls"), ("configmap", "gateway-site"))
 
 
-def test_what_others_changed_is_found_told_to_the_agent_and_put_back_on_demand(site: Site) -> None:
-    site.up()
+def test_what_others_changed_is_found_told_to_the_agent_and_put_back_on_demand(standing: Site) -> None:
+    site = standing
     assert site.do("drift").changed == 0
     site.kubectl("scale", "deployment/agent", f"--namespace={SYSTEM}", "--replicas=0")
     site.kubectl("delete", "rolebinding/commonweal-gateway", f"--namespace={DATA}")
@@ -39,12 +39,11 @@ def test_what_others_changed_is_found_told_to_the_agent_and_put_back_on_demand(s
     assert site.do("drift").changed == 0
 
 
-def test_changes_that_wait_for_an_up_are_not_called_drift(site: Site) -> None:
-    site.up()
-    site.invitation.unlink()
+def test_changes_that_wait_for_an_up_are_not_called_drift(standing: Site) -> None:
+    standing.invitation.unlink()
     with pytest.raises(SiteError, match=r"1 changes wait, as delete Secret .*; run `up` first"):
-        site.do("drift")
-    site.invite()
+        standing.do("drift")
+    standing.invite()
 
 
 def forget_the_parts(site: Site) -> None:
@@ -82,7 +81,7 @@ def by_hand(site: Site, cores: int) -> None:
 
 
 def test_a_site_that_was_installed_by_hand_becomes_the_programs_and_nothing_is_made_twice(site: Site) -> None:
-    by_hand(site, cores=2)
+    by_hand(site, cores=1)
     before = site.get(f"namespace/{DATA}")["metadata"]["uid"]
     site.up()
     assert site.get(f"namespace/{DATA}")["metadata"]["uid"] == before
@@ -92,11 +91,11 @@ def test_a_site_that_was_installed_by_hand_becomes_the_programs_and_nothing_is_m
 
 
 def test_a_hand_made_site_that_differs_is_refused_by_name_and_taken_over_on_demand(site: Site) -> None:
-    by_hand(site, cores=1)
+    by_hand(site, cores=2)
     with pytest.raises(SiteError, match=r"pledge: .*conflict.*requests\.cpu.*`up --take-over`"):
         site.up()
     site.do("up", "--take-over", *site.flags())
-    assert site.get("resourcequota/pledge", f"--namespace={APPS}")["spec"]["hard"]["requests.cpu"] == "2"
+    assert site.get("resourcequota/pledge", f"--namespace={APPS}")["spec"]["hard"]["requests.cpu"] == "1"
     assert site.up().changed == 0
     with pytest.raises(SiteError, match="stands already; `up --repair` puts it right"):
         site.do("up", "--take-over")
@@ -116,14 +115,13 @@ def test_a_site_on_which_the_hub_may_count_stays_unless_its_people_insist(site: 
     assert site.remains() == set()
 
 
-def test_an_identity_is_not_replaced_before_there_is_one(site: Site) -> None:
-    site.up()
+def test_an_identity_is_not_replaced_before_there_is_one(standing: Site) -> None:
     with pytest.raises(SiteError, match="has no identity yet; its agent makes one"):
-        site.do("rotate-identity")
+        standing.do("rotate-identity")
 
 
-def test_a_replaced_identity_is_another_and_the_agent_starts_again(site: Site) -> None:
-    site.up()
+def test_a_replaced_identity_is_another_and_the_agent_starts_again(standing: Site) -> None:
+    site = standing
     old = "--from-literal=identity.pem=old"
     site.kubectl("create", "secret", "generic", "member-identity", f"--namespace={SYSTEM}", old)
     site.kubectl("wait", "--for=create", "pod", "--selector=app.kubernetes.io/name=agent", f"--namespace={SYSTEM}")
@@ -133,6 +131,7 @@ def test_a_replaced_identity_is_another_and_the_agent_starts_again(site: Site) -
     assert base64.b64decode(secret["identity.pem"]).startswith(b"-----BEGIN PRIVATE KEY-----")
     agents = site.get("pods", f"--namespace={SYSTEM}", "--selector=app.kubernetes.io/name=agent")["items"]
     assert not before & {item["metadata"]["uid"] for item in agents}
+    site.kubectl("delete", "secret/member-identity", f"--namespace={SYSTEM}")
 
 
 def test_destroy_leaves_no_key_and_no_policy_beside_the_data_that_it_keeps(site: Site) -> None:

@@ -57,14 +57,9 @@ class HubTeam:
 
 
 @pytest.fixture(scope="module")
-def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Cluster]]:
-    with local_clusters(["ch", "other"], state_dir=tmp_path_factory.mktemp("clusters")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def cluster(clusters: Mapping[str, Cluster]) -> Cluster:
-    return clusters["ch"]
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with local_clusters(["ch"], state_dir=tmp_path_factory.mktemp("ch")) as found:
+        yield found["ch"]
 
 
 async def set_up_by_hand(cluster: Cluster) -> None:
