@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from commonweal.kinds.consortium import Overhead
 from commonweal.kinds.member import Engine
-from commonweal.kinds.meta import Resources
 from infra.local.control_plane import Cluster, local_clusters
 from infra.local.machine import run
 from infra.sites.args import MemberSiteArgs
@@ -19,8 +17,9 @@ from tests.unit.site_policy.examples import FACTS
 
 TOKEN = "the-invitation-token"
 # The site that the examples of the rules are judged on, so that one site serves for all.
-PLEDGE = FACTS.pledge or Resources(cpu_millis=0, memory_mib=0, gpus=0)
-OVERHEAD = FACTS.overhead or Overhead(cpu_millis=0, memory_mib=0)
+PLEDGE, OVERHEAD = FACTS.pledge, FACTS.overhead
+assert PLEDGE is not None
+assert OVERHEAD is not None
 ARGS = MemberSiteArgs(
     member="ca",
     display_name="Canada",
