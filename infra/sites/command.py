@@ -23,6 +23,7 @@ from infra.sites.plan import as_json, as_text, planned
 from infra.sites.policy import NO_CHARTER, lawful, read_charter, read_manifests
 
 SWITCHES = ("waitForPods",)
+LOOKING = ("preview", "drift")
 CONFIGURING = ("up", "preview", "plan", "rules", "check")
 OPTIONS = {
     "up": {
@@ -38,7 +39,10 @@ def parser(kind: SiteKind) -> argparse.ArgumentParser:
     described = f"The site of a {kind.noun}. What a flag leaves out stays as the last `up` of the same site set it."
     top = argparse.ArgumentParser(prog=f"python -m {kind.module}", description=described)
     verbs = top.add_subparsers(dest="verb", required=True, metavar="verb")
-    without = {"--without-release": f"do not ask whether anybody counts on it; this breaks things: {kind.breaks}"}
+    leaving = {
+        "--dry-run": "say what would be taken away, or why it may not be, and change nothing",
+        "--without-release": f"do not ask whether anybody counts on it; this breaks things: {kind.breaks}",
+    }
     for verb, meaning in kind.verbs.items():
         command = verbs.add_parser(verb, help=meaning, description=meaning)
         command.set_defaults(kind=kind)
@@ -46,7 +50,7 @@ def parser(kind: SiteKind) -> argparse.ArgumentParser:
         command.add_argument("--state", type=Path, help="where stacks lie; by default $COMMONWEAL_STATE")
         if verb == "check":
             command.add_argument("--file", type=Path, required=True, help="a YAML file of Kubernetes objects")
-        for option, effect in (without if verb == "destroy" else OPTIONS.get(verb, {})).items():
+        for option, effect in (leaving if verb == "destroy" else OPTIONS.get(verb, {})).items():
             command.add_argument(option, action="store_true", help=effect)
         if verb in CONFIGURING:
             _add_configuration(command, kind)
@@ -138,7 +142,8 @@ def act(arguments: argparse.Namespace, folder: SiteFolder, changes: dict[str, st
         case "preview":
             return stack.preview(folder, changes, report)
         case "destroy":
-            return stack.destroy(folder, report, without_release=arguments.without_release)
+            take_away = stack.preview_destroy if arguments.dry_run else stack.destroy
+            return take_away(folder, report, without_release=arguments.without_release)
         case "refresh":
             return stack.refresh(folder, report)
         case "drift":
@@ -149,7 +154,9 @@ def act(arguments: argparse.Namespace, folder: SiteFolder, changes: dict[str, st
 
 def tell(arguments: argparse.Namespace, done: stack.Outcome) -> None:
     """What a run did: a line for the reader, the result for programs."""
-    report(f"{arguments.name}: {arguments.verb} done, {done.changed} changed")
+    looked = arguments.verb in LOOKING or getattr(arguments, "dry_run", False)
+    what = "would change" if looked else "changed"
+    report(f"{arguments.name}: {arguments.verb} done, {done.changed} {what}")
     write_json({"changed": done.changed, "objects": done.steps, "outputs": done.outputs})
 
 

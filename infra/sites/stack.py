@@ -180,13 +180,8 @@ def destroy(folder: SiteFolder, say: Say, *, without_release: bool = False) -> O
     if not folder.config_file.exists():
         _sweep(folder, say)
         return Outcome(changes={}, outputs={})
-    config, story, kind = _known(folder), Story(say), kind_of(folder)
+    config, story, kind = _let_go(folder, say, without_release=without_release), Story(say), kind_of(folder)
     kubeconfig = Path(config[KUBECONFIG])
-    require_answer(kubeconfig)
-    if without_release:
-        say(f"not asking the hub: {kind.breaks}")
-    else:
-        cluster.speak(kubeconfig, lambda kube: kind.release(kube, folder.name))
     with _opened(folder, config, story) as stack:
         stack.destroy(on_event=story, exclude_protected=True)
         kept = [item for item in (stack.export_stack().deployment or {}).get("resources", []) if item.get("protect")]
@@ -199,6 +194,30 @@ def destroy(folder: SiteFolder, say: Say, *, without_release: bool = False) -> O
     for item in kept:
         say(f"kept {item['id']}: it holds {kind.kept}")
     return Outcome(changes=dict(story.changes), outputs={}, steps=story.steps)
+
+
+def preview_destroy(folder: SiteFolder, say: Say, *, without_release: bool = False) -> Outcome:
+    """What `destroy` would take away; it is refused where `destroy` would be, and changes nothing.
+
+    Raises:
+        SiteError: As `destroy`, or there is no site.
+    """
+    config, story = _let_go(folder, say, without_release=without_release), Story(say)
+    with _opened(folder, config, story) as stack:
+        stack.preview_destroy(on_event=story, exclude_protected=True)
+    return Outcome(changes=dict(story.changes), outputs={}, steps=story.steps)
+
+
+def _let_go(folder: SiteFolder, say: Say, *, without_release: bool) -> dict[str, str]:
+    """The configuration of a site that nobody counts on any more."""
+    config, kind = _known(folder), kind_of(folder)
+    kubeconfig = Path(config[KUBECONFIG])
+    require_answer(kubeconfig)
+    if without_release:
+        say(f"not asking whether anybody counts on {folder.name}: {kind.breaks}")
+    else:
+        cluster.speak(kubeconfig, lambda kube: kind.release(kube, folder.name))
+    return config
 
 
 def _sweep(folder: SiteFolder, say: Say) -> None:

@@ -107,11 +107,12 @@ def test_a_site_on_which_the_hub_may_count_stays_unless_its_people_insist(site: 
     values = [f"--from-literal={key}={value}" for key, value in (("tls.crt", "x"), ("tls.key", "x"))]
     values.append(f"--from-literal=hub.json={json.dumps(hub)}")
     site.kubectl("create", "secret", "generic", "hub-credentials", f"--namespace={SYSTEM}", *values)
-    with pytest.raises(SiteError, match=r"the hub cannot be asked .*--without-release, which breaks this: pilots"):
-        site.destroy()
+    for flags in ([], ["--dry-run"]):
+        with pytest.raises(SiteError, match=r"the hub cannot be asked .*--without-release, which breaks this: pilots"):
+            site.do("destroy", *flags)
     assert site.get("deployment/agent", f"--namespace={SYSTEM}")["spec"]["replicas"] == 1
     decommission("ca", state=site.state, without_release=True, say=site.told.append)
-    assert any("not asking the hub: pilots that run here end at once" in line for line in site.told)
+    assert any("counts on ca: pilots that run here end at once" in line for line in site.told)
     assert site.remains() == set()
 
 

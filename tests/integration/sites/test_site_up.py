@@ -107,6 +107,10 @@ def test_destroy_leaves_nothing_in_the_cluster_and_no_state(site: Site) -> None:
 
 def test_destroy_keeps_data_on_a_claim_and_a_new_up_finds_it(site: Site) -> None:
     site.up(ON_CLAIM)
+    planned = site.do("destroy", "--dry-run")
+    assert "delete Deployment ca/commonweal-data/gateway" in planned.objects
+    assert not [line for line in planned.objects if line.endswith(("/commonweal-data", "ca/commonweal-data"))]
+    assert site.get("deployment/gateway", f"--namespace={DATA}")
     claim = site.get("persistentvolumeclaim/commonweal-data", f"--namespace={DATA}")["metadata"]["uid"]
     site.destroy()
     assert site.remains() == {f"namespace/{DATA}"}
