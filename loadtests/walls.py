@@ -1,8 +1,7 @@
 """A node's network with a site's NetworkPolicies on it: pods on a bridge, an address outside, a real API server.
 
-`python -m tests.integration.sites.walls` runs in a network namespace of its own, so that this machine's rules are not
-touched and all of it ends with the one process. It prints, as JSON, which flows passed before the policies' controller
-started, and which once it had.
+`look` runs all of it in a network namespace of its own, so that this machine's rules are not touched and all of it ends
+with one process. It needs root, iptables and ipset.
 """
 
 import json
@@ -10,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +18,20 @@ import yaml
 
 from infra.local.control_plane import local_clusters
 from infra.local.engines import build, kubernetes, network_policy
-from infra.local.machine import LocalError, run
+from infra.local.machine import run
 from infra.local.supervisor import Process, Supervisor, tail
-from infra.sites.manifests import site_manifests
-from tests.integration.sites.conftest import ARGS
+from loadtests.sites import ON_HOST, SITE_FLAGS
+from loadtests.wire import Kubectl, WireError
 
-NODE = "ca"
+ROOT = Path(__file__).parents[1]
+NODE = "zz"
 POD = Path(__file__).with_name("pod.py")
 GATEWAY_OF_PODS, WORLD_GATEWAY = "10.88.0.1", "10.99.0.1"
 WORLD = "world"
 LABEL = "app.kubernetes.io/name"
 IN_FORCE_S = 60.0
+LIMIT_S = 240.0
+Flow = tuple[str, str, int]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,73 @@ PLACES: Mapping[str, Place] = {
     "neighbour": Place("default", {LABEL: "neighbour"}, "10.88.0.16", (8000,)),
     WORLD: Place(None, {}, "10.99.0.2", (53, 80, 443, 6443, 30443, 32768)),
 }
-Flow = tuple[str, str, int]
+OPEN: tuple[Flow, ...] = (
+    ("agent", WORLD, 443),
+    ("agent", WORLD, 6443),
+    ("agent", WORLD, 53),
+    ("agent", "exporter", 9400),
+    ("gateway", WORLD, 6443),
+    ("gateway", WORLD, 53),
+    (WORLD, "gateway", 8443),
+    ("neighbour", "gateway", 8443),
+    ("pilot", "gateway", 8443),
+    ("pilot", WORLD, 30443),
+    ("pilot", WORLD, 53),
+    (WORLD, "pilot", 8000),
+    ("neighbour", "pilot", 8000),
+    ("neighbour", WORLD, 80),  # the member's own pods are not the consortium's to shut in
+)
+SHUT: tuple[Flow, ...] = (
+    ("agent", WORLD, 80),
+    ("agent", "gateway", 8443),
+    ("agent", "pilot", 8000),
+    ("agent", "exporter", 8081),
+    ("exporter", WORLD, 443),
+    ("exporter", WORLD, 53),
+    ("exporter", "agent", 8080),
+    ("gateway", WORLD, 80),
+    ("gateway", "exporter", 9400),
+    ("gateway", "pilot", 8000),
+    ("pilot", WORLD, 443),
+    ("pilot", WORLD, 6443),
+    ("pilot", WORLD, 80),
+    ("pilot", WORLD, 32768),  # one above the node ports
+    ("pilot", "gateway", 8080),  # Trino's, which is for the gateway beside it alone
+    ("pilot", "exporter", 9400),
+    ("pilot", "agent", 8080),
+    ("pilot", "neighbour", 8000),
+    ("pilot", "lodger", 8000),
+    ("lodger", WORLD, 53),
+    ("lodger", "gateway", 8443),
+    (WORLD, "lodger", 8000),
+    (WORLD, "agent", 8080),
+    (WORLD, "exporter", 9400),
+    (WORLD, "gateway", 8080),
+    ("neighbour", "agent", 8080),
+    ("neighbour", "exporter", 9400),
+    ("neighbour", "lodger", 8000),
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Whether a flow passed before the policies' controller ran, and once the policies were in force."""
+
+    before: bool
+    after: bool
+
+
+def look() -> dict[Flow, Seen]:
+    """Try every flow of `OPEN` and `SHUT`.
+
+    Raises:
+        WireError: The network could not be made, or the policies never came into force.
+    """
+    argv = ["unshare", "--net", "--", sys.executable, "-m", "loadtests.walls"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    if done.returncode:
+        raise WireError(f"the node's network: {done.stderr.strip().splitlines()[-1:]}")
+    return {flow: Seen(*found) for flow, found in zip((*OPEN, *SHUT), json.loads(done.stdout), strict=True)}
 
 
 class Pods:
@@ -71,8 +139,8 @@ class Pods:
         argv = ["unshare", "--net", "--", sys.executable, str(POD), *map(str, place.ports)]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             try:
-                assert process.stdout is not None
-                assert process.stdout.readline() == "listening\n"
+                if process.stdout is None or process.stdout.readline() != "listening\n":
+                    raise WireError(f"{name} does not listen; look at {POD}")
                 self._join(name, place, process.pid)
                 yield process
             finally:
@@ -91,26 +159,33 @@ class Pods:
         """Whether one pod reaches another on a port."""
         source, target, port = flow
         process = self.processes[source]
-        assert process.stdin is not None
-        assert process.stdout is not None
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("a pipe that was asked for is missing")
         process.stdin.write(f"{PLACES[target].address} {port}\n")
         process.stdin.flush()
         return process.stdout.readline() == "open\n"
 
 
-def declare(kubectl: Sequence[str | Path]) -> None:
+def planned_policies() -> list[dict[str, object]]:
+    """The NetworkPolicies of a member's site, as its plan shows them."""
+    argv = [sys.executable, "-m", "infra.sites", "plan", "--json", "--member", NODE, *SITE_FLAGS, ON_HOST]
+    found = json.loads(run([*argv, f"--state={tempfile.gettempdir()}/none"]))
+    return [each["inputs"] for each in found if each["type"].endswith(":NetworkPolicy")]
+
+
+def declare(kubectl: Kubectl) -> None:
     """The node, its pods with their addresses, and the site's NetworkPolicies, as the API server knows them."""
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
-    policies = [body for body in site_manifests(ARGS) if body["kind"] == "NetworkPolicy"]
+    node: dict[str, object] = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
     spaces = sorted({place.namespace for place in PLACES.values() if place.namespace} - {"default"})
-    namespaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}} for space in spaces]
-    apply = [*kubectl, "apply", "--server-side", "--filename=-"]
-    run(apply, stdin=yaml.safe_dump_all([node, *namespaces, *policies]))
+    bodies = [node, *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}} for space in spaces)]
+    bodies += planned_policies()
+    apply = ("apply", "--server-side", "--filename=-")
+    kubectl(*apply, stdin=yaml.safe_dump_all(bodies))
     patch_status(kubectl, "node", NODE, {"addresses": [{"type": "InternalIP", "address": GATEWAY_OF_PODS}]})
     for space in [*spaces, "default"]:
-        run([*kubectl, "wait", "--for=create", "serviceaccount/default", f"--namespace={space}", "--timeout=30s"])
+        kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={space}", "--timeout=30s")
     inside = {name: place for name, place in PLACES.items() if place.namespace}
-    run(apply, stdin=yaml.safe_dump_all([pod_of(name, place) for name, place in inside.items()]))
+    kubectl(*apply, stdin=yaml.safe_dump_all([pod_of(name, place) for name, place in inside.items()]))
     for name, place in inside.items():
         running = {"phase": "Running", "podIP": place.address, "podIPs": [{"ip": place.address}]}
         patch_status(kubectl, "pod", name, running, f"--namespace={place.namespace}")
@@ -123,40 +198,42 @@ def pod_of(name: str, place: Place) -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def patch_status(kubectl: Sequence[str | Path], kind: str, name: str, status: Mapping[str, object], *more: str) -> None:
+def patch_status(kubectl: Kubectl, kind: str, name: str, status: Mapping[str, object], *more: str) -> None:
+    """Write a status, as the node's own agent would."""
     patch = json.dumps({"status": status})
-    run([*kubectl, "patch", kind, name, "--subresource=status", "--type=merge", f"--patch={patch}", *more])
+    kubectl("patch", kind, name, "--subresource=status", "--type=merge", f"--patch={patch}", *more)
 
 
-def verdicts(flows: Sequence[Flow], shut: Flow, folder: Path) -> dict[str, list[bool]]:
-    """Which of `flows` pass, before and after; the policies are in force once the flow `shut` no longer does.
+def verdicts(folder: Path) -> list[tuple[bool, bool]]:
+    """Which flows pass, before and after; the policies are in force once one that they shut no longer does.
 
     Raises:
-        LocalError: They never came into force.
+        WireError: They never came into force.
     """
+    flows = (*OPEN, *SHUT)
     run(["ip", "link", "set", "lo", "up"])
     with ExitStack() as stack:
         pods = Pods(stack)
-        cluster = stack.enter_context(local_clusters([NODE], state_dir=folder / "clusters"))[NODE]
-        declare([build(kubernetes()).parent / "kubectl", f"--kubeconfig={cluster.kubeconfig}"])
+        kubeconfig = stack.enter_context(local_clusters([NODE], state_dir=folder / "clusters"))[NODE].kubeconfig
+        declare(Kubectl(binary=build(kubernetes()).parent / "kubectl", kubeconfig=kubeconfig))
         before = [pods.passes(flow) for flow in flows]
         supervisor = Supervisor(folder)
         stack.callback(supervisor.stop_everything)
-        argv = (str(build(network_policy())), f"--kubeconfig={cluster.kubeconfig}", f"--node={NODE}")
+        argv = (str(build(network_policy())), f"--kubeconfig={kubeconfig}", f"--node={NODE}")
         process = Process(name="network-policy", argv=argv, log=folder / "network-policy.log")
         supervisor.start_one(process)
         deadline = time.monotonic() + IN_FORCE_S
-        while pods.passes(shut):
+        while pods.passes(SHUT[-1]):
             if time.monotonic() > deadline:
-                raise LocalError(f"no policy is in force after {IN_FORCE_S:.0f} s: {tail(process.log)}")
+                raise WireError(f"no policy is in force after {IN_FORCE_S:.0f} s: {tail(process.log)}")
             time.sleep(0.2)
-        return {"before": before, "after": [pods.passes(flow) for flow in flows]}
+        return list(zip(before, map(pods.passes, flows), strict=True))
 
 
 def main() -> None:
-    flows = [(source, target, int(port)) for source, target, port in json.load(sys.stdin)]
+    """Look, from inside of the network namespace."""
     with tempfile.TemporaryDirectory() as folder:
-        sys.stdout.write(json.dumps(verdicts(flows, ("neighbour", "exporter", 9400), Path(folder))))
+        sys.stdout.write(json.dumps(verdicts(Path(folder))))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ PATIENCE_S = 1.0
 
 
 def listen(port: int) -> None:
+    """Take every connection on a port, and let it go."""
     server = socket.create_server(("0.0.0.0", port), backlog=64)  # noqa: S104 - of a network namespace of its own
 
     def answer() -> None:
@@ -21,6 +22,7 @@ def listen(port: int) -> None:
 
 
 def reached(address: str, port: int) -> bool:
+    """Whether somebody takes a connection."""
     try:
         socket.create_connection((address, port), timeout=PATIENCE_S).close()
     except OSError:
@@ -29,6 +31,7 @@ def reached(address: str, port: int) -> bool:
 
 
 def main() -> None:
+    """Listen on the ports that the arguments name, then connect as the input says."""
     for port in sys.argv[1:]:
         listen(int(port))
     sys.stdout.write("listening\n")
