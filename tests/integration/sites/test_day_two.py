@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -44,6 +45,25 @@ def test_changes_that_wait_for_an_up_are_not_called_drift(standing: Site) -> Non
     with pytest.raises(SiteError, match=r"1 changes wait, as delete Secret .*; run `up` first"):
         standing.do("drift")
     standing.invite()
+
+
+def test_an_upgrade_changes_the_workloads_where_they_stand_and_keeps_what_outlives_them(standing: Site) -> None:
+    living = (("deployment/agent", SYSTEM), ("deployment/gateway", DATA), ("daemonset/exporter", SYSTEM))
+
+    def uids() -> list[str]:
+        return [standing.get(what, f"--namespace={space}")["metadata"]["uid"] for what, space in living]
+
+    before = uids()
+    changed = standing.up(replace(ARGS, image="localhost/commonweal/site:newer"))
+    assert set(changed.objects) == {
+        "update ConfigMap ca/commonweal-system/site-declaration",
+        "update DaemonSet ca/commonweal-system/exporter",
+        "update Deployment ca/commonweal-data/gateway",
+        "update Deployment ca/commonweal-system/agent",
+    }
+    assert uids() == before
+    assert any("meterHostPath: not named, so an upgrade loses" in line for line in standing.told)
+    standing.up()
 
 
 def forget_the_parts(site: Site) -> None:
