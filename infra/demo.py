@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,8 +23,9 @@ import yaml
 from commonweal.kinds import PooledCluster
 from commonweal.kinds.member import Engine
 from infra import beside_hub
+from infra.images import site_image
 from infra.local.access import ClusterAccess
-from infra.local.engines import build, kubernetes
+from infra.local.engines import build, kubernetes, network_policy
 from infra.local.machine import REPOSITORY, LocalError, Places, default_places
 from infra.local.progress import step
 from infra.local.providers import provider
@@ -101,10 +103,11 @@ class Demo:
             self._join(member, reached[member.name], images)
             self._give_signing_key(member)
         self._wait("members", "member", *(member.name for member in MEMBERS))
-        self._kubectl("apply", "--server-side", "-f", str(EXAMPLES))
+        examples = str(by_digest(EXAMPLES, self.places.state / "examples", images["site"]))
+        self._kubectl("apply", "--server-side", "-f", examples)
         with step("rows into each member's tables"), ThreadPoolExecutor() as pool:
             list(pool.map(self._load_rows, MEMBERS))
-        self._wait("every object of examples/", "-f", str(EXAMPLES))
+        self._wait("every object of examples/", "-f", examples)
         self._until(
             "the first accounting period closes",
             lambda: self._kubectl("get", "equitystatements", "-o", "name", show=False),
@@ -115,10 +118,9 @@ class Demo:
 
     def engines(self) -> None:
         """Build every engine into the cache, and nothing else: tests do so before any of them is timed."""
-        build(kubernetes(), self.places.cache)
+        for program in (kubernetes(), network_policy(), language_host(), yaml_host()):
+            build(program, self.places.cache)
         built()
-        for host in (language_host(), yaml_host()):
-            build(host)
 
     def down(self) -> None:
         """Take everything down and leave the machine as it was."""
@@ -279,6 +281,16 @@ def run(
         reason = f": {said[-1]}" if said else ""
         raise LocalError(f"`{typed(command)}` failed{reason}; mend it and run `make demo` again")
     return done.stdout or ""
+
+
+def by_digest(examples: Path, folder: Path, image: str) -> Path:
+    """Write the examples into `folder` with our image by its digest, in place of the tag that a repository can hold."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    for path in examples.glob("*.yaml"):
+        (folder / path.name).write_text(path.read_text().replace(site_image.RELEASE, image))
+    return folder
 
 
 def typed(command: Sequence[str]) -> str:

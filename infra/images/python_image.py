@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.images import base_image, oci, workshop
+from infra.images import base_image, elf, oci, workshop
 from infra.local.machine import REPOSITORY
 
 INFRA = REPOSITORY / "infra" / "__init__.py"  # the parent of the one part of infra that pods run
 HOME = "opt/commonweal"
 LEFT_OUT = {"tests", "include", "__pycache__"}
+WITH_SYMBOLS = "opendp/lib/*.so"  # 107 of its 275 MB; no other package ships symbols by the megabyte
 
 
 def build(
@@ -56,7 +57,8 @@ def dependencies(cache: Path, groups: Sequence[str]) -> oci.Layer:
             workshop.compile_python(root, f"/{HOME}/site-packages")
             oci.pack(packages, folder / "layer.tar", under=f"{HOME}/site-packages")
 
-    made = workshop.make_once(cache / "images" / f"packages-{workshop.key_of(pinned, base.name)}", make)
+    cutting = Path(elf.__file__).read_text()
+    made = workshop.make_once(cache / "images" / f"packages-{workshop.key_of(pinned, base.name, cutting)}", make)
     return oci.read_layer(made / "layer.tar")
 
 
@@ -87,8 +89,10 @@ def sources_of(folder: Path) -> list[Path]:
 
 
 def _trim(packages: Path) -> None:
-    """Leave out what only a compiler or a test run would read."""
+    """Leave out what only a compiler, a debugger or a test run would read."""
     for path in sorted(packages.glob("*/*")):
         if path.is_dir() and path.name in LEFT_OUT:
             shutil.rmtree(path)
     shutil.rmtree(packages / "bin", ignore_errors=True)
+    for library in packages.glob(WITH_SYMBOLS):
+        elf.cut(library)

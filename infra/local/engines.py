@@ -77,6 +77,11 @@ def kubernetes() -> GoProgram:
     )
 
 
+def network_policy() -> GoProgram:
+    """What makes NetworkPolicies hold on one node; it needs iptables and ipset."""
+    return GoProgram(name="network-policy", folder=Path(__file__).parent / "network_policy", variables={})
+
+
 def source_files(folder: Path) -> Iterable[Path]:
     """The files that a build of `folder` may read, in a fixed order."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))

@@ -23,6 +23,8 @@ DEBIAN_PACKAGES = {
     "gcc": ("cc", "compiles the pause program and the simulated NVML library"),
     "haproxy": ("haproxy", "is the front door of the hub"),
     "iproute2": ("ip", "makes bridges and network namespaces"),
+    "ipset": ("ipset", "names the pods that a NetworkPolicy speaks of"),
+    "iptables": ("iptables", "drops what no NetworkPolicy opens"),
     "libc6-dev": ("/usr/include/stdio.h", "is what the compiler links with"),
     "maven": ("mvn", "fetches the Trino server"),
     "mmdebstrap": ("mmdebstrap", "makes the base of our images"),

@@ -5,7 +5,7 @@ A MemberSite holds a DataTrustSite and a MeteringSite, so its arguments are thei
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
@@ -39,11 +39,14 @@ class SiteError(Exception):
 class SiteArgs:
     """What every part of a member's site is told: whose it is, our image, and whether to wait until its pods run."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    __pydantic_config__ = ConfigDict(use_attribute_docstrings=True, extra="forbid", arbitrary_types_allowed=True)
 
     member: MemberName
+    """The member's name, as ca."""
     image: Image
+    """Our image, by digest."""
     wait_for_pods: bool = True
+    """Whether to wait until the pods run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +60,13 @@ class MeteringSiteArgs(SiteArgs):
     """
 
     meter_host_path: HostPath | None = None
+    """Folder of the node in which readings outlive the exporter's pod; the user id 65532 owns it."""
     pod_resources_host_path: HostPath | None = None
+    """The kubelet's pod-resources folder, to tell energy by pod; the exporter then runs as root."""
     meter_period_s: Annotated[int, Field(ge=15, le=86_400)] = 3600
+    """Seconds of an accounting period, as in the charter."""
     simulated_gpus: Annotated[int, Field(ge=0, le=16)] = 0
+    """GPUs to simulate where the node has none; every reading says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +78,17 @@ class DataTrustSiteArgs(SiteArgs):
     """
 
     node_address: Annotated[str, StringConstraints(min_length=1, max_length=253)]
+    """Where other members reach a node of this cluster."""
     gateway_node_port: Annotated[int, Field(ge=30000, le=32767)] = 30443
+    """The node port of the gateway."""
     engine: Engine = Engine.TRINO
+    """What answers questions."""
     trino_image: Image | None = None
+    """Trino's image, by digest; needed where the engine is trino."""
     data_host_path: HostPath | None = None
+    """Folder of the node that holds the data; the user id 65532 owns it."""
     data_claim_mib: Annotated[int, Field(ge=64)] | None = None
+    """MiB of the claim that holds the data, in place of a folder."""
 
     def __post_init__(self) -> None:
         if (self.data_host_path is None) == (self.data_claim_mib is None):
@@ -109,17 +122,29 @@ class MemberSiteArgs(DataTrustSiteArgs, MeteringSiteArgs):
     """
 
     display_name: Text
+    """The member's name for people."""
     country: Country
+    """ISO 3166-1 alpha-2 code of the jurisdiction."""
     pledge_cpu_millis: Annotated[int, Field(ge=0)]
+    """Thousandths of a core that the member pledges."""
     pledge_memory_mib: Annotated[int, Field(ge=0)]
+    """MiB of memory that the member pledges."""
     pledge_gpus: Annotated[int, Field(ge=0)]
+    """GPUs that the member pledges."""
     grid_zone: GridZone | None = None
+    """Zone of the electricity grid, as in the pledge."""
     allowed_countries: Annotated[tuple[Country, ...], COMMAS] = ()
+    """Countries that the charter allows; empty allows every one."""
     allowed_grid_zones: Annotated[tuple[GridZone, ...], COMMAS] = ()
+    """Grid zones that the charter allows; empty allows every one."""
     allowed_images: Annotated[tuple[ImageSource, ...] | None, COMMAS] = None
+    """Registries whose tags the charter believes; empty believes none."""
     overhead_cpu_millis: Annotated[Annotated[int, Field(ge=0)] | None, EMPTY_IS_UNSET] = None
+    """Thousandths of a core that the site's own pods may request, by the charter."""
     overhead_memory_mib: Annotated[Annotated[int, Field(ge=0)] | None, EMPTY_IS_UNSET] = None
+    """MiB that the site's own pods may request, by the charter."""
     hub_invitation: Any = None
+    """The text of an invitation; it serves once."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -148,6 +173,21 @@ def read_args(kind: type[Args], values: Mapping[str, Any]) -> Args:
         raise SiteError(
             "; ".join(_complaint(part["loc"], part["msg"], part.get("input")) for part in error.errors())
         ) from None
+
+
+def descriptions(kind: type[Any]) -> dict[str, str]:
+    """What each argument means, by its name: the docstring beside it, also of those that a component's parts bring.
+
+    Of a choice it lists what may be chosen.
+    """
+    found: dict[str, str] = {}
+    for part in filter(is_dataclass, reversed(kind.__mro__)):
+        schema = TypeAdapter(part).json_schema()
+        for name, body in schema.get("properties", {}).items():
+            if meaning := body.get("description"):
+                choices = schema["$defs"][body["$ref"].rpartition("/")[2]]["enum"] if "$ref" in body else ()
+                found[name] = f"{meaning} One of {', '.join(choices)}." if choices else meaning
+    return found
 
 
 def text_of(value: object) -> str:

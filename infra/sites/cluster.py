@@ -1,15 +1,14 @@
-"""What the site's command line does in the member's cluster itself, beside Pulumi; all of it safe to repeat."""
+"""What a site's command line does in the cluster itself, beside Pulumi; all of it safe to repeat."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 from commonweal.kinds.member import DRIFT_NAMED, SiteDrift
-from infra.sites.args import MemberSiteArgs, SiteError
-from infra.sites.manifests import site_manifests
-from infra.sites.objects import FIELD_MANAGER, MANAGED_BY
+from infra.sites.args import SiteError
+from infra.sites.objects import FIELD_MANAGER, MANAGED_BY, OWNED_BY, Manifest
 from infra.sites.rbac import AGENT, DATA, SYSTEM
 from operators.agent.site import DRIFT_CONFIG_MAP, DRIFT_KEY
 from operators.agent.vault import Vault
@@ -20,7 +19,7 @@ OURS = ",".join(f"{key}={value}" for key, value in MANAGED_BY.items())
 
 
 def speak(kubeconfig: Path, work: Callable[[Kube], Awaitable[T]]) -> T:
-    """Do `work` with a connection to the member's cluster.
+    """Do `work` with a connection to the site's cluster.
 
     Raises:
         SiteError: The kubeconfig cannot be used, or the cluster refused or did not answer.
@@ -36,7 +35,7 @@ def speak(kubeconfig: Path, work: Callable[[Kube], Awaitable[T]]) -> T:
         raise SiteError(f"{kubeconfig}: {error}; look at the cluster and run again") from error
 
 
-async def report_drift(kube: Kube, steps: list[str], now: datetime) -> None:
+async def report_drift(kube: Kube, steps: Sequence[str], now: datetime) -> None:
     """Leave what a comparison found where the agent finds it, which tells the hub.
 
     Raises:
@@ -52,20 +51,20 @@ async def report_drift(kube: Kube, steps: list[str], now: datetime) -> None:
     await kube.apply(CONFIG_MAPS, body, field_manager=FIELD_MANAGER)
 
 
-async def take_over(kube: Kube, args: MemberSiteArgs) -> list[str]:
+async def take_over(kube: Kube, manifests: Sequence[Manifest]) -> list[str]:
     """Make every object of the site that somebody installed by hand the site's, with the site's values.
 
     Pulumi's own apply never forces, so that it undoes nothing that another controller was given on purpose.
     """
     taken = []
-    for body in site_manifests(args):
+    for body in manifests:
         resource = await kube.resource_of(body["apiVersion"], body["kind"])
         metadata = body["metadata"]
         try:
             await kube.get(resource, metadata["name"], metadata.get("namespace"))
         except NotFound:
             continue
-        await kube.apply(resource, body, field_manager=FIELD_MANAGER)
+        await kube.apply(resource, body, field_manager=metadata["annotations"][OWNED_BY])
         taken.append(f"{body['kind']} {metadata.get('namespace', '')}/{metadata['name']}")
     return taken
 

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from pydantic.alias_generators import to_camel
 
 from commonweal import __version__
-from infra.sites.args import SiteError, read_args
+from infra.sites.args import SiteError, descriptions, read_args
 from infra.sites.hub.component import HUB_TYPE, HubSite
 from infra.sites.member import DATA_TRUST_TYPE, METERING_TYPE, SITE_TYPE, DataTrustSite, MemberSite, MeteringSite
 from infra.sites.programs import PROVIDER_VERSION, installed_sdks, require_matching_sdks
@@ -84,7 +84,11 @@ def package_schema() -> Json:
 def _resource(each: Offered) -> Json:
     known = TypeAdapter(each.args).json_schema()
     definitions = known.get("$defs", {})
-    inputs = {to_camel(name): _input(name, body, definitions) for name, body in known["properties"].items()}
+    means = descriptions(each.args)
+    inputs = {
+        to_camel(name): {"description": means[name], **_input(name, body, definitions)}
+        for name, body in known["properties"].items()
+    }
     return {
         "isComponent": True,
         "description": f"{getdoc(each.component)}\n\n{getdoc(each.args)}",
@@ -104,14 +108,14 @@ def _input(name: str, body: Json, definitions: Mapping[str, Json]) -> Json:
 
 
 def _shape(body: Json, definitions: Mapping[str, Json]) -> Json:
-    """A field's type in Pulumi's words; a choice is a text whose description lists what may be chosen."""
+    """A field's type in Pulumi's words; a choice is a text."""
     if reference := body.get("$ref"):
         body = definitions[reference.rpartition("/")[2]]
     if choices := [each for each in body.get("anyOf", ()) if each.get("type") != "null"]:
         return _shape(choices[0], definitions)
     if body["type"] == "array":
         return {"type": "array", "items": {**_shape(body["items"], definitions), "plain": True}}
-    return {"type": body["type"], **({"description": f"One of {', '.join(body['enum'])}"} if "enum" in body else {})}
+    return {"type": body["type"]}
 
 
 class Components(provider.Provider):

@@ -1,8 +1,8 @@
-"""Where one member's stack lies, and that a run which was killed leaves nothing in the way of the next.
+"""Where one site's stack lies, and that a run which was killed leaves nothing in the way of the next.
 
-Layout of `<state>/sites/<member>`: `backend` (Pulumi's file backend), `home` (its PULUMI_HOME, with the CLI under bin),
-`work` (project and configuration), `passphrase` (0600), `lock` (held while a run lives), `unfinished` (left by a killed
-run). Nothing in it is shared with another member.
+Layout of `<state>/sites/<member>` and `<state>/hub-sites/<hub>`: `backend` (Pulumi's file backend), `home` (its
+PULUMI_HOME, with the CLI under bin), `work` (project and configuration), `passphrase` (0600), `lock` (held while a run
+lives), `unfinished` (left by a killed run). Nothing in it is shared with another site.
 """
 
 import json
@@ -28,10 +28,10 @@ OUTLIVES_S = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class SiteFolder:
-    """The folder of one member's stack."""
+    """The folder of one site's stack, which bears its name."""
 
     root: Path
-    member: str
+    name: str
     project: str
 
     @property
@@ -57,7 +57,7 @@ class SiteFolder:
     @property
     def config_file(self) -> Path:
         """The stack's configuration, as Pulumi names it."""
-        return self.work / f"Pulumi.{self.member}.yaml"
+        return self.work / f"Pulumi.{self.name}.yaml"
 
     def environment(self) -> dict[str, str]:
         """What Pulumi needs to know: this folder and no other, and that nothing is to be fetched or asked."""
@@ -130,7 +130,7 @@ class SiteFolder:
         What the run writes, Pulumi's own files too, is its owner's alone.
 
         Raises:
-            LocalError: Another run of the same member lives.
+            LocalError: Another run of the same site lives.
         """
         with _owners_alone(), self._held() as killed:
             yield killed
@@ -138,7 +138,7 @@ class SiteFolder:
     @contextmanager
     def _held(self) -> Iterator[bool]:
         self.root.mkdir(parents=True, exist_ok=True)
-        with exclusive(self.root / "lock", f"a run of pulumi for {self.member}"):
+        with exclusive(self.root / "lock", f"a run of pulumi for {self.name}"):
             killed = self.unfinished.exists()
             if killed:
                 end_leftovers(self.home)

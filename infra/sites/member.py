@@ -23,6 +23,10 @@ SITE_TYPE = "commonweal:site:MemberSite"
 DATA_TRUST_TYPE = "commonweal:site:DataTrustSite"
 METERING_TYPE = "commonweal:site:MeteringSite"
 FACTS = "facts"
+METER_IN_POD = (
+    "meterHostPath: not named, so an upgrade loses the open accounting period and every reading that the agent has not "
+    "fetched; name a folder of the node"
+)
 
 
 class DataTrustSite(pulumi.ComponentResource):
@@ -67,6 +71,8 @@ class MeteringSite(pulumi.ComponentResource):
     def __init__(self, name: str, args: MeteringSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         manifests = lawful(metering_manifests(args), Facts())
         super().__init__(METERING_TYPE, name, {}, unbound(opts))
+        if args.meter_host_path is None:
+            pulumi.warn(METER_IN_POD, self)
         register(self, name, manifests, opts=opts, former=_site_around(opts))
         self.simulated = pulumi.Output.from_input(args.simulated_gpus > 0)
         self.register_outputs(self.summary())

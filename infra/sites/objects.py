@@ -11,6 +11,7 @@ Manifest = dict[str, Any]
 MANAGED_BY = {"app.kubernetes.io/managed-by": "commonweal"}
 # One owner for all fields of the site, whoever runs the program and whenever: a random one would conflict with itself.
 FIELD_MANAGER = "commonweal-site"
+OWNED_BY = "pulumi.com/patchFieldManager"
 UNAWAITED = {"pulumi.com/skipAwait": "true"}
 RBAC_GROUP = "rbac.authorization.k8s.io"
 
@@ -30,7 +31,7 @@ def manifest(
     metadata: Manifest = {
         "name": name,
         "labels": {**MANAGED_BY, **owner, **(labels or {})},
-        "annotations": {"pulumi.com/patchFieldManager": FIELD_MANAGER, **(annotations or {})},
+        "annotations": {OWNED_BY: FIELD_MANAGER, **(annotations or {})},
     }
     if namespace is not None:
         metadata["namespace"] = namespace

@@ -13,6 +13,18 @@ CLUSTER_UID = "clusterUid"
 CLUSTER = "cluster"  # the name under which kube-system is read
 
 
+def require_keys(config: Mapping[str, str], keys: Collection[str], whose: str) -> None:
+    """Refuse a configuration with a key that nobody reads, or that leads to no cluster.
+
+    Raises:
+        SiteError: It does; the message names the key.
+    """
+    if unknown := sorted(set(config) - set(keys)):
+        raise SiteError(f"{unknown[0]}: unknown; a site takes {', '.join(sorted(keys))}")
+    if KUBECONFIG not in config:
+        raise SiteError(f"{KUBECONFIG}: missing; name the file that leads to the cluster of {whose}")
+
+
 def run_program(project: str, keys: Collection[str], declare: Callable[[str, Mapping[str, str]], object]) -> None:
     """A program as Pulumi runs it: the stack bears the site's name, its configuration says the rest."""
     config = pulumi.Config(project)

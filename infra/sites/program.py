@@ -10,9 +10,9 @@ from pathlib import Path
 import pulumi
 from pydantic.alias_generators import to_camel
 
-from infra.sites.args import MemberSiteArgs, SiteError, site_args
+from infra.sites.args import MemberSiteArgs, site_args
 from infra.sites.member import MemberSite
-from infra.sites.pinned import CLUSTER_UID, KUBECONFIG, run_program, site_provider
+from infra.sites.pinned import CLUSTER_UID, KUBECONFIG, require_keys, run_program, site_provider
 
 PROJECT = "member-site"
 SITE_KEYS = {
@@ -28,10 +28,7 @@ def checked(member: str, config: Mapping[str, str]) -> MemberSiteArgs:
     Raises:
         SiteError: A value is missing, unknown or out of its bounds.
     """
-    if unknown := sorted(set(config) - set(CONFIG_KEYS)):
-        raise SiteError(f"{unknown[0]}: unknown; a site takes {', '.join(sorted(CONFIG_KEYS))}")
-    if KUBECONFIG not in config:
-        raise SiteError(f"{KUBECONFIG}: missing; name the file that leads to the cluster of {member}")
+    require_keys(config, CONFIG_KEYS, member)
     return site_args({"member": member, **{SITE_KEYS[key]: value for key, value in config.items() if key in SITE_KEYS}})
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from infra.sites.args import MemberSiteArgs, SiteError, text_of
 from infra.sites.flags import flag
+from infra.sites.kinds import MEMBER, SiteKind
 from infra.sites.pinned import KUBECONFIG
 from infra.sites.program import INVITATION, SITE_KEYS
 from infra.sites.programs import built
@@ -79,14 +80,15 @@ def decommission(
 
 def run_verb(
     verb: str,
-    member: str,
+    name: str,
     flags: list[str],
     *,
     state: Path | None,
     timeout_s: float,
     say: Callable[[str], None],
+    kind: SiteKind = MEMBER,
 ) -> Provisioned:
-    """Run one verb of `python -m infra.sites` in a process group of its own; engines are built before the time counts.
+    """Run one verb of a site's command line in a process group of its own; engines are built before the time counts.
 
     Raises:
         SiteError: It failed, or was not done within `timeout_s`.
@@ -94,7 +96,7 @@ def run_verb(
     """
     built()
     where = ["--state", str(state)] if state else []
-    argv = [sys.executable, "-m", "infra.sites", verb, "--member", member, *where, *flags]
+    argv = [sys.executable, "-m", kind.module, verb, f"--{kind.noun}", name, *where, *flags]
     with subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -118,7 +120,7 @@ def run_verb(
             late.cancel()
     if process.returncode != 0:
         why = lines[-1].removeprefix("error: ") if lines else f"status {process.returncode}"
-        raise SiteError(f"{verb} of {member} was not done within {timeout_s:.0f} s; run it again" if expired else why)
+        raise SiteError(f"{verb} of {name} was not done within {timeout_s:.0f} s; run it again" if expired else why)
     return Provisioned(**json.loads(printed))
 
 

@@ -104,3 +104,13 @@ def require_release(view: HubView) -> None:
     """
     if not view.released:
         raise SiteError(f"{view.message}; or destroy --without-release, which breaks this: {BREAKS}")
+
+
+async def require_member_released(member_kube: Kube, member: str) -> None:
+    """Ask the hub, and refuse while somebody may still count on the site.
+
+    Raises:
+        SiteError: As `require_release`.
+        KubeError: As `hub_view`.
+    """
+    require_release(await hub_view(member_kube, member))

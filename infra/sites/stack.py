@@ -1,4 +1,4 @@
-"""A member's site by Pulumi's Automation API: up, preview, refresh, destroy, outputs, each safe to run again."""
+"""A site by Pulumi's Automation API: up, preview, refresh, drift, destroy, outputs, each safe to run again."""
 
 import os
 import shutil
@@ -15,12 +15,12 @@ from infra.local.machine import default_places
 from infra.sites import cluster
 from infra.sites.args import SiteError
 from infra.sites.folder import SiteFolder
+from infra.sites.kinds import KINDS, MEMBER, Declared, SiteKind
 from infra.sites.pinned import CLUSTER_UID, KUBECONFIG
-from infra.sites.policy import lawful_manifests
-from infra.sites.program import PROJECT, checked, member_site
+from infra.sites.policy import lawful
 from infra.sites.programs import built, installed_sdks, require_matching
 from infra.sites.reach import require_answer
-from infra.sites.release import BREAKS, hub_view, require_release
+from infra.sites.release import hub_view
 from infra.sites.story import Story
 from operators.kube import Kube, NotFound
 
@@ -41,9 +41,15 @@ class Outcome:
         return sum(self.changes.values())
 
 
-def site_folder(member: str, state: Path | None = None) -> SiteFolder:
-    """Where the stack of `member` lies, under `state` or the machine's state folder."""
-    return SiteFolder(root=(state or default_places().state) / "sites" / member, member=member, project=PROJECT)
+def site_folder(name: str, state: Path | None = None, kind: SiteKind = MEMBER) -> SiteFolder:
+    """Where the stack of the site `name` lies, under `state` or the machine's state folder."""
+    root = (state or default_places().state) / kind.folder / name
+    return SiteFolder(root=root, name=name, project=kind.project)
+
+
+def kind_of(folder: SiteFolder) -> SiteKind:
+    """Whose site the folder is for."""
+    return KINDS[folder.project]
 
 
 def up(
@@ -70,10 +76,10 @@ def up(
 
 def _take_over(folder: SiteFolder, config: Mapping[str, str], say: Say) -> None:
     if CLUSTER_UID in config:
-        raise SiteError(f"--take-over: the site of {folder.member} stands already; `up --repair` puts it right")
-    args, kubeconfig = checked(folder.member, config), Path(config[KUBECONFIG])
+        raise SiteError(f"--take-over: the site of {folder.name} stands already; `up --repair` puts it right")
+    manifests, kubeconfig = _declared(folder, config).manifests, Path(config[KUBECONFIG])
     require_answer(kubeconfig)
-    for taken in cluster.speak(kubeconfig, lambda kube: cluster.take_over(kube, args)):
+    for taken in cluster.speak(kubeconfig, lambda kube: cluster.take_over(kube, manifests)):
         say(f"take over {taken}")
 
 
@@ -104,7 +110,7 @@ def refresh(folder: SiteFolder, say: Say) -> Outcome:
 def drift(folder: SiteFolder, say: Say) -> Outcome:
     """What `up` with `repair` would put right: objects of the site that others changed or took away. Changes nothing.
 
-    The member's agent is left a report, which it carries to the hub.
+    A member's agent is left a report, which it carries to the hub.
 
     Raises:
         SiteError: There is no site, what it is declared as was not brought about yet, or the cluster was not reached.
@@ -113,12 +119,14 @@ def drift(folder: SiteFolder, say: Say) -> Outcome:
     with _opened(folder, config, story) as stack:
         stack.preview(on_event=story, refresh=True)
         if story.steps:
-            _require_applied(stack, folder.member)
+            _require_applied(stack, folder.name)
         found = _plain(stack.outputs())
+    tell = kind_of(folder).tell
 
     async def report(kube: Kube) -> None:
         try:
-            await cluster.report_drift(kube, story.steps, datetime.now(UTC))
+            if tell is not None:
+                await tell(kube, story.steps, datetime.now(UTC))
         except NotFound:
             say("the agent's namespace is gone, so the hub is not told; `up --repair` makes it again")
 
@@ -126,13 +134,13 @@ def drift(folder: SiteFolder, say: Say) -> Outcome:
     return Outcome(changes=dict(story.changes), outputs=found, steps=story.steps)
 
 
-def _require_applied(stack: automation.Stack, member: str) -> None:
+def _require_applied(stack: automation.Stack, name: str) -> None:
     """Tell what others changed from what `up` was not asked to do yet, as after an upgrade or a spent invitation."""
     waiting = Story(lambda _: None)
     stack.preview(on_event=waiting)
     if waiting.steps:
         first = waiting.steps[0]
-        raise SiteError(f"{member}: {len(waiting.steps)} changes wait, as {first}; run `up` first, then compare again")
+        raise SiteError(f"{name}: {len(waiting.steps)} changes wait, as {first}; run `up` first, then compare again")
 
 
 def rotate_identity(folder: SiteFolder, say: Say) -> Outcome:
@@ -142,12 +150,12 @@ def rotate_identity(folder: SiteFolder, say: Say) -> Outcome:
         SiteError: The hub still counts on the member or cannot be asked, or there is no identity yet.
     """
     kubeconfig = Path(_known(folder)[KUBECONFIG])
-    view = cluster.speak(kubeconfig, lambda kube: hub_view(kube, folder.member))
+    view = cluster.speak(kubeconfig, lambda kube: hub_view(kube, folder.name))
     if not view.released:
         raise SiteError(f"{view.message}; a new identity joins once the old one has left")
     cluster.speak(kubeconfig, cluster.replace_identity)
-    say(f"{folder.member} has a new identity; ask the hub for an invitation and run `up --invitation`")
-    return Outcome(changes={"replace": 1}, outputs={}, steps=[f"replace the identity of {folder.member}"])
+    say(f"{folder.name} has a new identity; ask the hub for an invitation and run `up --invitation`")
+    return Outcome(changes={"replace": 1}, outputs={}, steps=[f"replace the identity of {folder.name}"])
 
 
 def outputs(folder: SiteFolder, say: Say) -> dict[str, Any]:
@@ -161,24 +169,19 @@ def outputs(folder: SiteFolder, say: Say) -> dict[str, Any]:
 
 
 def destroy(folder: SiteFolder, say: Say, *, without_release: bool = False) -> Outcome:
-    """Take the site away, except data on a claim, whose namespace stays as well.
+    """Take the site away, except what is protected: data on a claim, the hub's records and books, their namespaces.
 
     When nothing stays, the stack and its folder go too; where there is none, nothing is to be done.
 
     Raises:
-        SiteError: The hub still counts on the member or cannot say, and `without_release` is not given; the cluster
+        SiteError: Somebody still counts on the site or cannot be asked, and `without_release` is not given; the cluster
             was not reached, or a deletion did not end.
     """
     if not folder.config_file.exists():
         _sweep(folder, say)
         return Outcome(changes={}, outputs={})
-    config, story = _known(folder), Story(say)
+    config, story, kind = _let_go(folder, say, without_release=without_release), Story(say), kind_of(folder)
     kubeconfig = Path(config[KUBECONFIG])
-    require_answer(kubeconfig)
-    if without_release:
-        say(f"not asking the hub: {BREAKS}")
-    else:
-        require_release(cluster.speak(kubeconfig, lambda kube: hub_view(kube, folder.member)))
     with _opened(folder, config, story) as stack:
         stack.destroy(on_event=story, exclude_protected=True)
         kept = [item for item in (stack.export_stack().deployment or {}).get("resources", []) if item.get("protect")]
@@ -186,16 +189,40 @@ def destroy(folder: SiteFolder, say: Say, *, without_release: bool = False) -> O
             stack.workspace.remove_stack(stack.name)
     if not kept:
         shutil.rmtree(folder.root)
-    for removed in cluster.speak(kubeconfig, cluster.clear_beside_data) if kept else ():
+    for removed in cluster.speak(kubeconfig, kind.clear) if kept and kind.clear else ():
         say(f"delete {removed}")
     for item in kept:
-        say(f"kept {item['id']}: it holds the member's data")
+        say(f"kept {item['id']}: it holds {kind.kept}")
     return Outcome(changes=dict(story.changes), outputs={}, steps=story.steps)
+
+
+def preview_destroy(folder: SiteFolder, say: Say, *, without_release: bool = False) -> Outcome:
+    """What `destroy` would take away; it is refused where `destroy` would be, and changes nothing.
+
+    Raises:
+        SiteError: As `destroy`, or there is no site.
+    """
+    config, story = _let_go(folder, say, without_release=without_release), Story(say)
+    with _opened(folder, config, story) as stack:
+        stack.preview_destroy(on_event=story, exclude_protected=True)
+    return Outcome(changes=dict(story.changes), outputs={}, steps=story.steps)
+
+
+def _let_go(folder: SiteFolder, say: Say, *, without_release: bool) -> dict[str, str]:
+    """The configuration of a site that nobody counts on any more."""
+    config, kind = _known(folder), kind_of(folder)
+    kubeconfig = Path(config[KUBECONFIG])
+    require_answer(kubeconfig)
+    if without_release:
+        say(f"not asking whether anybody counts on {folder.name}: {kind.breaks}")
+    else:
+        cluster.speak(kubeconfig, lambda kube: kind.release(kube, folder.name))
+    return config
 
 
 def _sweep(folder: SiteFolder, say: Say) -> None:
     """Remove what a run left that was killed before its first change, or after its last."""
-    say(f"{folder.root} holds no site of {folder.member}")
+    say(f"{folder.root} holds no site of {folder.name}")
     if folder.holds_resources():
         raise SiteError(
             f"{folder.config_file}: missing, though the state beside it holds a site; run `up` with all flags first"
@@ -218,20 +245,21 @@ def _until_it_works(wanted: Mapping[str, str], before: Mapping[str, str]) -> dic
 
 def _known(folder: SiteFolder) -> dict[str, str]:
     if not folder.config_file.exists():
-        raise SiteError(f"{folder.root} holds no site of {folder.member}; run `up` first")
-    return _checked(folder, {})
-
-
-def _checked(folder: SiteFolder, changes: Mapping[str, str]) -> dict[str, str]:
-    config = {**folder.config(), **changes}
-    checked(folder.member, config)
+        raise SiteError(f"{folder.root} holds no site of {folder.name}; run `up` first")
+    config = folder.config()
+    _declared(folder, config)  # a site that breaks a new rule can still be refreshed and destroyed
     return config
 
 
+def _declared(folder: SiteFolder, config: Mapping[str, str]) -> Declared:
+    return kind_of(folder).declared(folder.name, config)
+
+
 def _lawful(folder: SiteFolder, changes: Mapping[str, str]) -> dict[str, str]:
-    """As `_checked`, and the rules are kept; a site that breaks a new rule can still be refreshed and destroyed."""
-    config = _checked(folder, changes)
-    lawful_manifests(checked(folder.member, config))
+    """The configuration after `changes`, checked, and judged by the rules."""
+    config = {**folder.config(), **changes}
+    declared = _declared(folder, config)
+    lawful(declared.manifests, declared.facts)
     return config
 
 
@@ -239,7 +267,7 @@ def _lawful(folder: SiteFolder, changes: Mapping[str, str]) -> dict[str, str]:
 def _opened(
     folder: SiteFolder, config: Mapping[str, str], story: Story, *, needs_cluster: bool = True
 ) -> Iterator[automation.Stack]:
-    """The member's stack with its engines built, recovered if the last run was killed; errors become one sentence."""
+    """The site's stack with its engines built, recovered if the last run was killed; errors become one sentence."""
     if needs_cluster:
         require_answer(Path(config[KUBECONFIG]))
     cli, provider = built()
@@ -250,22 +278,22 @@ def _opened(
             command = automation.PulumiCommand(root=str(folder.home))
             require_matching(installed_sdks(), f"v{command.version}")
             options = automation.LocalWorkspaceOptions(work_dir=str(folder.work), pulumi_command=command)
-            program = _program(folder.member, config)
-            stack = automation.create_or_select_stack(folder.member, PROJECT, program, opts=options)
+            program = _program(folder, config)
+            stack = automation.create_or_select_stack(folder.name, folder.project, program, opts=options)
             if killed:
                 recover(stack, story)
             yield stack
     except automation.ConcurrentUpdateError as error:
-        raise SiteError(f"{folder.member}: another pulumi holds the stack; wait for it and run again") from error
+        raise SiteError(f"{folder.name}: another pulumi holds the stack; wait for it and run again") from error
     except automation.CommandError as error:
-        cause = story.cause or f"{folder.member}: {_last_error(str(error))}"
+        cause = story.cause or f"{folder.name}: {_last_error(str(error))}"
         remedy = "; `up --take-over` makes it the site's" if "conflict" in cause else ""
         raise SiteError(f"{cause}{remedy}") from error
 
 
-def _program(member: str, config: Mapping[str, str]) -> Callable[[], None]:
+def _program(folder: SiteFolder, config: Mapping[str, str]) -> Callable[[], None]:
     def program() -> None:
-        member_site(member, config)
+        kind_of(folder).program(folder.name, config)
 
     return program
 

@@ -19,12 +19,13 @@ ECHOES = ("update failed", "preview failed", "destroy failed", "refresh failed")
 
 @dataclass
 class Story:
-    """Tells `say` each change and each complaint once, and keeps changes and errors."""
+    """Tells `say` each change, each complaint, and once each thing that is waited for; keeps changes and errors."""
 
     say: Callable[[str], None]
     errors: list[str] = field(default_factory=list)
     changes: Counter[str] = field(default_factory=Counter)
     steps: list[str] = field(default_factory=list)
+    waits: set[str] = field(default_factory=set)
 
     def __call__(self, event: EngineEvent) -> None:
         """Take one event."""
@@ -34,6 +35,9 @@ class Story:
             self.say(self.steps[-1])
         if event.res_op_failed_event:
             self.say(f"failed: {step_line(event.res_op_failed_event.metadata)}")
+        if event.diagnostic_event and (wait := wait_of(event.diagnostic_event)) and wait not in self.waits:
+            self.waits.add(wait)
+            self.say(wait)
         if event.diagnostic_event and (complaint := complaint_of(event.diagnostic_event)):
             self.say(complaint)
             if event.diagnostic_event.severity == "error":
@@ -55,10 +59,21 @@ def step_line(step: StepEventMetadata) -> str:
     return f"{step.op.value} {step.type.rsplit(':', 1)[-1]} {step.urn.rsplit('::', 1)[-1]}"
 
 
+def wait_of(diagnostic: DiagnosticEvent) -> str | None:
+    """What a resource still lacks while a run waits for it; Pulumi shows it on the resource's line while it lasts."""
+    if not diagnostic.ephemeral or diagnostic.severity != "info":
+        return None
+    return _about(diagnostic)
+
+
 def complaint_of(diagnostic: DiagnosticEvent) -> str | None:
     """An error or warning with the resource it is about, on one line; None for chatter."""
     if diagnostic.severity not in {"error", "warning"}:
         return None
+    return _about(diagnostic)
+
+
+def _about(diagnostic: DiagnosticEvent) -> str | None:
     text = MARKUP.sub("", " ".join(MARKUP.sub("", diagnostic.message).split()))
     about = diagnostic.urn.rsplit("::", 1)[-1] if diagnostic.urn else ""
     return f"{about}: {text}" if about else text

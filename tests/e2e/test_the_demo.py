@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,10 +14,9 @@ import yaml
 from apps.trade.audit.envelope import key_id
 from apps.trade.audit.keys import parse_public
 from apps.trade.audit.verifier import verify
-from tests.e2e.conftest import Demo
+from tests.e2e.conftest import STATE, Demo
 
-ROOT = Path(__file__).parents[2]
-EXAMPLES = ROOT / "examples"
+EXAMPLES = STATE / "examples"  # as the demo applied them: our image by digest
 WAIT_S = 90
 
 
@@ -58,6 +56,14 @@ def trade(name: str, **spec: object) -> dict[str, Any]:
 def test_every_object_of_the_examples_is_ready(demo: Demo) -> None:
     done = demo.kubectl("wait", "--for=condition=Ready", "--timeout=120s", "-f", str(EXAMPLES))
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("member", ["ca", "kr", "ke"])
+def test_every_container_that_runs_is_named_by_digest(member: str, demo: Demo) -> None:
+    pods = demo.get("pods", "-A", "--field-selector=status.phase=Running", cluster=member)["items"]
+    images = {container["image"] for pod in pods for container in pod["spec"]["containers"]}
+    assert images
+    assert [image for image in images if "@sha256:" not in image] == []
 
 
 def test_it_ends_with_members_a_consignment_equity_and_the_dashboard(demo: Demo) -> None:

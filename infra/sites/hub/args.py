@@ -40,21 +40,34 @@ class HubSiteArgs:
     none, None says that no charter was named.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(use_attribute_docstrings=True, extra="forbid")
 
     hub: MemberName
+    """The hub's name, as ch."""
     image: Image
+    """The hub image, by digest."""
     front_door_image: Image
+    """The image with HAProxy, by digest."""
     public_host: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$", max_length=253)]
+    """Where the public finds the pilots."""
     front_door_exposure: Exposure = Exposure.CLUSTER_IP
+    """How pilots are reached from outside the cluster."""
     front_door_first_port: Annotated[int, Field(ge=1026, le=65_000)] = 18_080
+    """The port of the first pilot; each further pilot has the next."""
     front_door_doors: Annotated[int, Field(ge=1, le=64)] = 16
+    """How many pilots the front door opens a port for."""
     front_door_replicas: Annotated[int, Field(ge=1, le=16)] = 2
+    """How many front doors stand side by side."""
     front_door_tls_secret: SecretName | None = None
+    """Secret of type kubernetes.io/tls with which doors speak HTTPS."""
     state_claim_mib: Annotated[int, Field(ge=64)] | None = None
+    """MiB of the claim that holds the books."""
     state_host_path: HostPath | None = None
+    """Folder of the one node that holds the books, in place of a claim; the user id 65532 owns it."""
     allowed_images: Annotated[tuple[ImageSource, ...] | None, COMMAS] = None
+    """Registries whose tags the charter believes; empty believes none."""
     wait_for_pods: bool = True
+    """Whether to wait until the pods run."""
 
     def __post_init__(self) -> None:
         if (self.state_host_path is None) == (self.state_claim_mib is None):

@@ -22,7 +22,7 @@ from infra.sites.hub.workloads import (
     front_door_pod,
     operator_pod,
 )
-from infra.sites.objects import UNAWAITED, Manifest, account, claim, manifest, network, workload
+from infra.sites.objects import OWNED_BY, UNAWAITED, Manifest, account, claim, manifest, network, workload
 from infra.sites.policy import lawful
 from infra.sites.rbac import SYSTEM
 from operators.hub import setup
@@ -70,7 +70,7 @@ def _owner(args: HubSiteArgs) -> Mapping[str, str]:
 
 def _prerequisites(args: HubSiteArgs) -> Iterator[Manifest]:
     # Under the field manager of `commonweal setup`: who began by hand, with an older version too, is not in the way.
-    same_owner = {"pulumi.com/patchFieldManager": setup.FIELD_MANAGER}
+    same_owner = {OWNED_BY: setup.FIELD_MANAGER}
     for body in setup.manifests():
         metadata, rest = body["metadata"], {key: value for key, value in body.items() if key not in HEAD}
         labels, annotations = dict(metadata.get("labels", {})), {**metadata.get("annotations", {}), **same_owner}

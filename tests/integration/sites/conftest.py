@@ -13,9 +13,13 @@ from infra.local.control_plane import Cluster, local_clusters
 from infra.local.machine import run
 from infra.sites.args import MemberSiteArgs
 from infra.sites.provision import Provisioned, decommission, provision, run_verb, site_flags
-from infra.sites.rbac import DATA
+from tests.unit.site_policy.examples import FACTS
 
 TOKEN = "the-invitation-token"
+# The site that the examples of the rules are judged on, so that one site serves for all.
+PLEDGE, OVERHEAD = FACTS.pledge, FACTS.overhead
+assert PLEDGE is not None
+assert OVERHEAD is not None
 ARGS = MemberSiteArgs(
     member="ca",
     display_name="Canada",
@@ -23,12 +27,18 @@ ARGS = MemberSiteArgs(
     image="localhost/commonweal/site:abc",
     node_address="10.77.0.11",
     engine=Engine.DUCKDB,
-    pledge_cpu_millis=2000,
-    pledge_memory_mib=4096,
-    pledge_gpus=2,
+    pledge_cpu_millis=PLEDGE.cpu_millis,
+    pledge_memory_mib=PLEDGE.memory_mib,
+    pledge_gpus=PLEDGE.gpus,
     simulated_gpus=2,
     data_host_path="/srv/data",
     wait_for_pods=False,
+    grid_zone=FACTS.grid_zones[0],
+    allowed_countries=FACTS.countries,
+    allowed_grid_zones=FACTS.grid_zones,
+    allowed_images=FACTS.image_sources,
+    overhead_cpu_millis=OVERHEAD.cpu_millis,
+    overhead_memory_mib=OVERHEAD.memory_mib,
 )
 ON_CLAIM = replace(ARGS, data_host_path=None, data_claim_mib=64)
 
@@ -66,13 +76,6 @@ class Site:
         found: dict[str, Any] = json.loads(self.kubectl("get", "--output=json", *words))
         return found
 
-    def give_up_data(self) -> None:
-        """What a member does who wants no data back; no controller here lifts a claim's protection."""
-        if f"namespace/{DATA}" in self.remains():
-            claim = ("persistentvolumeclaim/commonweal-data", f"--namespace={DATA}")
-            self.kubectl("patch", *claim, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
-            self.kubectl("delete", f"namespace/{DATA}", "--timeout=30s")
-
     def remains(self) -> set[str]:
         """What of ours is left in the cluster."""
         kinds = "namespaces,clusterroles,clusterrolebindings,persistentvolumes"
@@ -80,27 +83,23 @@ class Site:
         return set(found.split())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Cluster]]:
-    with local_clusters(["ca", "kr"], state_dir=tmp_path_factory.mktemp("clusters")) as found:
+    """The cluster of the site that stands, and one that is nobody's."""
+    with local_clusters(["ca", "other"], state_dir=tmp_path_factory.mktemp("clusters")) as found:
         yield found
 
 
-@pytest.fixture(scope="module")
-def standing(
-    clusters: Mapping[str, Cluster], kubectl_binary: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
+@pytest.fixture(scope="package")
+def standing(clusters: Mapping[str, Cluster], kubectl_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """A site that stands; tests that use it leave it as it was."""
     made = Site(clusters["ca"], kubectl_binary, tmp_path_factory.mktemp("standing"))
     assert made.up().changed > 20
-    yield made
-    made.destroy()
+    return made
 
 
 @pytest.fixture
-def site(clusters: Mapping[str, Cluster], kubectl_binary: Path, tmp_path: Path) -> Iterator[Site]:
-    """A site to be made and broken."""
-    made = Site(clusters["kr"], kubectl_binary, tmp_path)
-    yield made
-    made.destroy()
-    made.give_up_data()
+def site(kubectl_binary: Path, tmp_path: Path) -> Iterator[Site]:
+    """A site to be made and broken, in a cluster of its own: to start one is quicker than to empty one."""
+    with local_clusters(["kr"], state_dir=tmp_path / "cluster") as found:
+        yield Site(found["kr"], kubectl_binary, tmp_path)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -20,8 +21,8 @@ OURS = "app.kubernetes.io/managed-by=commonweal"
 GATEWAYS_OWN = (("secret", "generic", "gateway-tls"), ("configmap", "gateway-site"))
 
 
-def test_what_others_changed_is_found_told_to_the_agent_and_put_back_on_demand(site: Site) -> None:
-    site.up()
+def test_what_others_changed_is_found_told_to_the_agent_and_put_back_on_demand(standing: Site) -> None:
+    site = standing
     assert site.do("drift").changed == 0
     site.kubectl("scale", "deployment/agent", f"--namespace={SYSTEM}", "--replicas=0")
     site.kubectl("delete", "rolebinding/commonweal-gateway", f"--namespace={DATA}")
@@ -39,12 +40,30 @@ def test_what_others_changed_is_found_told_to_the_agent_and_put_back_on_demand(s
     assert site.do("drift").changed == 0
 
 
-def test_changes_that_wait_for_an_up_are_not_called_drift(site: Site) -> None:
-    site.up()
-    site.invitation.unlink()
+def test_changes_that_wait_for_an_up_are_not_called_drift(standing: Site) -> None:
+    standing.invitation.unlink()
     with pytest.raises(SiteError, match=r"1 changes wait, as delete Secret .*; run `up` first"):
-        site.do("drift")
-    site.invite()
+        standing.do("drift")
+    standing.invite()
+
+
+def test_an_upgrade_changes_the_workloads_where_they_stand_and_keeps_what_outlives_them(standing: Site) -> None:
+    living = (("deployment/agent", SYSTEM), ("deployment/gateway", DATA), ("daemonset/exporter", SYSTEM))
+
+    def uids() -> list[str]:
+        return [standing.get(what, f"--namespace={space}")["metadata"]["uid"] for what, space in living]
+
+    before = uids()
+    changed = standing.up(replace(ARGS, image="localhost/commonweal/site:newer"))
+    assert set(changed.objects) == {
+        "update ConfigMap ca/commonweal-system/site-declaration",
+        "update DaemonSet ca/commonweal-system/exporter",
+        "update Deployment ca/commonweal-data/gateway",
+        "update Deployment ca/commonweal-system/agent",
+    }
+    assert uids() == before
+    assert any("meterHostPath: not named, so an upgrade loses" in line for line in standing.told)
+    standing.up()
 
 
 def forget_the_parts(site: Site) -> None:
@@ -82,7 +101,7 @@ def by_hand(site: Site, cores: int) -> None:
 
 
 def test_a_site_that_was_installed_by_hand_becomes_the_programs_and_nothing_is_made_twice(site: Site) -> None:
-    by_hand(site, cores=2)
+    by_hand(site, cores=1)
     before = site.get(f"namespace/{DATA}")["metadata"]["uid"]
     site.up()
     assert site.get(f"namespace/{DATA}")["metadata"]["uid"] == before
@@ -92,11 +111,11 @@ def test_a_site_that_was_installed_by_hand_becomes_the_programs_and_nothing_is_m
 
 
 def test_a_hand_made_site_that_differs_is_refused_by_name_and_taken_over_on_demand(site: Site) -> None:
-    by_hand(site, cores=1)
+    by_hand(site, cores=2)
     with pytest.raises(SiteError, match=r"pledge: .*conflict.*requests\.cpu.*`up --take-over`"):
         site.up()
     site.do("up", "--take-over", *site.flags())
-    assert site.get("resourcequota/pledge", f"--namespace={APPS}")["spec"]["hard"]["requests.cpu"] == "2"
+    assert site.get("resourcequota/pledge", f"--namespace={APPS}")["spec"]["hard"]["requests.cpu"] == "1"
     assert site.up().changed == 0
     with pytest.raises(SiteError, match="stands already; `up --repair` puts it right"):
         site.do("up", "--take-over")
@@ -108,22 +127,22 @@ def test_a_site_on_which_the_hub_may_count_stays_unless_its_people_insist(site: 
     values = [f"--from-literal={key}={value}" for key, value in (("tls.crt", "x"), ("tls.key", "x"))]
     values.append(f"--from-literal=hub.json={json.dumps(hub)}")
     site.kubectl("create", "secret", "generic", "hub-credentials", f"--namespace={SYSTEM}", *values)
-    with pytest.raises(SiteError, match=r"the hub cannot be asked .*--without-release, which breaks this: pilots"):
-        site.destroy()
+    for flags in ([], ["--dry-run"]):
+        with pytest.raises(SiteError, match=r"the hub cannot be asked .*--without-release, which breaks this: pilots"):
+            site.do("destroy", *flags)
     assert site.get("deployment/agent", f"--namespace={SYSTEM}")["spec"]["replicas"] == 1
     decommission("ca", state=site.state, without_release=True, say=site.told.append)
-    assert any("not asking the hub: pilots that run here end at once" in line for line in site.told)
+    assert any("counts on ca: pilots that run here end at once" in line for line in site.told)
     assert site.remains() == set()
 
 
-def test_an_identity_is_not_replaced_before_there_is_one(site: Site) -> None:
-    site.up()
+def test_an_identity_is_not_replaced_before_there_is_one(standing: Site) -> None:
     with pytest.raises(SiteError, match="has no identity yet; its agent makes one"):
-        site.do("rotate-identity")
+        standing.do("rotate-identity")
 
 
-def test_a_replaced_identity_is_another_and_the_agent_starts_again(site: Site) -> None:
-    site.up()
+def test_a_replaced_identity_is_another_and_the_agent_starts_again(standing: Site) -> None:
+    site = standing
     old = "--from-literal=identity.pem=old"
     site.kubectl("create", "secret", "generic", "member-identity", f"--namespace={SYSTEM}", old)
     site.kubectl("wait", "--for=create", "pod", "--selector=app.kubernetes.io/name=agent", f"--namespace={SYSTEM}")
@@ -133,6 +152,7 @@ def test_a_replaced_identity_is_another_and_the_agent_starts_again(site: Site) -
     assert base64.b64decode(secret["identity.pem"]).startswith(b"-----BEGIN PRIVATE KEY-----")
     agents = site.get("pods", f"--namespace={SYSTEM}", "--selector=app.kubernetes.io/name=agent")["items"]
     assert not before & {item["metadata"]["uid"] for item in agents}
+    site.kubectl("delete", "secret/member-identity", f"--namespace={SYSTEM}")
 
 
 def test_destroy_leaves_no_key_and_no_policy_beside_the_data_that_it_keeps(site: Site) -> None:

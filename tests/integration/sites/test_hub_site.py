@@ -1,8 +1,11 @@
-"""The hub's project by the CLI alone into a real API server, and its pods' programs with their pods' identities."""
+"""The hub's site into a real API server, and its pods' programs with their pods' identities; no node runs."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +17,12 @@ from dashboards import hub as dashboard
 from dashboards.kubeconfig import read_access
 from infra.local.control_plane import Cluster, local_clusters
 from infra.local.machine import run
+from infra.sites.args import SiteError
+from infra.sites.flags import flag
 from infra.sites.hub.workloads import dashboard_kubeconfig
+from infra.sites.kinds import HUB
 from infra.sites.programs import language_host
+from infra.sites.provision import Provisioned, run_verb
 from operators.hub import setup
 from operators.hub.operator import doorkeeper
 from operators.hub.resources import CLUSTER_ROLES, PILOT_APPS
@@ -24,6 +31,7 @@ from operators.kube import Kube
 from tests.integration.hub.world import Hub, eventually
 from tests.integration.sites.plain import SITES, Project
 
+REPOSITORY = Path(__file__).parents[3]
 CONFIG = {
     "frontDoorImage": "localhost/commonweal/front-door:abc",
     "image": "localhost/commonweal/hub:abc",
@@ -33,6 +41,19 @@ CONFIG = {
 }
 SPACE = "commonweal-system"
 ROLE = "commonweal:front-door"
+
+
+class HubTeam:
+    """Whoever runs the hub's site, by its command line."""
+
+    def __init__(self, state: Path) -> None:
+        self.state, self.told = state, list[str]()
+
+    def do(self, verb: str, *flags: str) -> Provisioned:
+        return run_verb(verb, "ch", list(flags), state=self.state, timeout_s=300, say=self.told.append, kind=HUB)
+
+    def up_flags(self, kubeconfig: Path) -> list[str]:
+        return [word for key, value in {**CONFIG, "kubeconfig": str(kubeconfig)}.items() for word in (flag(key), value)]
 
 
 @pytest.fixture(scope="module")
@@ -49,17 +70,30 @@ async def set_up_by_hand(cluster: Cluster) -> None:
         await admin.apply(CLUSTER_ROLES, {**older, "rules": []}, field_manager=setup.FIELD_MANAGER)
 
 
+def killed(command: Sequence[str]) -> None:
+    """Run a first `up` and kill it, and nothing that it started, once it has made something."""
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        assert any("create CustomResourceDefinition" in line for line in process.stderr)
+        os.kill(process.pid, signal.SIGKILL)
+        process.stderr.close()
+
+
 @pytest.fixture(scope="module")
-def project(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    made = Project(tmp_path_factory.mktemp("hub"), SITES / "hub", ["Pulumi.yaml", "program.py"], language_host())
-    made.configure("ch", {**CONFIG, "kubeconfig": str(cluster.kubeconfig)})
+def team(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> HubTeam:
+    """The hub stands, after somebody began it by hand and a first run was killed."""
+    made = HubTeam(tmp_path_factory.mktemp("hub"))
     asyncio.run(set_up_by_hand(cluster))
-    made.up()
+    flags = made.up_flags(cluster.kubeconfig)
+    killed([sys.executable, "-m", "infra.sites.hub", "up", "--hub", "ch", f"--state={made.state}", *flags])
+    made.do("up", *flags)
     return made
 
 
 @pytest.fixture
-async def hub(cluster: Cluster, project: Project, tmp_path: Path) -> AsyncIterator[Hub]:  # noqa: ARG001 - it stands
+async def hub(cluster: Cluster, team: HubTeam, tmp_path: Path) -> AsyncIterator[Hub]:  # noqa: ARG001 - it stands
     async with await Kube.from_kubeconfig(cluster.kubeconfig) as admin:
         made = Hub(cluster, admin, tmp_path)
         await made.example("10-charter.yaml")
@@ -91,9 +125,39 @@ async def test_a_hub_that_was_set_up_by_hand_is_taken_over_and_brought_up_to_dat
     assert role["metadata"]["labels"]["commonweal.dev/hub"] == "ch"
 
 
-def test_a_second_up_changes_nothing(project: Project) -> None:
-    project.up("--expect-no-changes")
-    assert project.pulumi("stack", "output", "namespace").strip() == SPACE
+def test_a_run_that_was_killed_is_completed_by_the_next_and_a_third_changes_nothing(team: HubTeam) -> None:
+    assert any("the last run was killed" in line for line in team.told)
+    again = team.do("up")
+    assert again.changed == 0
+    assert again.outputs["namespace"] == SPACE
+
+
+def test_what_others_changed_is_found_and_put_back_on_demand(
+    team: HubTeam, cluster: Cluster, kubectl_binary: Path
+) -> None:
+    scale = ("scale", "deployment/front-door", f"--namespace={SPACE}", "--replicas=0")
+    run([kubectl_binary, f"--kubeconfig={cluster.kubeconfig}", *scale])
+    expected = ["update Deployment ch/commonweal-system/front-door"]
+    assert team.do("drift").objects == expected
+    assert team.do("up", "--repair").objects == expected
+
+
+def test_a_kubeconfig_of_another_cluster_is_refused_and_never_acted_on(
+    team: HubTeam, clusters: Mapping[str, Cluster], kubectl_binary: Path
+) -> None:
+    other = clusters["other"].kubeconfig
+    with pytest.raises(SiteError, match=r"leads to cluster .* and the site of ch stands on .* forget --hub ch"):
+        team.do("up", "--kubeconfig", str(other))
+    kinds = run([kubectl_binary, f"--kubeconfig={other}", "get", "customresourcedefinitions", "--output=name"])
+    assert kinds == ""
+
+
+def test_the_same_program_is_previewed_by_the_cli_alone(cluster: Cluster, tmp_path: Path) -> None:
+    project = Project(tmp_path, SITES / "hub", ["Pulumi.yaml", "program.py"], language_host())
+    project.configure("ch", {**CONFIG, "kubeconfig": str(cluster.kubeconfig)})
+    said = project.pulumi("preview")
+    assert "ch/commonweal-system/hub-operator" in said, said
+    assert " to create" in said, said
 
 
 async def test_the_operator_lets_a_member_join_with_the_identity_of_its_pod(hub: Hub, kubectl_binary: Path) -> None:
@@ -136,10 +200,27 @@ async def test_the_dashboard_reads_the_hub_with_the_identity_of_its_pod(
     assert seen.charter is not None
 
 
-def test_a_hub_that_is_taken_away_keeps_its_kinds_and_its_books(
-    project: Project, cluster: Cluster, kubectl_binary: Path
+async def test_a_hub_on_which_a_member_counts_stays_until_its_rights_are_taken_back(
+    hub: Hub, team: HubTeam, kubectl_binary: Path
 ) -> None:
-    project.pulumi("destroy", "--yes", "--skip-preview", "--exclude-protected")
+    with pytest.raises(SiteError, match=r"ch: ca: still counting on this hub; .*`commonweal revoke NAME`"):
+        await asyncio.to_thread(team.do, "destroy")
+    await hub.accept("ca", accepts=False)
+    with pytest.raises(SiteError, match="ch: ca: still counting on this hub"):
+        await asyncio.to_thread(team.do, "destroy")
+
+    async def left() -> bool:
+        return (await hub.condition("members", "ca", "Left")).get("status") == "True"
+
+    async with operating(hub, kubectl_binary):
+        assert await eventually(left)
+
+
+def test_a_hub_that_is_taken_away_keeps_its_kinds_and_its_books(
+    team: HubTeam, cluster: Cluster, kubectl_binary: Path
+) -> None:
+    team.do("destroy")
+    assert any("hub-state: it holds the consortium's records" in line for line in team.told)
     kubectl: list[str | Path] = [
         kubectl_binary,
         f"--kubeconfig={cluster.kubeconfig}",
@@ -151,3 +232,4 @@ def test_a_hub_that_is_taken_away_keeps_its_kinds_and_its_books(
     assert run([*kubectl, ours, "deployments,services,serviceaccounts,networkpolicies,configmaps,roles"]) == ""
     assert run([*kubectl, ours, "persistentvolumeclaims"]).split() == ["persistentvolumeclaim/hub-state"]
     assert len(run([*kubectl, ours, "customresourcedefinitions"]).split()) == 8
+    assert team.do("destroy").changed == 0

@@ -63,7 +63,6 @@ def test_a_program_in_yaml_makes_the_same_site(
         "deployment.apps/gateway",
         "daemonset.apps/exporter",
     }
-    in_yaml.pulumi("destroy", "--yes", "--skip-preview", "--exclude-protected")
 
 
 def test_a_program_in_yaml_is_refused_by_the_rules_in_one_sentence(

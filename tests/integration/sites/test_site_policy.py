@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,10 @@ from pydantic.alias_generators import to_camel
 
 from commonweal.kinds.pilot_app import PilotApp
 from commonweal.site_policy import violations
-from infra.local.control_plane import Cluster, local_clusters
+from infra.local.control_plane import Cluster
 from infra.sites.programs import language_host
-from infra.sites.provision import decommission, provision
 from operators.hub.pilot_objects import assignment
-from tests.integration.sites.conftest import ARGS
+from tests.integration.sites.conftest import Site
 from tests.integration.sites.plain import SITES, environment
 from tests.integration.sites.test_plain_pulumi import CONFIG
 from tests.strategies import workloads
@@ -38,12 +37,6 @@ kubeconfig = pulumi.Config("member-site").require("kubeconfig")
 options = pulumi.ResourceOptions(provider=kubernetes.Provider("mine", kubeconfig=kubeconfig))
 kubernetes.yaml.v2.ConfigFile("mine", file="mine.yaml", skip_await=True, opts=options)
 """
-
-
-@pytest.fixture(scope="module")
-def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Cluster]]:
-    with local_clusters(["ca", "kr"], state_dir=tmp_path_factory.mktemp("clusters")) as found:
-        yield found
 
 
 class Server:
@@ -68,22 +61,13 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(
-    clusters: Mapping[str, Cluster], kubectl_binary: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
+def server(standing: Site) -> Server:
     """A member's API server with a site that stands."""
-    state = tmp_path_factory.mktemp("site")
-    values = {name.replace("-", "_"): value for name, value in ORACLE["site"].items()}
-    lists = {key: tuple(value.split(",")) for key, value in values.items() if key.startswith("allowed_")}
-    amounts = {key: int(value) for key, value in values.items() if value.isdecimal()}
-    args = type(ARGS)(**{**vars(ARGS), "grid_zone": values["grid_zone"], **lists, **amounts})
-    provision(args, clusters["ca"].kubeconfig, state=state)
-    made = Server(clusters["ca"], kubectl_binary)
+    made = Server(standing.cluster, standing.binary)
     # A policy is in force a moment after it is stored, once the server's own watch has brought it.
     for example in SEEN_BY_SERVER:
         assert any(made.refusal(example["bad"]) for _ in range(60)), example["rule"]
-    yield made
-    decommission("ca", state=state)
+    return made
 
 
 @pytest.mark.parametrize("example", SEEN_BY_SERVER, ids=IDS)
@@ -152,7 +136,7 @@ def test_pulumis_engine_refuses_what_a_member_adds_to_its_site(clusters: Mapping
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump_all([example["bad"] for example in EXAMPLES]))
     site = {to_camel(name.replace("-", "_")): value for name, value in ORACLE["site"].items()}
-    keys = {**CONFIG, **site, "kubeconfig": str(clusters["kr"].kubeconfig)}
+    keys = {**CONFIG, **site, "kubeconfig": str(clusters["other"].kubeconfig)}
 
     def pulumi(*words: str) -> subprocess.CompletedProcess[str]:
         argv = ["pulumi", *words, "--non-interactive"]

@@ -30,7 +30,7 @@ def test_a_second_up_changes_nothing_even_after_others_touched_what_is_theirs(st
 
 def test_the_cluster_holds_what_was_asked_for_under_one_owner(standing: Site) -> None:
     quota = standing.get("resourcequota/pledge", f"--namespace={APPS}")
-    assert quota["spec"]["hard"] == {"requests.cpu": "2", "requests.memory": "4Gi", "requests.nvidia.com/gpu": "2"}
+    assert quota["spec"]["hard"] == {"requests.cpu": "1", "requests.memory": "2Gi", "requests.nvidia.com/gpu": "4"}
     gateway = standing.get("deployment/gateway", f"--namespace={DATA}", "--show-managed-fields")
     owners = {item["manager"] for item in gateway["metadata"]["managedFields"] if item["operation"] == "Apply"}
     assert owners == {"commonweal-site"}
@@ -79,7 +79,7 @@ def test_the_agent_may_do_what_it_needs_and_not_what_it_does_not(standing: Site)
 def test_a_kubeconfig_of_another_cluster_is_refused_and_never_acted_on(
     standing: Site, clusters: Mapping[str, Cluster]
 ) -> None:
-    other = Site(clusters["kr"], standing.binary, standing.state)
+    other = Site(clusters["other"], standing.binary, standing.state)
     with pytest.raises(SiteError, match=r"leads to cluster .* and the site of ca stands on"):
         provision(ARGS, other.cluster.kubeconfig, state=standing.state)
     assert other.remains() == set()
@@ -107,6 +107,10 @@ def test_destroy_leaves_nothing_in_the_cluster_and_no_state(site: Site) -> None:
 
 def test_destroy_keeps_data_on_a_claim_and_a_new_up_finds_it(site: Site) -> None:
     site.up(ON_CLAIM)
+    planned = site.do("destroy", "--dry-run")
+    assert "delete Deployment ca/commonweal-data/gateway" in planned.objects
+    assert not [line for line in planned.objects if line.endswith(("/commonweal-data", "ca/commonweal-data"))]
+    assert site.get("deployment/gateway", f"--namespace={DATA}")
     claim = site.get("persistentvolumeclaim/commonweal-data", f"--namespace={DATA}")["metadata"]["uid"]
     site.destroy()
     assert site.remains() == {f"namespace/{DATA}"}
@@ -118,12 +122,8 @@ def test_destroy_keeps_data_on_a_claim_and_a_new_up_finds_it(site: Site) -> None
 
 def test_a_run_that_was_killed_is_completed_by_the_next(site: Site) -> None:
     command = [sys.executable, "-m", "infra.sites", "up", "--member", "ca", "--state", str(site.state)]
-    flags = ["--kubeconfig", str(site.cluster.kubeconfig), "--invitation", str(site.invitation)]
-    flags += ["--display-name", "Canada", "--country", "CA", "--image", ARGS.image, "--node-address", "10.77.0.11"]
-    flags += ["--engine", "duckdb", "--pledge-cpu-millis", "2000", "--pledge-memory-mib", "4096", "--pledge-gpus", "2"]
-    flags += ["--simulated-gpus", "2", "--data-host-path", "/srv/data", "--wait-for-pods", "false"]
     with subprocess.Popen(
-        [*command, *flags], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*command, *site.flags()], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         assert process.stderr is not None
         assert any("create Namespace" in line for line in process.stderr)

@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.sites.__main__ import changes_of, main, parser
+from infra.sites.__main__ import main
+from infra.sites.command import changes_of, parser
 from infra.sites.flags import flag
+from infra.sites.kinds import MEMBER
 from infra.sites.program import CONFIG_KEYS
 from tests.unit.sites.plans import CONFIG
 
@@ -67,12 +69,12 @@ def test_the_plan_for_programs_holds_the_same_objects(tmp_path: Path, capsys: py
 
 def test_a_flag_counts_more_than_the_file_of_the_stack() -> None:
     words = ["plan", "--member", "ca", *EXAMPLE, "--pledge-gpus", "1"]
-    assert changes_of(parser().parse_args(words))["pledgeGpus"] == "1"
+    assert changes_of(parser(MEMBER).parse_args(words))["pledgeGpus"] == "1"
 
 
 def test_the_example_pledges_what_the_demo_pledges() -> None:
     pledged = next(yaml.safe_load_all((REPOSITORY / "examples" / "20-pledges.yaml").read_text()))["spec"]
-    config = changes_of(parser().parse_args(["plan", "--member", "ca", *EXAMPLE]))
+    config = changes_of(parser(MEMBER).parse_args(["plan", "--member", "ca", *EXAMPLE]))
     keys = {"pledgeCpuMillis": "cpuMillis", "pledgeMemoryMib": "memoryMib", "pledgeGpus": "gpus"}
     assert {key: int(config[key]) for key in keys} == {key: pledged["pledge"][name] for key, name in keys.items()}
     assert config["gridZone"] == pledged["location"]["gridZone"]
@@ -103,7 +105,7 @@ def test_a_file_that_does_not_exist_is_named_with_its_flag(tmp_path: Path, capsy
 
 
 def test_a_switch_needs_no_value() -> None:
-    arguments = parser().parse_args(["plan", "--member", "ca", "--wait-for-pods", "--image", "a:b"])
+    arguments = parser(MEMBER).parse_args(["plan", "--member", "ca", "--wait-for-pods", "--image", "a:b"])
     assert changes_of(arguments) == {"waitForPods": "true", "image": "a:b"}
 
 
@@ -122,9 +124,9 @@ def test_destroying_what_is_not_there_is_no_error(tmp_path: Path, capsys: pytest
 
 def test_the_way_round_the_hub_says_what_it_breaks(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parser().parse_args(["destroy", "--help"])
+        parser(MEMBER).parse_args(["destroy", "--help"])
     printed = " ".join(capsys.readouterr().out.split())
-    assert "--without-release do not ask the hub; this breaks things: pilots that run here end at once" in printed
+    assert "--without-release do not ask whether anybody counts on it; this breaks things: pilots that run" in printed
 
 
 def test_destroying_what_a_kill_left_before_any_change_leaves_no_folder(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from infra.sites.folder import SiteFolder, end_leftovers
 
 @pytest.fixture
 def folder(tmp_path: Path) -> SiteFolder:
-    return SiteFolder(root=tmp_path / "ca", member="ca", project="member-site")
+    return SiteFolder(root=tmp_path / "ca", name="ca", project="member-site")
 
 
 def prepare(folder: SiteFolder, cli: str = "cli-1") -> None:
@@ -42,7 +42,7 @@ def test_the_passphrase_is_made_once_and_is_its_owners_alone(folder: SiteFolder)
 
 
 def test_two_members_share_no_passphrase_and_no_folder(tmp_path: Path) -> None:
-    folders = [SiteFolder(root=tmp_path / name, member=name, project="member-site") for name in ("ca", "kr")]
+    folders = [SiteFolder(root=tmp_path / name, name=name, project="member-site") for name in ("ca", "kr")]
     for each in folders:
         prepare(each)
     ca, kr = (set(each.environment().values()) - {"true"} for each in folders)

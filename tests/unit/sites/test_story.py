@@ -36,6 +36,15 @@ def test_what_is_only_read_is_no_change() -> None:
     assert not story.changes
 
 
+def test_what_is_waited_for_is_told_once() -> None:
+    body = {"message": "Waiting for the gateway (0/1 Pods available)", "color": "raw", "severity": "info", "urn": ""}
+    event = EngineEvent.from_json({"sequence": 1, "timestamp": 1, "diagnosticEvent": {**body, "ephemeral": True}})
+    story, lines = told(event, event)
+    assert lines == ["Waiting for the gateway (0/1 Pods available)"]
+    assert not story.errors
+    assert told(EngineEvent.from_json({"sequence": 1, "timestamp": 1, "diagnosticEvent": body}))[1] == []
+
+
 def test_the_cause_is_the_first_error_that_is_no_echo() -> None:
     story, _ = told(
         complaint("update failed"),

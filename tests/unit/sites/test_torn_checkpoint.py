@@ -4,7 +4,7 @@ from infra.sites.folder import SiteFolder
 
 
 def test_a_checkpoint_that_a_kill_left_empty_is_restored_from_its_backup(tmp_path: Path) -> None:
-    folder = SiteFolder(root=tmp_path, member="ca", project="member-site")
+    folder = SiteFolder(root=tmp_path, name="ca", project="member-site")
     stacks = tmp_path / "backend" / ".pulumi" / "stacks" / "member-site"
     stacks.mkdir(parents=True)
     (stacks / "ca.json").touch()
