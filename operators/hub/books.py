@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from commonweal.contributions import Brought, Claim
 from commonweal.kinds.equity_statement import EquityStatementSpec, LogPosition
 from commonweal.ledger import INSTANT, Post, Transfer, Unit, transfers_of
 from commonweal.metering import Reading
 from commonweal.receipts import Settlement, Side, Usage
 from commonweal.transparency import Frontier, canonical_json, leaf_hash
+from operators.hub import evidence
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS log (
@@ -62,7 +64,11 @@ CREATE TABLE IF NOT EXISTS complaints (
 ) STRICT;
 """
 POSTING = ("id", "debit", "credit", "unit", "amount", "period_start", "evidence_sha256", "statement")
-PERMANENT = ("log", "readings", "statements", "settled", "postings", "refused", "energies", "uses", "uses_settled")
+PERMANENT = (
+    "log", "readings", "statements", "settled", "postings", "refused", "energies", "uses", "uses_settled",
+    *evidence.PERMANENT,
+)  # fmt: skip
+NOTHING_BROUGHT = Brought()
 
 
 class BooksError(OSError):
@@ -90,7 +96,7 @@ class Books:
             connection = sqlite3.connect(path, isolation_level=None)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.executescript(SCHEMA + "".join(map(_refuse_changes, PERMANENT)))
+            connection.executescript(SCHEMA + evidence.SCHEMA + "".join(map(_refuse_changes, PERMANENT)))
             leaves = connection.execute("SELECT leaf FROM log ORDER BY position")
             frontier = Frontier().extended([leaf_hash(leaf) for (leaf,) in leaves])
         except (OSError, sqlite3.Error) as error:
@@ -251,6 +257,32 @@ class Books:
             found[Side(side)].append(Usage.model_validate_json(payload))
         return {side: tuple(usages) for side, usages in found.items()}
 
+    # -- contributions ------------------------------------------------------------------------------------------
+
+    def record_claim(self, claim: Claim, now: datetime) -> None:
+        """Record a claim without a fault; a second time changes nothing."""
+        if evidence.recorded_at(self.connection, claim) is not None:
+            return
+        leaf = evidence.leaf_of(claim, now)
+        with _Transaction(self) as transaction:
+            row = (claim.id, claim.uid, claim.member, f"{now:{INSTANT}}", leaf, transaction.append(leaf))
+            self.connection.execute("INSERT INTO contributions VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def refuse_claim(self, claim: Claim, message: str) -> None:
+        """Record that a claim was refused, and why; the same words are recorded once."""
+        known = "SELECT 1 FROM contributions_refused WHERE id = ? AND message = ?"
+        if self.connection.execute(known, (claim.id, message)).fetchone():
+            return
+        leaf = {
+            "member": claim.member,
+            "message": message,
+            "payload": canonical_json(claim.spec.record.wire()).decode(),
+            "type": "refusal",
+        }
+        with _Transaction(self) as transaction:
+            row = (claim.id, message, transaction.append(canonical_json(leaf)))
+            self.connection.execute("INSERT INTO contributions_refused VALUES (?, ?, ?)", row)
+
     # -- statements ---------------------------------------------------------------------------------------------
 
     def settle(
@@ -259,16 +291,22 @@ class Books:
         spec: EquityStatementSpec,
         readings: Iterable[Reading],
         record: bytes,
+        *,
         use: Iterable[Settlement] = (),
+        brought: Brought = NOTHING_BROUGHT,
     ) -> EquityStatementSpec:
         """Post what readings and use moved, log the statement's record, and keep it with the log's new position.
 
-        `use` are jobs' periods whose clock has run out; they are closed, also where nothing of them counts.
+        `use` are jobs' periods whose clock has run out; they are closed, also where nothing of them counts. `brought`
+        is what was decided of contributions.
         """
         readings, use = tuple(readings), tuple(use)
         with _Transaction(self) as transaction:
             moved = [transfer for reading in readings for transfer in transfers_of(reading)]
             moved += [transfer for settlement in use for transfer in settlement.transfers]
+            moved += brought.transfers
+            for leaf in evidence.leaves(brought):
+                transaction.append(leaf)
             for transfer in moved:
                 transaction.append(transfer.record())
                 transaction.append(Post(transfer.id).record())
@@ -280,6 +318,7 @@ class Books:
             self.connection.executemany("INSERT INTO settled VALUES (?, ?, ?)", pairs)
             closed = [(*_use_key(settlement.usage), name) for settlement in use]
             self.connection.executemany("INSERT INTO uses_settled VALUES (?, ?, ?, ?, ?, ?)", closed)
+            evidence.keep(self.connection, brought, name)
             self.connection.executemany(
                 "INSERT INTO postings VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [_posting(one, name) for one in moved]
             )

@@ -5,6 +5,7 @@ from typing import Any
 from operators.frame import Controller, Operator, Settings, Store
 from operators.frame.leader import Lease
 from operators.hub.books import Books
+from operators.hub.claims import ClaimController
 from operators.hub.consortium import ConsortiumController
 from operators.hub.front_door import FrontDoor, FrontDoorController
 from operators.hub.join import JoinController
@@ -34,6 +35,7 @@ def controllers(store: Store, books: Books, front: FrontDoor) -> tuple[Controlle
         PilotController(store, books, front),
         ReadingController(store, books),
         UseController(store, books),
+        ClaimController(store, books),
         PeriodController(store, books),
         StatementController(books),
         FrontDoorController(front),

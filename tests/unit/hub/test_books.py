@@ -131,7 +131,7 @@ def test_what_is_written_cannot_be_changed(tmp_path: Path, table: str) -> None:
     books.accept(reading(), b"signature")
     books.accept_use(Side.CLAIM, USAGE, b"signature")
     use = settle([USAGE], [], terms=Terms(period_s=60), now=NOON)
-    books.settle("statement-1", spec(), [reading()], b"record", use)
+    books.settle("statement-1", spec(), [reading()], b"record", use=use)
     books.refuse("ca", "GPU-ca-0000", "energy_mj: too much", b"{}", in_chain=reading(2))
     column = books.connection.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchone()[0]  # noqa: S608
     for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET {column} = {column}"):  # noqa: S608

@@ -77,8 +77,8 @@ def closing(books: Books, minutes: int = 1) -> tuple[dict[str, EquityEntry], Pat
         reading("ca"), reading("kr"), charter=terms, use=books.unsettled_use(before=end - timedelta(seconds=60))
     )
     use = ended(it, end)
-    spec, record = statement(it, (end - MINUTE, end), it.unsettled, use)
-    books.settle(f"statement-{minutes}", spec, (), record, use)
+    spec, record, brought = statement(it, (end - MINUTE, end), it.unsettled, use)
+    books.settle(f"statement-{minutes}", spec, (), record, use=use, brought=brought)
     return {entry.member: entry for entry in spec.entries}, books.path
 
 
