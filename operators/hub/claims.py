@@ -58,6 +58,10 @@ class Record:
 
     async def perform(self, kube: Kube, store: Store, writer: object) -> None:  # noqa: ARG002 - the protocol's shape
         """Wait for the disk."""
+        self.keep()
+
+    def keep(self) -> None:
+        """Write it down."""
         if self.refusal:
             self.books.refuse_claim(self.claim, self.refusal)
         else:
