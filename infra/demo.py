@@ -21,7 +21,7 @@ import yaml
 
 from commonweal.kinds import PooledCluster
 from commonweal.kinds.member import Engine
-from infra import beside_hub
+from infra import beside_hub, demo_contributions
 from infra.local.access import ClusterAccess
 from infra.local.engines import build, kubernetes
 from infra.local.machine import REPOSITORY, LocalError, Places, default_places
@@ -101,6 +101,8 @@ class Demo:
             self._join(member, reached[member.name], images)
         self._wait("members", "member", *(member.name for member in MEMBERS))
         self._kubectl("apply", "--server-side", "-f", str(EXAMPLES))
+        with step("each member's certificates, and its yes to what the others bring"):
+            demo_contributions.bring(self._kubectl, _pledges(), self.places.state / "certificates")
         with step("rows into each member's tables"), ThreadPoolExecutor() as pool:
             list(pool.map(self._load_rows, MEMBERS))
         self._wait("every object of examples/", "-f", str(EXAMPLES))

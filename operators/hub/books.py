@@ -343,6 +343,11 @@ class Books:
             Reading.model_validate_json(payload) for (payload,) in self.connection.execute(query, (statement,))
         )
 
+    def leaves(self, start: int, end: int) -> list[bytes]:
+        """The log's records from a position to another, exclusive."""
+        query = "SELECT leaf FROM log WHERE position >= ? AND position < ? ORDER BY position"
+        return [leaf for (leaf,) in self.connection.execute(query, (start, end))]
+
     def position(self) -> LogPosition:
         """Where the log stands."""
         return _position(self.frontier)

@@ -32,6 +32,9 @@ from operators.hub.resources import (
 from operators.kube import Json, Kube
 
 READY = frozenset({ContributionReason.APPROVED, ContributionReason.COUNTED})
+JUDGED_BY = (
+    CONSORTIUMS, MEMBERS, POOLED_CLUSTERS, DATA_TRUSTS, DATA_GRANTS, PILOT_APPS, EQUITY_STATEMENTS,
+)  # fmt: skip
 MIN_LOOK_S = 1.0
 FAULT_LOOK_S = 60.0  # what is not over yet will be, without any event
 
@@ -81,10 +84,7 @@ class ClaimController:
         """The claim; what it is judged against; and every statement, which may decide it."""
         return (
             Watch(resource=CONTRIBUTIONS),
-            *(
-                Watch(resource=each, keys=self._all, spec_only=True)
-                for each in (CONSORTIUMS, MEMBERS, POOLED_CLUSTERS, DATA_TRUSTS, DATA_GRANTS, EQUITY_STATEMENTS)
-            ),
+            *(Watch(resource=each, keys=self._all, spec_only=True) for each in JUDGED_BY),
         )
 
     async def observe(self, key: Key, tools: Tools) -> Observed | None:

@@ -68,6 +68,7 @@ class Hub:
             front_door_first_port=18080,
             front_door_certificate=None,
             front_door_only=False,
+            log_origin="test/hub",
             identity="test",
             log_level="INFO",
         )
