@@ -47,9 +47,7 @@ def write(books: Path, site: Site, month: datetime, folder: Path) -> Messages:
         raise CommandError(f"--to: {folder} exists; name a new folder, a month is sent once")
     found = messages(site, month, (transfer for _, transfer in posted(books)))
     if not found.jobs:
-        raise CommandError(
-            f"--member: nothing of {site.member} was posted as used in {month:%Y-%m}; nothing is written"
-        )
+        raise CommandError(f"--member: no use of {site.member} was posted in {month:%Y-%m}; nothing is written")
     partial = folder.with_name(folder.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     for name, text in (
