@@ -242,6 +242,12 @@ class Books:
         """
         return self.connection.execute(query, _use_key(usage)).fetchone() is not None
 
+    def last_own_use(self, member: str, job: str) -> datetime | None:
+        """The start of the last period for which a member claimed its own use of its own machines."""
+        query = "SELECT MAX(period_start) FROM uses WHERE side = ?1 AND consumer = ?2 AND provider = ?2 AND job = ?3"
+        (last,) = self.connection.execute(query, (Side.CLAIM, member, job)).fetchone()
+        return datetime.strptime(last, INSTANT).replace(tzinfo=UTC) if last else None
+
     def unsettled_use(self, *, before: datetime, member: str = "") -> dict[Side, tuple[Usage, ...]]:
         """Claims and receipts of periods that start before, and that no statement has closed; of one member if named.
 
