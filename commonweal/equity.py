@@ -2,8 +2,10 @@
 
     counted   = min(delivered, pledged) + beyond-pledge rate x what was delivered above the pledge
     compute   = max(0, counted - what the member used of its own machines)
-    energy    = min(green energy, energy metered, energy cap x compute)
+    energy    = green energy: certificates matched, by zone and hour, with energy metered and within
+                energy cap x compute (commonweal/green.py)
     talent    = approved seconds of work
+    data      = row-seconds kept for others
     stock     = last period's stock decayed by the half-life + this period's credit       (each category)
     unvested  = last period's unvested part, decayed and vested by their half-lives + this period's credit
     vested    = stock - unvested
@@ -31,6 +33,7 @@ class Category(StrEnum):
     COMPUTE = "compute"
     ENERGY = "energy"
     TALENT = "talent"
+    DATA = "data"
 
 
 Amounts = Mapping[Category, int]
@@ -104,7 +107,7 @@ NEWCOMER = Held(stock=NOTHING)
 
 @dataclass(frozen=True, kw_only=True)
 class Contribution:
-    """One member's period, out of posted balances: GPU-seconds, millijoules, and seconds of approved work."""
+    """One member's period, out of posted balances: GPU-seconds, millijoules, seconds of work, rows times seconds."""
 
     member: str
     pledged_gpu_seconds: int
@@ -115,6 +118,7 @@ class Contribution:
     energy_mj: int = 0
     green_energy_mj: int = 0
     talent_seconds: int = 0
+    kept_row_seconds: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot have been.
@@ -240,12 +244,17 @@ def credit(charter: Charter, row: Contribution) -> Amounts:
     """Return what one period of a member earns in each category."""
     beyond = max(0, row.delivered_gpu_seconds - row.pledged_gpu_seconds)
     counted = min(row.delivered_gpu_seconds, row.pledged_gpu_seconds) + part_bp(beyond, charter.beyond_pledge_bp)
-    compute_gpu_seconds = max(0, counted - row.self_used_gpu_seconds)
     return {
-        Category.COMPUTE: compute_gpu_seconds,
-        Category.ENERGY: min(row.green_energy_mj, row.energy_mj, charter.energy_cap_mw * compute_gpu_seconds),
+        Category.COMPUTE: max(0, counted - row.self_used_gpu_seconds),
+        Category.ENERGY: row.green_energy_mj,
         Category.TALENT: row.talent_seconds,
+        Category.DATA: row.kept_row_seconds,
     }
+
+
+def creditable_mj(charter: Charter, row: Contribution) -> int:
+    """Return how much of a period's metered energy may earn, once certificates for its hour show that it was green."""
+    return min(row.energy_mj, charter.energy_cap_mw * credit(charter, row)[Category.COMPUTE])
 
 
 def _held(charter: Charter, before: Held, earned: Amounts) -> Held:
@@ -355,8 +364,6 @@ def contribution_of(
     *,
     pledged_gpu_seconds: int,
     balances: Mapping[tuple[str, Unit], Balance],
-    green_energy_mj: int = 0,
-    talent_seconds: int = 0,
 ) -> Contribution:
     """Read one member's period out of the ledger's balances for that period; only posted amounts count."""
     taken = {unit: _taken(member, unit, balances) for unit in Unit}
@@ -369,8 +376,9 @@ def contribution_of(
         used_gpu_seconds=sum(taken[Unit.GPU_SECONDS].values()),
         used_core_seconds=sum(taken[Unit.CORE_SECONDS].values()),
         energy_mj=given[Unit.ENERGY_MJ],
-        green_energy_mj=green_energy_mj,
-        talent_seconds=talent_seconds,
+        green_energy_mj=given[Unit.GREEN_MJ],
+        talent_seconds=given[Unit.WORK_SECONDS],
+        kept_row_seconds=given[Unit.ROW_SECONDS],
     )
 
 

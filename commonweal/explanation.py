@@ -93,8 +93,8 @@ def _credit_steps(charter: Charter, standing: Standing) -> list[Step]:
         ),
         Step(
             name="energy credit, mJ",
-            formula="min(green, metered, energy_cap_mw x compute credit)",
-            inputs={"green": row.green_energy_mj, "metered": row.energy_mj, "energy_cap_mw": charter.energy_cap_mw},
+            formula="by zone and hour: min(certificates, metered within energy_cap_mw x compute credit)",
+            inputs={"matched": row.green_energy_mj, "metered": row.energy_mj, "energy_cap_mw": charter.energy_cap_mw},
             result=earned[Category.ENERGY],
         ),
         Step(
@@ -102,6 +102,12 @@ def _credit_steps(charter: Charter, standing: Standing) -> list[Step]:
             formula="approved seconds",
             inputs={"approved seconds": row.talent_seconds},
             result=earned[Category.TALENT],
+        ),
+        Step(
+            name="data credit, row-seconds",
+            formula="approved row-seconds",
+            inputs={"approved row-seconds": row.kept_row_seconds},
+            result=earned[Category.DATA],
         ),
     ]
 

@@ -25,6 +25,9 @@ class Unit(StrEnum):
     GPU_SECONDS = "gpu_seconds"
     ENERGY_MJ = "energy_mj"
     CORE_SECONDS = "core_seconds"
+    GREEN_MJ = "green_mj"
+    WORK_SECONDS = "work_seconds"
+    ROW_SECONDS = "row_seconds"
 
 
 class LedgerError(ValueError):
@@ -265,6 +268,20 @@ def transfers_of(reading: Reading) -> tuple[Transfer, ...]:
         )
         for unit, amount in amounts
         if amount
+    )
+
+
+def transfer_of_contribution(
+    member: str, *, unit: Unit, amount: int, period_start: datetime, evidence: Json
+) -> Transfer:
+    """Return what a member brought that no meter reads; `period_start` is of the statement that counts it."""
+    return Transfer(
+        debit=POOL,
+        credit=delivered(member),
+        unit=unit,
+        amount=amount,
+        period_start=period_start,
+        evidence_sha256=sha256(canonical_json(evidence)).hexdigest(),
     )
 
 

@@ -1,4 +1,4 @@
-"""Equity replayed: a statement follows from the one before it, what was posted for it, and what was promised.
+"""Equity replayed: a statement follows from the one before it, what was posted for it, and what was pledged.
 
 The hub closes a period by `follow`; whoever checks it folds the same function over every statement with `advance`.
 Where postings are kept, and who sums them, is not known here: flows may arrive singly or summed.
@@ -10,54 +10,51 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
-from commonweal.equity import Category, Charter, FormulaError, Held, Statement, compute, contribution_of
+from commonweal.equity import (
+    Category,
+    Charter,
+    Contribution,
+    FormulaError,
+    Held,
+    Statement,
+    compute,
+    contribution_of,
+)
 from commonweal.ledger import Balance, Flow, Unit, balances_of
 from commonweal.transparency import Json, canonical_json
 
 BEFORE_ALL = "0" * 64  # history_sha256 before the first statement
 
 
-@dataclass(frozen=True, kw_only=True)
-class Promise:
-    """What postings do not say of one member's period: GPU-seconds pledged, green millijoules, seconds of work."""
-
-    pledged_gpu_seconds: int
-    green_energy_mj: int = 0
-    talent_seconds: int = 0
-
-
 def follow(
     charter: Charter,
     balances: Mapping[tuple[str, Unit], Balance],
-    promises: Mapping[str, Promise],
+    pledged_gpu_seconds: Mapping[str, int],
     before: Mapping[str, Held],
 ) -> Statement:
-    """Return the statement of a period from the ledger's balances for it; each member with a promise is in it."""
-    return compute(
-        charter,
-        [
-            contribution_of(
-                member,
-                pledged_gpu_seconds=promise.pledged_gpu_seconds,
-                balances=balances,
-                green_energy_mj=promise.green_energy_mj,
-                talent_seconds=promise.talent_seconds,
-            )
-            for member, promise in promises.items()
-        ],
-        before,
-    )
+    """Return the statement of a period from the ledger's balances for it; a member's pledge may be 0."""
+    return compute(charter, contributions(balances, pledged_gpu_seconds), before)
+
+
+def contributions(
+    balances: Mapping[tuple[str, Unit], Balance], pledged_gpu_seconds: Mapping[str, int]
+) -> list[Contribution]:
+    """Return what each member brought to a period by the ledger's balances for it."""
+    return [
+        contribution_of(member, pledged_gpu_seconds=pledged, balances=balances)
+        for member, pledged in pledged_gpu_seconds.items()
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Closing:
-    """One statement to be replayed: its name, its charter, its postings (and how many they were), its promises."""
+    """One statement to be replayed: its name, its charter, its postings (and how many they were), what was pledged."""
 
     name: str
     charter: Charter
     flows: tuple[Flow, ...]
     postings: int
-    promises: Mapping[str, Promise]
+    pledged_gpu_seconds: Mapping[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +115,7 @@ def advance(position: Position, closing: Closing) -> tuple[Position, Statement]:
         FormulaError: no member, or amounts that cannot have been.
     """
     balances = balances_of(closing.flows)
-    statement = follow(closing.charter, balances, closing.promises, position.held)
+    statement = follow(closing.charter, balances, closing.pledged_gpu_seconds, position.held)
     link: Json = {
         "balances": [
             [account, unit, balances[account, unit].debits_posted, balances[account, unit].credits_posted]

@@ -68,15 +68,16 @@ def sync_folder(folder: Path) -> None:
 
 
 class Publication:
-    """The public files of one log, in one folder, written by one process."""
+    """The public files of one log, in one folder, written by one process; without `bundles` its entries are not."""
 
-    def __init__(self, folder: Path, origin: str) -> None:
+    def __init__(self, folder: Path, origin: str, *, bundles: bool = True) -> None:
         """Find the key and the last checkpoint, if there are any.
 
         Raises:
             TlogError: the checkpoint is not what this key signed, or the key is gone and the checkpoint is not.
         """
         self._folder = folder
+        self._bundles = bundles
         checkpoint, key = folder / CHECKPOINT, folder / "key.pem"
         if checkpoint.exists() and not key.exists():
             raise TlogError(f"{key}: is gone; restore it, or move {folder} away and tell the witnesses why")
@@ -105,6 +106,10 @@ class Publication:
         self._edge, tiles = self._edge.extended(hashes)
         for path, content in tiles.items():
             self._write_full(path, content)
+        if self._bundles:
+            self._bundle(entries)
+
+    def _bundle(self, entries: Sequence[bytes]) -> None:
         rows = [*self._tail, *entries]
         first = (self._frontier.size - len(rows)) // WIDTH
         whole = len(rows) // WIDTH

@@ -22,7 +22,7 @@ import yaml
 
 from commonweal.kinds import PooledCluster
 from commonweal.kinds.member import Engine
-from infra import beside_hub
+from infra import beside_hub, demo_contributions
 from infra.images import site_image
 from infra.local.access import ClusterAccess
 from infra.local.engines import build, kubernetes, network_policy
@@ -105,6 +105,8 @@ class Demo:
         self._wait("members", "member", *(member.name for member in MEMBERS))
         examples = str(by_digest(EXAMPLES, self.places.state / "examples", images["site"]))
         self._kubectl("apply", "--server-side", "-f", examples)
+        with step("each member's certificates, and its yes to what the others bring"):
+            demo_contributions.bring(self._kubectl, _pledges(), self.places.state / "certificates")
         with step("rows into each member's tables"), ThreadPoolExecutor() as pool:
             list(pool.map(self._load_rows, MEMBERS))
         self._wait("every object of examples/", "-f", examples)

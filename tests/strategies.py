@@ -135,8 +135,8 @@ charters = st.builds(
     Charter,
     weights_bp=st.sampled_from(
         [
-            {Category.COMPUTE: 6000, Category.ENERGY: 2000, Category.TALENT: 2000},
-            {Category.COMPUTE: 10_000, Category.ENERGY: 0, Category.TALENT: 0},
+            {Category.COMPUTE: 6000, Category.ENERGY: 2000, Category.TALENT: 1500, Category.DATA: 500},
+            {Category.COMPUTE: 10_000, Category.ENERGY: 0, Category.TALENT: 0, Category.DATA: 0},
         ]
     ),
     basic_share_bp=st.sampled_from([0, 500, 2000]),

@@ -2,6 +2,7 @@
 
 from commonweal.kinds.assignment import Assignment
 from commonweal.kinds.consortium import Consortium
+from commonweal.kinds.contribution import Contribution
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.kinds.equity_statement import EquityStatement
@@ -19,12 +20,14 @@ KINDS: tuple[type[Resource], ...] = (
     PilotApp,
     Assignment,
     EquityStatement,
+    Contribution,
 )
 
 __all__ = [
     "KINDS",
     "Assignment",
     "Consortium",
+    "Contribution",
     "DataGrant",
     "DataTrust",
     "EquityStatement",

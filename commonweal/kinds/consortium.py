@@ -45,6 +45,8 @@ class Accounting(Model):
     """For so long after a period a receipt may come, and agreed use stays pending."""
     dispute_seconds: Annotated[int, Field(ge=60, le=31_536_000)] = 1_209_600
     """So long after a period the lesser amount of a dispute stands."""
+    approval_quorum: Annotated[int, Field(ge=1, le=64)] = 2
+    """How many other members approve what no meter reads, before it counts."""
 
 
 class EquityWeights(Model):
@@ -52,8 +54,8 @@ class EquityWeights(Model):
 
     model_config = ConfigDict(
         json_schema_extra=cel(
-            "self.computeBp + self.energyBp + self.talentBp == 10000",
-            "computeBp, energyBp and talentBp must sum to 10000",
+            "self.computeBp + self.energyBp + self.talentBp + (has(self.dataBp) ? self.dataBp : 0) == 10000",
+            "computeBp, energyBp, talentBp and dataBp must sum to 10000",
         ),
     )
 
@@ -63,6 +65,8 @@ class EquityWeights(Model):
     """Weight of energy that is green, metered and within the cap."""
     talent_bp: BasisPoints
     """Weight of approved work."""
+    data_bp: BasisPoints | None = None
+    """Weight of data kept for others; without it, none."""
 
 
 class EquityFormula(Model):

@@ -29,7 +29,7 @@ class StatementReason(StrEnum):
 
 
 class CategoryAmounts(Model):
-    """One amount a category: GPU-seconds, millijoules, seconds of work."""
+    """One amount a category: GPU-seconds, millijoules, seconds of work, rows times seconds."""
 
     compute: Count
     """GPU-seconds."""
@@ -37,6 +37,8 @@ class CategoryAmounts(Model):
     """Millijoules."""
     talent: Count
     """Seconds of approved work."""
+    data: Count = 0
+    """Rows times seconds, kept for others."""
 
 
 class EquityEntry(Model):
@@ -57,9 +59,11 @@ class EquityEntry(Model):
     energy_mj: Count
     """Metered energy in millijoules."""
     green_energy_mj: Count
-    """The part of it from carbon-free sources, in millijoules."""
+    """Energy of this and earlier periods that certificates of its hour now cover, in millijoules."""
     talent_seconds: Count
     """Approved work."""
+    kept_row_seconds: Count = 0
+    """Rows kept for others, times seconds."""
     credit: CategoryAmounts
     """What the period earned."""
     stock: CategoryAmounts

@@ -35,6 +35,7 @@ class UseReason(StrEnum):
     AGREED = "Agreed"
     DISPUTED = "Disputed"
     REFUSED = "Refused"
+    OWN_USE_UNSIGNED = "OwnUseUnsigned"
 
 
 class PledgeReason(StrEnum):

@@ -129,6 +129,7 @@ def _contributions(statement: EquityStatement, snapshot: Snapshot) -> Figure:
             "energy_mj": entry.energy_mj,
             "green_energy_mj": entry.green_energy_mj,
             "talent_seconds": entry.talent_seconds,
+            "kept_row_seconds": entry.kept_row_seconds,
         }
         for entry in ranked(statement)
     ]
@@ -137,7 +138,9 @@ def _contributions(statement: EquityStatement, snapshot: Snapshot) -> Figure:
         title="Pledged, delivered and used, by member",
         sentence=f"What each member pledged, delivered and used from {instant(statement.spec.period_start)} "
         f"to {instant(statement.spec.period_end)}. "
-        "Unit: seconds of one GPU, of one CPU core, of one person; kilojoules of energy, in downloads millijoules.",
+        "Carbon-free is what certificates came to cover in this period, also of earlier hours. "
+        "Unit: seconds of one GPU, of one CPU core, of one person, rows times seconds; kilojoules of energy, in "
+        "downloads millijoules.",
         columns=(
             Column(key="member", heading="Member"),
             Column(key="pledged_gpu_seconds", heading="Pledged (GPU-s)", show=count, numeric=True),
@@ -147,6 +150,7 @@ def _contributions(statement: EquityStatement, snapshot: Snapshot) -> Figure:
             Column(key="energy_mj", heading="Energy (kJ)", show=kilojoules, numeric=True),
             Column(key="green_energy_mj", heading="Carbon-free (kJ)", show=kilojoules, numeric=True),
             Column(key="talent_seconds", heading="Talent (s)", show=count, numeric=True),
+            Column(key="kept_row_seconds", heading="Data kept (row-s)", show=count, numeric=True),
         ),
         rows=tuple(rows),
         position=_position(statement),

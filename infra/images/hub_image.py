@@ -6,7 +6,7 @@ from infra.images import oci, python_image
 
 NAME = "localhost/commonweal/hub"
 GROUPS = ("operators", "cli", "dashboards")
-PACKAGES = ("commonweal", "operators", "dashboards")
+PACKAGES = ("commonweal", "operators", "data_trusts", "dashboards")
 
 
 def build(cache: Path) -> oci.Image:

@@ -95,6 +95,13 @@ OPENINGS = (
         protocols=("TCP", "UDP"),
     ),
     Opening(
+        name="agent-to-applications",
+        why="it asks whether replicas at other members, whose use it signs, answer",
+        namespace=SYSTEM,
+        pods="agent",
+        ports=(NODE_PORTS,),
+    ),
+    Opening(
         name="gateway-from-members",
         why="pods of every member ask it through its node port, which hides who they are; it asks for their token",
         namespace=DATA,

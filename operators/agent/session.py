@@ -15,8 +15,9 @@ from operators.agent.credentials import HubCredentials
 from operators.agent.join import MEMBERS, Joiner, explain
 from operators.agent.meters import MeterReporter
 from operators.agent.mirror import Mirror
+from operators.agent.probes import Prober, endpoints
 from operators.agent.site import SiteReporter
-from operators.agent.use import HUB_WATCHED, UseReporter
+from operators.agent.use import HUB_WATCHED, UseReporter, applications
 from operators.frame import Settings as FrameSettings
 from operators.frame.leader import Lease
 from operators.kube import Kube, KubeError, Unauthorized
@@ -47,6 +48,7 @@ class Session:
         config = self.credentials.kubeconfig()
         async with await self.joiner.connect(config) as hub, await self.joiner.connect(config) as lease_hub:
             mirror, hub_mirror = Mirror(self.member_kube), Mirror(lease_hub, HUB_WATCHED)
+            prober = self._prober(hub_mirror)
             watches = await mirror.start()
             operator = self._operator(mirror, hub, lease_hub)
             # What is not a reconcile uses the lease's connection, which leadership does not fence.
@@ -55,7 +57,8 @@ class Session:
                 renewal,
                 asyncio.create_task(self._site(mirror, lease_hub).run()),
                 asyncio.create_task(self._meters(lease_hub, operator).run()),
-                asyncio.create_task(self._use(mirror, hub_mirror, operator).run()),
+                asyncio.create_task(self._use(mirror, hub_mirror, operator, prober).run()),
+                asyncio.create_task(prober.run()),
                 asyncio.create_task(self._watch_hub(lease_hub)),
                 *(asyncio.create_task(hub_mirror.run_from_nothing(*place)) for place in hub_mirror.watched),
                 *(asyncio.create_task(mirror.run(*place, version)) for place, version in watches.items()),
@@ -104,7 +107,11 @@ class Session:
             leads=operator.leads,
         )
 
-    def _use(self, mirror: Mirror, hub_mirror: Mirror, operator: AgentOperator) -> UseReporter:
+    def _prober(self, hub_mirror: Mirror) -> Prober:
+        member = self.joiner.settings.member
+        return Prober(wanted=lambda: endpoints(member, applications(hub_mirror)), clock=self.joiner.clock)
+
+    def _use(self, mirror: Mirror, hub_mirror: Mirror, operator: AgentOperator, prober: Prober) -> UseReporter:
         return UseReporter(
             member=self.joiner.settings.member,
             identity=self.identity,
@@ -113,6 +120,7 @@ class Session:
             hub_mirror=hub_mirror,
             hub=hub_mirror.kube,
             leads=operator.leads,
+            answers=prober.answers,
             clock=self.joiner.clock,
         )
 

@@ -1,7 +1,8 @@
 """Tells the hub what applications used: as provider of the pods here, as consumer of what the hub shows of one's own.
 
 The two looks share nothing but the rule in commonweal/use.py: a claim comes from this member's pods, a receipt from
-the ready replicas of applications that this member sponsors, wherever they run. Neither is told what the other counts.
+the ready replicas of applications that this member sponsors, wherever they run, as long as they answer it (probes.py).
+Neither is told what the other counts.
 """
 
 import asyncio
@@ -33,6 +34,11 @@ LOOK_S = 1.0
 KEEP_S = 10.0  # as often as a node renews its lease; a crash forgets at most so much
 
 
+def applications(hub_mirror: Mirror) -> list[PilotApp]:
+    """Every application, as the hub shows it."""
+    return [PilotApp.read(body) for body in hub_mirror.store.list(PILOT_APPS)]
+
+
 def given(member: str, pods: Iterable[Json], apps: Iterable[PilotApp]) -> tuple[Reserved, ...]:
     """What applications hold of this member's machines: the requests of their ready pods."""
     sponsors = {app.metadata.name: app.spec.sponsor for app in apps}
@@ -57,8 +63,11 @@ def _asked(pods: Iterable[Json]) -> Iterator[tuple[str, Resources]]:
                 yield name, resources(container.get("resources", {}).get("requests", {}))
 
 
-def received(member: str, apps: Iterable[PilotApp]) -> tuple[Reserved, ...]:
-    """What this member's own applications hold anywhere: what a replica needs, for each that answers."""
+def received(member: str, apps: Iterable[PilotApp], answers: Callable[[str], bool]) -> tuple[Reserved, ...]:
+    """What this member's own applications hold anywhere: what a replica needs, and of others where an address answers.
+
+    On its own machines it would only ask itself.
+    """
     return tuple(
         Reserved(
             job=Job(provider=placement.member, consumer=member, name=app.metadata.name),
@@ -68,6 +77,7 @@ def received(member: str, apps: Iterable[PilotApp]) -> tuple[Reserved, ...]:
         for app in apps
         if app.spec.sponsor == member and app.status is not None
         for placement in app.status.placements
+        if placement.member == member or any(map(answers, placement.endpoints))
     )
 
 
@@ -102,6 +112,7 @@ class UseReporter:
     hub_mirror: Mirror
     hub: Kube
     leads: Callable[[], bool]
+    answers: Callable[[str], bool]
     clock: Callable[[], datetime]
     _tallies: dict[Side, Tally] | None = field(default=None, init=False)
     _kept_at: datetime | None = field(default=None, init=False)
@@ -126,9 +137,9 @@ class UseReporter:
             return
         now = self.clock()
         before = self._tallies if self._tallies is not None else await self._stored()
-        apps = [PilotApp.read(body) for body in self.hub_mirror.store.list(PILOT_APPS)]
+        apps = applications(self.hub_mirror)
         pods = self.mirror.store.list(PODS, APPS_NAMESPACE)
-        seen = {Side.CLAIM: given(self.member, pods, apps), Side.RECEIPT: received(self.member, apps)}
+        seen = {Side.CLAIM: given(self.member, pods, apps), Side.RECEIPT: received(self.member, apps, self.answers)}
         self._tallies = {side: looked(before[side], seen[side], now, period_s=period_s) for side in Side}
         over = [(side, usage) for side in Side for usage in closed(self._tallies[side])]
         if over or self._kept_at is None or (now - self._kept_at).total_seconds() >= KEEP_S:

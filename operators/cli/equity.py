@@ -148,4 +148,5 @@ def _contribution(entry: EquityEntry) -> Contribution:
         energy_mj=entry.energy_mj,
         green_energy_mj=entry.green_energy_mj,
         talent_seconds=entry.talent_seconds,
+        kept_row_seconds=entry.kept_row_seconds,
     )

@@ -18,7 +18,19 @@ from commonweal.ledger import INSTANT
 from commonweal.membership import SYSTEM_NAMESPACE, Invitation, MembershipError
 from commonweal.receipts import Side, Terms
 from operators.agent.credentials import INVITATION_KEY, INVITATION_SECRET
-from operators.cli import division, equity, exports, invitations, journal, members, overview, receipts, recompute
+from operators.cli import (
+    apel,
+    carbon,
+    division,
+    equity,
+    exports,
+    invitations,
+    journal,
+    members,
+    overview,
+    receipts,
+    recompute,
+)
 from operators.cli.terminal import CommandError, Target, err, out, plain_errors, speak
 from operators.hub.setup import apply_all, manifests
 from operators.kube import SECRETS, Json, Kube
@@ -224,6 +236,23 @@ async def _hand_over(kube: Kube, invitation: Invitation) -> None:
     await kube.apply(SECRETS, body, field_manager=invitations.FIELD_MANAGER)
 
 
+@app.command("carbon")
+def carbon_command(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="APP", help="A PilotApp.")],
+    factors: Annotated[Path, typer.Option("--factors", help="CSV, a row a factor of a grid zone.")],
+    watts: Annotated[int, typer.Option("--watts", min=1, help="What one replica draws, with its facility's overhead.")],
+) -> None:
+    """What an application emits where it runs, and the range that the greenest placement would save."""
+    with plain_errors():
+        known = carbon.read_factors(factors)
+    case = speak(context.obj, lambda kube: carbon.read_case(kube, name))
+    with plain_errors():
+        table, sentence = carbon.report(case, known, watts)
+    out.print(table)
+    out.print(sentence, soft_wrap=True, highlight=False)
+
+
 @equity_app.command("explain")
 def equity_explain(
     context: typer.Context,
@@ -355,6 +384,30 @@ def ledger_export(
         added = warehouse.export(books, folder)
     for name, rows in added.items():
         out.print(f"accounting.{name}: {rows} rows added", soft_wrap=True, highlight=False)
+
+
+@ledger_app.command("apel")
+def ledger_apel(  # noqa: PLR0917 - typer makes an option of each
+    books: Annotated[Path, typer.Option("--books", help="The hub's books.sqlite3; the hub may be running.")],
+    member: Annotated[str, typer.Option("--member", help="Whose machines were used.")],
+    month: Annotated[str, typer.Option("--month", help="As 2026-11, in UTC.")],
+    site: Annotated[str, typer.Option("--site", help="Its name in grid accounting.")],
+    submit_host: Annotated[str, typer.Option("--submit-host", help="Its submit host there.")],
+    benchmark: Annotated[str, typer.Option("--benchmark", help="Score of one core, as 11.6.")],
+    gpu_model: Annotated[str, typer.Option("--gpu-model", help="Its devices, as NVIDIA H100.")],
+    folder: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="A new folder.")],
+) -> None:
+    """Write a month's use of a member's machines as APEL summary, sync and accelerator messages."""
+    with plain_errors():
+        known = apel.Site(
+            member=member,
+            name=site,
+            submit_host=submit_host,
+            benchmark=apel.benchmark_of(benchmark),
+            gpu_model=gpu_model,
+        )
+        written = apel.write(books, known, apel.month_of(month), folder)
+    out.print(f"wrote {written.jobs} jobs to {folder}", soft_wrap=True)
 
 
 @receipt_app.command("sign")

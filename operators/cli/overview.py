@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from commonweal.kinds.consortium import Consortium
+from commonweal.kinds.contribution import Contribution
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.kinds.equity_statement import EquityStatement
@@ -102,6 +103,16 @@ def _app(body: Json) -> dict[str, object]:
     return {"replicas": ready, "where": where, "address": status.get("address")}
 
 
+def _contribution(body: Json) -> dict[str, object]:
+    spec = body["spec"]
+    record = spec["record"]
+    return {
+        "claims": [f"{len(lines)} {what}" for what, lines in record.items() if lines],
+        "approved by": [each["member"] for each in spec.get("approvals", ())],
+        "disputed by": [each["member"] for each in spec.get("objections", ())],
+    }
+
+
 def _statement(body: Json) -> dict[str, object]:
     spec = body["spec"]
     shares = [f"{entry['member']} {entry['equityBp'] / 100:.2f} %" for entry in spec["entries"]]
@@ -115,6 +126,7 @@ FACTS: Mapping[type[Resource], Callable[[Json], dict[str, object]]] = {
     DataTrust: _trust,
     DataGrant: _grant,
     PilotApp: _app,
+    Contribution: _contribution,
     EquityStatement: _statement,
 }
 LATEST_ONLY = EquityStatement.definition.kind

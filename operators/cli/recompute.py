@@ -10,7 +10,7 @@ import yaml
 from commonweal.equity import Charter, FormulaError, Statement
 from commonweal.kinds.consortium import Consortium
 from commonweal.kinds.equity_statement import EquityEntry, EquityStatement
-from commonweal.replay import START, Closing, Position, Promise, advance
+from commonweal.replay import START, Closing, Position, advance
 from operators.cli import postings
 from operators.cli.terminal import CommandError
 from operators.hub.periods import entry_of, formula, formula_sha256
@@ -123,19 +123,11 @@ def recompute(files: Sequence[Path], told: Published, position: Position) -> Pos
             charter=told.formulas[spec.charter_sha256],
             flows=flows,
             postings=count,
-            promises={entry.member: _promise(entry) for entry in spec.entries},
+            pledged_gpu_seconds={entry.member: entry.pledged_gpu_seconds for entry in spec.entries},
         )
         position, computed = advance(position, closing)
         _refuse_difference(statement, computed)
     return position
-
-
-def _promise(entry: EquityEntry) -> Promise:
-    return Promise(
-        pledged_gpu_seconds=entry.pledged_gpu_seconds,
-        green_energy_mj=entry.green_energy_mj,
-        talent_seconds=entry.talent_seconds,
-    )
 
 
 def _refuse_difference(statement: EquityStatement, computed: Statement) -> None:

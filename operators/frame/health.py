@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -71,8 +71,10 @@ class Probe:
     ready: Callable[[], str | None]
 
 
-async def serve(host: str, port: int, probe: Probe, metrics: Metrics) -> web.AppRunner:
-    """Serve /healthz, /readyz and /metrics; returns the runner, to be cleaned up by the caller.
+async def serve(
+    host: str, port: int, probe: Probe, metrics: Metrics, routes: Iterable[web.RouteDef] = ()
+) -> web.AppRunner:
+    """Serve /healthz, /readyz, /metrics and `routes`; returns the runner, to be cleaned up by the caller.
 
     Raises:
         OSError: the port is in use.
@@ -91,7 +93,7 @@ async def serve(host: str, port: int, probe: Probe, metrics: Metrics) -> web.App
         return web.Response(body=generate_latest(metrics.registry), content_type="text/plain")
 
     app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", figures)])
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", figures), *routes])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from aiohttp import web
+
 from operators.frame import watching
 from operators.frame.controller import Controller, Reconciler, Tools, Watch
 from operators.frame.health import Metrics, Probe, serve
@@ -39,6 +41,7 @@ class Settings:
     concurrency: int = 16
     health_host: str = "127.0.0.1"
     health_port: int = 0
+    routes: tuple[web.RouteDef, ...] = ()
     resync_s: float = 60.0
     heartbeat_limit_s: float = 30.0
 
@@ -105,7 +108,8 @@ class Operator:
     async def running(self) -> AsyncIterator[asyncio.Task[None]]:
         """Run in the background; the task ends only with an error. Leaving the block stops everything, in order."""
         probe = Probe(alive=self._why_dead, ready=self._why_not_ready)
-        server = await serve(self.settings.health_host, self.settings.health_port, probe, self.metrics)
+        settings = self.settings
+        server = await serve(settings.health_host, settings.health_port, probe, self.metrics, settings.routes)
         self.health_port = server.addresses[0][1]
         task = asyncio.create_task(self._run(), name="operator")
         try:

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from commonweal.contributions import Brought, Claim
 from commonweal.kinds.equity_statement import EquityStatementSpec, LogPosition
 from commonweal.ledger import INSTANT, Post, Transfer, Unit, transfers_of
 from commonweal.metering import Reading
 from commonweal.receipts import Settlement, Side, Usage
 from commonweal.transparency import Frontier, canonical_json, leaf_hash
+from operators.hub import evidence
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS log (
@@ -62,7 +64,11 @@ CREATE TABLE IF NOT EXISTS complaints (
 ) STRICT;
 """
 POSTING = ("id", "debit", "credit", "unit", "amount", "period_start", "evidence_sha256", "statement")
-PERMANENT = ("log", "readings", "statements", "settled", "postings", "refused", "energies", "uses", "uses_settled")
+PERMANENT = (
+    "log", "readings", "statements", "settled", "postings", "refused", "energies", "uses", "uses_settled",
+    *evidence.PERMANENT,
+)  # fmt: skip
+NOTHING_BROUGHT = Brought()
 
 
 class BooksError(OSError):
@@ -90,7 +96,7 @@ class Books:
             connection = sqlite3.connect(path, isolation_level=None)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.executescript(SCHEMA + "".join(map(_refuse_changes, PERMANENT)))
+            connection.executescript(SCHEMA + evidence.SCHEMA + "".join(map(_refuse_changes, PERMANENT)))
             leaves = connection.execute("SELECT leaf FROM log ORDER BY position")
             frontier = Frontier().extended([leaf_hash(leaf) for (leaf,) in leaves])
         except (OSError, sqlite3.Error) as error:
@@ -236,6 +242,12 @@ class Books:
         """
         return self.connection.execute(query, _use_key(usage)).fetchone() is not None
 
+    def last_own_use(self, member: str, job: str) -> datetime | None:
+        """The start of the last period for which a member claimed its own use of its own machines."""
+        query = "SELECT MAX(period_start) FROM uses WHERE side = ?1 AND consumer = ?2 AND provider = ?2 AND job = ?3"
+        (last,) = self.connection.execute(query, (Side.CLAIM, member, job)).fetchone()
+        return datetime.strptime(last, INSTANT).replace(tzinfo=UTC) if last else None
+
     def unsettled_use(self, *, before: datetime, member: str = "") -> dict[Side, tuple[Usage, ...]]:
         """Claims and receipts of periods that start before, and that no statement has closed; of one member if named.
 
@@ -251,6 +263,32 @@ class Books:
             found[Side(side)].append(Usage.model_validate_json(payload))
         return {side: tuple(usages) for side, usages in found.items()}
 
+    # -- contributions ------------------------------------------------------------------------------------------
+
+    def record_claim(self, claim: Claim, now: datetime) -> None:
+        """Record a claim without a fault; a second time changes nothing."""
+        if evidence.recorded_at(self.connection, claim) is not None:
+            return
+        leaf = evidence.leaf_of(claim, now)
+        with _Transaction(self) as transaction:
+            row = (claim.id, claim.uid, claim.member, f"{now:{INSTANT}}", leaf, transaction.append(leaf))
+            self.connection.execute("INSERT INTO contributions VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def refuse_claim(self, claim: Claim, message: str) -> None:
+        """Record that a claim was refused, and why; the same words are recorded once."""
+        known = "SELECT 1 FROM contributions_refused WHERE id = ? AND message = ?"
+        if self.connection.execute(known, (claim.id, message)).fetchone():
+            return
+        leaf = {
+            "member": claim.member,
+            "message": message,
+            "payload": canonical_json(claim.spec.record.wire()).decode(),
+            "type": "refusal",
+        }
+        with _Transaction(self) as transaction:
+            row = (claim.id, message, transaction.append(canonical_json(leaf)))
+            self.connection.execute("INSERT INTO contributions_refused VALUES (?, ?, ?)", row)
+
     # -- statements ---------------------------------------------------------------------------------------------
 
     def settle(
@@ -259,16 +297,22 @@ class Books:
         spec: EquityStatementSpec,
         readings: Iterable[Reading],
         record: bytes,
+        *,
         use: Iterable[Settlement] = (),
+        brought: Brought = NOTHING_BROUGHT,
     ) -> EquityStatementSpec:
         """Post what readings and use moved, log the statement's record, and keep it with the log's new position.
 
-        `use` are jobs' periods whose clock has run out; they are closed, also where nothing of them counts.
+        `use` are jobs' periods whose clock has run out; they are closed, also where nothing of them counts. `brought`
+        is what was decided of contributions.
         """
         readings, use = tuple(readings), tuple(use)
         with _Transaction(self) as transaction:
             moved = [transfer for reading in readings for transfer in transfers_of(reading)]
             moved += [transfer for settlement in use for transfer in settlement.transfers]
+            moved += brought.transfers
+            for leaf in evidence.leaves(brought):
+                transaction.append(leaf)
             for transfer in moved:
                 transaction.append(transfer.record())
                 transaction.append(Post(transfer.id).record())
@@ -280,6 +324,7 @@ class Books:
             self.connection.executemany("INSERT INTO settled VALUES (?, ?, ?)", pairs)
             closed = [(*_use_key(settlement.usage), name) for settlement in use]
             self.connection.executemany("INSERT INTO uses_settled VALUES (?, ?, ?, ?, ?, ?)", closed)
+            evidence.keep(self.connection, brought, name)
             self.connection.executemany(
                 "INSERT INTO postings VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [_posting(one, name) for one in moved]
             )
@@ -303,6 +348,11 @@ class Books:
         return tuple(
             Reading.model_validate_json(payload) for (payload,) in self.connection.execute(query, (statement,))
         )
+
+    def leaves(self, start: int, end: int) -> list[bytes]:
+        """The log's records from a position to another, exclusive."""
+        query = "SELECT leaf FROM log WHERE position >= ? AND position < ? ORDER BY position"
+        return [leaf for (leaf,) in self.connection.execute(query, (start, end))]
 
     def position(self) -> LogPosition:
         """Where the log stands."""

@@ -1,10 +1,14 @@
 """Puts the hub operator together: one store, every controller, the books and the front door."""
 
+import asyncio
 from typing import Any
+
+from aiohttp import web
 
 from operators.frame import Controller, Operator, Settings, Store
 from operators.frame.leader import Lease
 from operators.hub.books import Books
+from operators.hub.claims import ClaimController
 from operators.hub.consortium import ConsortiumController
 from operators.hub.front_door import FrontDoor, FrontDoorController
 from operators.hub.join import JoinController
@@ -12,6 +16,7 @@ from operators.hub.member import MemberController
 from operators.hub.periods import PeriodController, StatementController
 from operators.hub.pilots import PilotController
 from operators.hub.pledges import PledgeController
+from operators.hub.published_log import PublishedLog
 from operators.hub.readings import ReadingController
 from operators.hub.resources import SYSTEM_NAMESPACE
 from operators.hub.settings import HubSettings
@@ -34,6 +39,7 @@ def controllers(store: Store, books: Books, front: FrontDoor) -> tuple[Controlle
         PilotController(store, books, front),
         ReadingController(store, books),
         UseController(store, books),
+        ClaimController(store, books),
         PeriodController(store, books),
         StatementController(books),
         FrontDoorController(front),
@@ -65,11 +71,13 @@ def doorkeeper(settings: HubSettings, kube: Kube) -> Operator:
     return Operator((FrontDoorController(front_door(settings)),), kube, run)
 
 
-def assemble(settings: HubSettings, kube: Kube, lease_kube: Kube, books: Books) -> Operator:
-    """The operator, not yet running."""
+def assemble(
+    settings: HubSettings, kube: Kube, lease_kube: Kube, books: Books, routes: tuple[web.RouteDef, ...] = ()
+) -> Operator:
+    """The operator, not yet running; `routes` are what it serves beside its health."""
     front, store = front_door(settings), Store()
     lease = Lease(namespace=SYSTEM_NAMESPACE, name=LEASE, identity=settings.identity)
-    run = Settings(lease=lease, health_host=settings.health_host, health_port=settings.health_port)
+    run = Settings(lease=lease, health_host=settings.health_host, health_port=settings.health_port, routes=routes)
     return Operator(controllers(store, books, front), kube, run, lease_kube=lease_kube, store=store)
 
 
@@ -77,7 +85,7 @@ async def run(settings: HubSettings) -> None:
     """Run until told to stop.
 
     Raises:
-        BooksError: --state-dir cannot hold the books.
+        BooksError: --state-dir cannot hold the books, or what it has signed is not in them.
         OSError: the health port is in use.
     """
     if settings.front_door_only:
@@ -85,7 +93,10 @@ async def run(settings: HubSettings) -> None:
             return await doorkeeper(settings, kube).run()
     books = Books.open(settings.state_dir)
     try:
-        async with await connect(settings) as kube, await connect(settings) as lease_kube:
-            await assemble(settings, kube, lease_kube, books).run()
+        published = PublishedLog.open(books, settings.state_dir / "log", settings.log_origin)
+        async with await connect(settings) as kube, await connect(settings) as lease_kube, asyncio.TaskGroup() as tasks:
+            signing = tasks.create_task(published.run())
+            await assemble(settings, kube, lease_kube, books, (published.route(),)).run()
+            signing.cancel()
     finally:
         books.close()

@@ -2,17 +2,19 @@
 
 A period closes as soon as every pledged meter was heard, or when its grace is over. A reading that comes later is
 credited by the statement after it. The first period is that of the first reading; from then on none is left out.
-What was used is posted by the first statement that ends after its clock has run out (commonweal/receipts.py).
+What was used is posted by the first statement that ends after its clock has run out (commonweal/receipts.py), and so is
+what members brought that no meter reads (commonweal/contributions.py).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from commonweal.apportion import part_bp
-from commonweal.equity import NOTHING, Amounts, Category, Charter, Held, Standing
+from commonweal.contributions import Brought, Decided, Past, bring, creditable_loads, hour_of
+from commonweal.equity import NOTHING, Amounts, Category, Charter, Held, Standing, creditable_mj
+from commonweal.green import Load
 from commonweal.kinds.consortium import ConsortiumSpec
 from commonweal.kinds.equity_statement import (
     CategoryAmounts,
@@ -21,14 +23,15 @@ from commonweal.kinds.equity_statement import (
     LogPosition,
     StatementReason,
 )
-from commonweal.kinds.pooled_cluster import PeriodResult, PooledCluster, PowerKind
-from commonweal.ledger import Ledger, Post, transfers_of
+from commonweal.kinds.pooled_cluster import PeriodResult, PooledCluster
+from commonweal.ledger import Balance, Unit, balances_of, transfers_of
 from commonweal.metering import Reading
 from commonweal.receipts import Settlement, Side, Terms, Usage, settle
-from commonweal.replay import Promise, follow
+from commonweal.replay import contributions, follow
 from commonweal.transparency import canonical_json
 from operators.frame import Apply, Finding, Key, Plan, Store, Tools, Watch
 from operators.hub.books import Books
+from operators.hub.claims import decided_until, past_of
 from operators.hub.readings import is_reading
 from operators.hub.resources import (
     CHARTER,
@@ -43,16 +46,15 @@ from operators.hub.resources import (
 from operators.kube import CONFIG_MAPS, Json, Kube
 
 LOOK_S = 2.0
+NOTHING_PAST = Past()
 MIN_GRACE_S = 15
-# Carbon-free by the technology that generates; biomass is left out, because whether it is free of carbon is disputed.
-CARBON_FREE = frozenset({PowerKind.GEOTHERMAL, PowerKind.HYDRO, PowerKind.NUCLEAR, PowerKind.SOLAR, PowerKind.WIND})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
     """All that closing depends on. `waiting` are readings that are reported but not yet in the books.
 
-    `use` are the claims and receipts whose clocks may have run out.
+    `use` are the claims and receipts whose clocks may have run out; `decided` and `past` are of contributions.
     """
 
     charter: ConsortiumSpec
@@ -62,6 +64,8 @@ class Observed:
     published: bool
     waiting: int
     use: Mapping[Side, tuple[Usage, ...]] = field(default_factory=dict)
+    decided: tuple[Decided, ...] = ()
+    past: Past = NOTHING_PAST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +77,12 @@ class Settle:
     spec: EquityStatementSpec
     readings: tuple[Reading, ...]
     use: tuple[Settlement, ...]
+    brought: Brought
     record: bytes
 
     async def perform(self, kube: Kube, store: Store, writer: object) -> None:
         """First durable, then public; a crash in between is mended by the next look."""
-        final = self.books.settle(self.name, self.spec, self.readings, self.record, self.use)
+        final = self.books.settle(self.name, self.spec, self.readings, self.record, use=self.use, brought=self.brought)
         await publication(self.name, final).perform(kube, store, writer)
 
 
@@ -102,7 +107,7 @@ class PeriodController:
         if tools.store.get(CONSORTIUMS, key.name) is None:
             return None
         last, accounting = self.books.last_statement(), charter(tools.store).accounting
-        return Observed(
+        observed = Observed(
             charter=charter(tools.store),
             pledges=pledges(tools.store),
             unsettled=self.books.unsettled(),
@@ -111,6 +116,12 @@ class PeriodController:
             waiting=sum(map(is_reading, tools.store.list(CONFIG_MAPS))),
             use=self.books.unsettled_use(before=tools.clock() - timedelta(seconds=accounting.audit_seconds)),
         )
+        period = due(observed, tools.clock())
+        if period is None:
+            return observed
+        decided = decided_until(tools.store, self.books, period[1])
+        hours = {hour_of(one.period_start) for one in observed.unsettled}
+        return replace(observed, decided=decided, past=past_of(self.books, decided, hours))
 
     def plan(self, observed: Observed, now: datetime) -> Plan:
         """Publish what is made but not public; else close the next period if it is due."""
@@ -122,8 +133,10 @@ class PeriodController:
         readings = tuple(one for one in observed.unsettled if one.period_start < period[1])
         name = f"statement-{period[0]:%Y%m%d-%H%M%S}"
         use = ended(observed, period[1])
-        spec, record = statement(observed, period, readings, use)
-        closing = Settle(books=self.books, name=name, spec=spec, readings=readings, use=use, record=record)
+        spec, record, brought = statement(observed, period, readings, use)
+        closing = Settle(
+            books=self.books, name=name, spec=spec, readings=readings, use=use, brought=brought, record=record
+        )
         return Plan(writes=(closing,), requeue_in_s=0.0)
 
 
@@ -165,6 +178,7 @@ def formula(spec: ConsortiumSpec) -> Charter:
             Category.COMPUTE: equity.weights.compute_bp,
             Category.ENERGY: equity.weights.energy_bp,
             Category.TALENT: equity.weights.talent_bp,
+            Category.DATA: equity.weights.data_bp or 0,
         },
         basic_share_bp=equity.basic_share_bp,
         cap_bp=equity.cap_bp,
@@ -200,38 +214,57 @@ def statement(
     period: tuple[datetime, datetime],
     readings: tuple[Reading, ...],
     use: tuple[Settlement, ...] = (),
-) -> tuple[EquityStatementSpec, bytes]:
-    """The statement of a period, its log position still open, and the record that the log will hold."""
+) -> tuple[EquityStatementSpec, bytes, Brought]:
+    """The statement of a period, its log position still open, the record that the log will hold, and what it counts."""
     moved = [transfer for reading in readings for transfer in transfers_of(reading)]
     moved += [transfer for one in use for transfer in one.transfers]
-    balances = Ledger([*moved, *(Post(transfer.id) for transfer in moved)]).balances()
+    pledged = pledged_gpu_seconds(observed.pledges, period)
+    loads = loads_of(observed, readings, balances_of(moved), pledged)
+    brought = bring(observed.decided, observed.past, loads, period[0])
     before = held_in(observed.last[1]) if observed.last else {}
-    promises = promised(observed.pledges, readings, period)
-    result = follow(formula(observed.charter), balances, promises, before)
+    result = follow(formula(observed.charter), balances_of([*moved, *brought.transfers]), pledged, before)
     spec = EquityStatementSpec(
         period_start=period[0],
         period_end=period[1],
         charter_sha256=formula_sha256(observed.charter),
         previous=observed.last[0] if observed.last else None,
-        simulated=any(reading.simulated for reading in readings),
+        simulated=brought.simulated or any(reading.simulated for reading in readings),
         entries=tuple(map(entry_of, result.standings)),
         log=LogPosition(tree_size=0, root_sha256="0" * 64),
     )
-    return spec, result.record()
+    return spec, result.record(), brought
 
 
-def promised(
-    pledged: Mapping[str, tuple[PooledCluster, ...]], readings: Iterable[Reading], period: tuple[datetime, datetime]
-) -> dict[str, Promise]:
-    """What every accepted member promised for a period, which its postings do not say."""
-    readings = tuple(readings)
-    return {
-        member: Promise(
-            pledged_gpu_seconds=sum(bound_gpu_seconds(each, *period) for each in clusters),
-            green_energy_mj=sum(green_mj(each, member, readings) for each in clusters),
-        )
-        for member, clusters in pledged.items()
+def pledged_gpu_seconds(
+    pledged: Mapping[str, tuple[PooledCluster, ...]], period: tuple[datetime, datetime]
+) -> dict[str, int]:
+    """What every accepted member pledged for a period, which its postings do not say."""
+    return {member: sum(bound_gpu_seconds(each, *period) for each in clusters) for member, clusters in pledged.items()}
+
+
+def loads_of(
+    observed: Observed,
+    readings: Iterable[Reading],
+    balances: Mapping[tuple[str, Unit], Balance],
+    pledged: Mapping[str, int],
+) -> tuple[Load, ...]:
+    """What each member's readings may have as green, by the zone that its pledge gives a meter and by the hour."""
+    zones = {
+        (member, meter.uuid): cluster.spec.location.grid_zone
+        for member, clusters in observed.pledges.items()
+        for cluster in clusters
+        for meter in cluster.spec.meters
     }
+    energies_mj: dict[str, Counter[tuple[str, datetime]]] = {member: Counter() for member in pledged}
+    for one in readings:
+        if one.scope.earns and (zone := zones.get((one.member, one.meter))):
+            energies_mj[one.member][zone, hour_of(one.period_start)] += one.energy_mj
+    terms_ = formula(observed.charter)
+    return tuple(
+        load
+        for row in contributions(balances, pledged)
+        for load in creditable_loads(row.member, energies_mj[row.member], creditable_mj(terms_, row))
+    )
 
 
 def bound_gpu_seconds(cluster: PooledCluster, start: datetime, end: datetime) -> int:
@@ -240,13 +273,6 @@ def bound_gpu_seconds(cluster: PooledCluster, start: datetime, end: datetime) ->
     if made is None or made > start:
         return 0
     return cluster.spec.pledge.gpus * ((end - start) // timedelta(seconds=1))
-
-
-def green_mj(cluster: PooledCluster, member: str, readings: Iterable[Reading]) -> int:
-    """The carbon-free part of what a cluster's meters read, by the power sources that it declares."""
-    meters = {meter.uuid for meter in cluster.spec.meters if meter.scope.earns}
-    energy_mj = sum(one.energy_mj for one in readings if one.member == member and one.meter in meters)
-    return part_bp(energy_mj, sum(each.share_bp for each in cluster.spec.power_sources if each.kind in CARBON_FREE))
 
 
 def result_of(cluster: PooledCluster, spec: EquityStatementSpec, readings: Iterable[Reading]) -> PeriodResult:
@@ -315,7 +341,7 @@ def held_in(spec: EquityStatementSpec) -> dict[str, Held]:
 
 
 def _amounts(amounts: CategoryAmounts) -> Amounts:
-    return {Category.COMPUTE: amounts.compute, Category.ENERGY: amounts.energy, Category.TALENT: amounts.talent}
+    return {category: getattr(amounts, category) for category in Category}
 
 
 def entry_of(standing: Standing) -> EquityEntry:
@@ -331,6 +357,7 @@ def entry_of(standing: Standing) -> EquityEntry:
         energy_mj=row.energy_mj,
         green_energy_mj=row.green_energy_mj,
         talent_seconds=row.talent_seconds,
+        kept_row_seconds=row.kept_row_seconds,
         credit=_categories(standing.credit),
         stock=_categories(held.stock),
         unvested=_categories(held.unvested) if any(held.unvested.values()) else None,

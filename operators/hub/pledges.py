@@ -67,7 +67,7 @@ class PledgeController:
             complaint=self.books.complaint(name),
             period_s=in_force.period_s,
             heard=len({one.meter for one in readings if one.meter in meters}),
-            agreed=agreement(self.books, name, in_force, tools.clock()),
+            agreed=agreement(tools.store, self.books, name, in_force, tools.clock()),
         )
 
     def plan(self, observed: Observed, now: datetime) -> Plan:

@@ -2,6 +2,7 @@
 
 from commonweal.kinds.assignment import Assignment
 from commonweal.kinds.consortium import Consortium, ConsortiumSpec
+from commonweal.kinds.contribution import Contribution
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.kinds.equity_statement import EquityStatement
@@ -19,6 +20,7 @@ DATA_GRANTS = custom(DataGrant)
 PILOT_APPS = custom(PilotApp)
 ASSIGNMENTS = custom(Assignment)
 EQUITY_STATEMENTS = custom(EquityStatement)
+CONTRIBUTIONS = custom(Contribution)
 ROLE_BINDINGS = ApiResource("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
 CLUSTER_ROLES = ApiResource("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", namespaced=False)
 CLUSTER_ROLE_BINDINGS = ApiResource(

@@ -23,6 +23,7 @@ class HubSettings:
     front_door_first_port: int
     front_door_certificate: Path | None
     front_door_only: bool
+    log_origin: str
     identity: str
     log_level: str
 
@@ -69,6 +70,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str] = os.environ)
     parser.add_argument(
         "--front-door-only", action="store_true", default=default("FRONT_DOOR_ONLY") == "true",
         help="write the front door's configuration and nothing else; any number of these may run",
+    )  # fmt: skip
+    parser.add_argument(
+        "--log-origin", default=default("LOG_ORIGIN", "commonweal.dev/hub"),
+        help="name of the log in its signed checkpoints; witnesses know it by this and its key",
     )  # fmt: skip
     parser.add_argument(
         "--identity", default=default("IDENTITY", f"{socket.gethostname()}-{os.getpid()}"), help="name in the lease"

@@ -18,11 +18,22 @@ from operators.frame import Delete, Finding, Key, Plan, Store, Tools, Watch
 from operators.hub.books import Books, use_name
 from operators.hub.periods import terms
 from operators.hub.readings import Refuse, contents
-from operators.hub.resources import MEMBERS, POOLED_CLUSTERS, charter, member_of
+from operators.hub.resources import (
+    ASSIGNMENTS,
+    MEMBERS,
+    PILOT_APPS,
+    PILOT_PREFIX,
+    POOLED_CLUSTERS,
+    charter,
+    holds,
+    member_of,
+)
 from operators.kube import CONFIG_MAPS, Json, Kube
 
 DOCUMENT = "usage.json"
 EARLY_RETRY_S = 5.0
+COUNTED = ("cpuMillis", "gpus")  # what an application reserves without them is not use
+OWN_USE_PERIODS = 3  # the one that runs, the one that is being signed, and one that may be late
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +138,7 @@ def side_of(name: str) -> Side | None:
     return next((side for side in Side if name.startswith(f"{side}-")), None)
 
 
-def agreement(books: Books, member: str, in_force: Terms, now: datetime) -> Finding:
+def agreement(store: Store, books: Books, member: str, in_force: Terms, now: datetime) -> Finding:
     """Whether what a member gave and received is agreed: the condition on its pledges, with the clock of a dispute."""
     use = books.unsettled_use(before=now, member=member)
     settlements = settle(use[Side.CLAIM], use[Side.RECEIPT], terms=in_force, now=now)
@@ -136,9 +147,32 @@ def agreement(books: Books, member: str, in_force: Terms, now: datetime) -> Find
         return _not_agreed(UseReason.DISPUTED, _dispute(disputes))
     if refused := books.complaint(member, of_use=True):
         return _not_agreed(UseReason.REFUSED, refused)
+    if hidden := unsigned_own_use(store, books, member, in_force.period_s, now):
+        return _not_agreed(UseReason.OWN_USE_UNSIGNED, hidden)
     waiting = sum(one.state in {State.WAITING, State.UNCLAIMED} for one in settlements)
     message = f"Nothing is in dispute; {waiting} of {len(settlements)} open amounts wait for the other side"
     return Finding(type=PledgeCondition.USE_AGREED, holds=True, reason=UseReason.AGREED, message=message)
+
+
+def unsigned_own_use(store: Store, books: Books, member: str, period_s: int, now: datetime) -> str:
+    """Which application of a member runs on its own machines by the placement, and is not signed for; empty if none.
+
+    One member is both sides of its own use, so only the placement, which is the hub's, can say that some is missing.
+    """
+    late = timedelta(seconds=OWN_USE_PERIODS * period_s)
+    for assigned in store.list(ASSIGNMENTS, member_namespace(member)):
+        name = assigned["metadata"]["name"].removeprefix(PILOT_PREFIX)
+        app = store.get(PILOT_APPS, name) if assigned["metadata"]["name"].startswith(PILOT_PREFIX) else None
+        since = now - datetime.fromisoformat(assigned["metadata"]["creationTimestamp"])
+        if app is None or app["spec"]["sponsor"] != member or not holds(assigned, "Ready") or since < late:
+            continue
+        if not any(app["spec"]["resources"].get(each) for each in COUNTED):
+            continue
+        last = books.last_own_use(member, name)
+        if last is None or last < now - late:
+            signed = f"since {last:%Y-%m-%d %H:%M}" if last else "ever"
+            return f"{name} is placed on {member}'s own machines, and no use of it was signed {signed}; check the agent"
+    return ""
 
 
 def _not_agreed(reason: UseReason, message: str) -> Finding:

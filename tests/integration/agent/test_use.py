@@ -35,7 +35,7 @@ async def application(world: World) -> None:
     metadata = {"name": "trade"}
     body = {"apiVersion": "commonweal.dev/v1alpha1", "kind": "PilotApp", "metadata": metadata, "spec": SPEC}
     made = await world.hub_admin.apply(PILOT_APPS, body, field_manager="test")
-    placement = {"member": MEMBER, "replicas": 1, "readyReplicas": 1, "endpoints": []}
+    placement = {"member": MEMBER, "replicas": 1, "readyReplicas": 1, "endpoints": ["http://127.0.0.1:30080"]}
     await world.hub_admin.patch(PILOT_APPS, "trade", {"status": {"placements": [placement]}}, subresource="status")
     objects = assignment(made, PilotApp.read(made), MEMBER, 1, "{}")["spec"]["objects"]
     [deployment] = [each for each in objects if each["kind"] == "Deployment"]
@@ -62,6 +62,7 @@ async def started(vault: Vault, hub: Kube, clock: Callable[[], datetime]) -> Use
         hub_mirror=mirrors[1],
         hub=hub,
         leads=lambda: True,
+        answers=lambda _: True,
         clock=clock,
     )
 

@@ -48,8 +48,8 @@ def close_period(books: Books, minute: int) -> None:
         last=books.last_statement(),
     )
     use = ended(it, start + MINUTE)
-    spec, record = statement(it, (start, start + MINUTE), readings, use)
-    books.settle(f"statement-{start:%Y%m%d-%H%M%S}", spec, readings, record, use)
+    spec, record, brought = statement(it, (start, start + MINUTE), readings, use)
+    books.settle(f"statement-{start:%Y%m%d-%H%M%S}", spec, readings, record, use=use, brought=brought)
 
 
 def rows(folder: Path, table: str) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from operators.hub.resources import DATA_GRANTS, MEMBERS
+from operators.hub.resources import CONTRIBUTIONS, DATA_GRANTS, MEMBERS
 from operators.kube import CONFIG_MAPS, Forbidden, Invalid, Json, Kube
 from tests.integration.hub.world import EXAMPLES, Agent, Hub, eventually, manifest
 
@@ -71,6 +71,35 @@ async def test_a_trustee_approves_for_itself_only(hub: Hub, agents: dict[str, Ag
         await kr.patch(DATA_GRANTS, "trade-emissions", {"spec": {"expiresAt": "2031-01-01T00:00:00Z"}})
 
 
+async def test_a_member_approves_what_others_claim_and_never_its_own(hub: Hub, agents: dict[str, Agent]) -> None:
+    assert hub
+    ca, kr, namespace = connection(agents["ca"]), connection(agents["kr"]), agents["ca"].namespace
+    span = {"begin": "2026-11-24T11:00:00Z", "end": "2026-11-24T11:10:00Z"}
+    spec: Json = {"record": {"work": [{"person": "p-1", "task": "reviewed", **span}]}}
+    own = spec | {"approvals": [{"member": "ca"}]}
+    with pytest.raises(Forbidden, match="neither approves nor disputes what it claims itself"):
+        await ca.create(CONTRIBUTIONS, manifest("Contribution", "work", own, namespace=namespace), namespace)
+    await ca.create(CONTRIBUTIONS, manifest("Contribution", "work", spec, namespace=namespace), namespace)
+    with pytest.raises(Forbidden):
+        await kr.create(CONTRIBUTIONS, manifest("Contribution", "other", spec, namespace=namespace), namespace)
+    for who, said in ((ca, {"approvals": [{"member": "kr"}]}), (hub.admin, {"approvals": [{"member": "kr"}]})):
+        with pytest.raises(Forbidden, match="only a member itself says its yes or no"):
+            await who.patch(CONTRIBUTIONS, "work", {"spec": said}, namespace)
+    objected = {"objections": [{"member": "kr", "reason": "approves"}]}
+    await kr.patch(CONTRIBUTIONS, "work", {"spec": objected}, namespace)
+    with pytest.raises(Forbidden, match="or takes it back"):
+        await ca.patch(CONTRIBUTIONS, "work", {"spec": {"objections": []}}, namespace)
+    changed: Json = {"spec": {"objections": [], "approvals": [{"member": "kr"}]}}
+    with pytest.raises(Forbidden, match="only a member itself"):
+        await ca.patch(CONTRIBUTIONS, "work", changed, namespace)
+    await kr.patch(CONTRIBUTIONS, "work", changed, namespace)
+    longer = [{"person": "p-1", "task": "reviewed", **span, "end": "2026-11-24T12:00:00Z"}]
+    with pytest.raises(Invalid, match="record cannot be changed; make another Contribution"):
+        await hub.admin.patch(CONTRIBUTIONS, "work", {"spec": {"record": {"work": longer}}}, namespace)
+    with pytest.raises(Invalid, match="record is empty"):
+        await ca.create(CONTRIBUTIONS, manifest("Contribution", "none", {"record": {}}, namespace=namespace), namespace)
+
+
 async def test_an_agent_reports_its_site_its_readings_and_use_only(hub: Hub, agents: dict[str, Agent]) -> None:
     assert hub
     agent = agents["ca"]
@@ -96,8 +125,8 @@ async def test_rights_survive_no_operator_and_reach_no_further(hub: Hub, agents:
         found.append(sorted(kinds))
         assert not any("*" in rule["verbs"] + rule["resources"] for rule in ours)
     cluster_wide = [
-        "certificatesigningrequests", "consortiums", "datagrants", "datatrusts", "equitystatements", "members",
-        "pilotapps",
+        "certificatesigningrequests", "consortiums", "contributions", "datagrants", "datatrusts", "equitystatements",
+        "members", "pilotapps",
     ]  # fmt: skip
     own = sorted([*cluster_wide, "assignments", "assignments/status", "configmaps", "leases", "pooledclusters"])
     assert found == [own, cluster_wide, cluster_wide, cluster_wide]

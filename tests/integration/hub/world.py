@@ -35,7 +35,7 @@ from operators.cli.invitations import hub_address, mint, terms
 from operators.frame import Operator
 from operators.hub.books import Books
 from operators.hub.operator import assemble
-from operators.hub.resources import ASSIGNMENTS, MEMBERS, POOLED_CLUSTERS
+from operators.hub.resources import ASSIGNMENTS, CONTRIBUTIONS, MEMBERS, POOLED_CLUSTERS
 from operators.hub.settings import HubSettings
 from operators.kube import CONFIG_MAPS, CSRS, LEASES, AlreadyExists, Call, Json, Kube, KubeError, NotFound
 
@@ -68,6 +68,7 @@ class Hub:
             front_door_first_port=18080,
             front_door_certificate=None,
             front_door_only=False,
+            log_origin="test/hub",
             identity="test",
             log_level="INFO",
         )
@@ -361,7 +362,7 @@ async def clean(hub: Hub) -> None:
         await hub.admin.request("DELETE", f"/apis/commonweal.dev/v1alpha1/{plural}")
     for csr in (await hub.admin.list(CSRS)).items:
         await hub.admin.delete(CSRS, csr["metadata"]["name"])
-    for resource in (ASSIGNMENTS, POOLED_CLUSTERS):
+    for resource in (ASSIGNMENTS, POOLED_CLUSTERS, CONTRIBUTIONS):
         for body in (await hub.admin.list(resource)).items:
             await hub.admin.delete(resource, body["metadata"]["name"], body["metadata"]["namespace"])
     for resource in (CONFIG_MAPS, LEASES):

@@ -12,6 +12,7 @@ from commonweal.kinds.pilot_app import PilotApp
 from commonweal.ledger import Unit
 from commonweal.receipts import Side, Terms, Usage, verify
 from commonweal.use import Job, Reserved
+from operators.agent.probes import endpoints
 from operators.agent.use import config_map, given, received
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -20,7 +21,7 @@ TRADE = Job(provider="kr", consumer="ca", name="trade")
 
 def app(sponsor: str = "ca", **ready: int) -> PilotApp:
     placements = [
-        {"member": member, "replicas": 2, "readyReplicas": replicas, "endpoints": []}
+        {"member": member, "replicas": 2, "readyReplicas": replicas, "endpoints": [f"http://{member}:30080"]}
         for member, replicas in ready.items()
     ]
     spec: dict[str, Any] = {
@@ -50,14 +51,28 @@ def test_ready_pods_hold_their_requests_for_the_sponsor() -> None:
 
 
 def test_replicas_that_answer_hold_what_a_replica_needs() -> None:
-    assert received("ca", [app(kr=2, ke=0)]) == (
+    assert received("ca", [app(kr=2, ke=0)], lambda _: True) == (
         Reserved(job=TRADE, gpu_millis=2000, cpu_millis=500),
         Reserved(job=Job(provider="ke", consumer="ca", name="trade"), gpu_millis=0, cpu_millis=0),
     )
 
 
+def test_replicas_that_do_not_answer_hold_nothing_whatever_their_provider_says() -> None:
+    [held] = received("ca", [app(kr=2, ke=2)], lambda url: url == "http://ke:30080")
+    assert (held.job.provider, held.gpu_millis) == ("ke", 2000)
+
+
+def test_on_its_own_machines_a_member_asks_nobody() -> None:
+    [held] = received("ca", [app(ca=1)], lambda _: False)
+    assert (held.job.provider, held.gpu_millis) == ("ca", 1000)
+
+
 def test_a_member_signs_no_receipt_for_anothers_application() -> None:
-    assert received("kr", [app(kr=2)]) == ()
+    assert received("kr", [app(kr=2)], lambda _: True) == ()
+
+
+def test_only_ones_own_applications_are_asked_and_only_where_replicas_are_said_to_be_ready() -> None:
+    assert endpoints("ca", [app(kr=2, ke=0, ca=1), app("kr", ca=1)]) == {"http://kr:30080"}
 
 
 @pytest.mark.parametrize(("side", "name"), [(Side.CLAIM, "claim-ca-trade"), (Side.RECEIPT, "receipt-kr-trade")])

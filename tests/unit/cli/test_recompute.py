@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from commonweal.equity import Held
 from commonweal.kinds.equity_statement import EquityStatementSpec, LogPosition
 from commonweal.ledger import Ledger, Post, Transfer, Unit, delivered, transfer_of_use
-from commonweal.replay import Promise, follow
+from commonweal.replay import follow
 from operators.cli import postings
 from operators.cli.main import app
 from operators.hub.books import Books
@@ -55,8 +55,7 @@ def published(history: Mapping[str, Sequence[Transfer]] = HISTORY) -> list[Json]
     previous, bodies = None, list[Json]()
     for hour, (name, moved) in enumerate(history.items()):
         balances = Ledger([*moved, *(Post(each.id) for each in moved)]).balances()
-        promises = {member: Promise(pledged_gpu_seconds=3600, talent_seconds=hour) for member in MEMBERS}
-        result = follow(formula(CHARTER.spec), balances, promises, before)
+        result = follow(formula(CHARTER.spec), balances, dict.fromkeys(MEMBERS, 3600), before)
         spec = EquityStatementSpec(
             period_start=NOON + hour * HOUR,
             period_end=NOON + (hour + 1) * HOUR,
@@ -208,7 +207,7 @@ def test_the_hubs_own_books_replay_to_its_own_statements(tmp_path: Path) -> None
             books.accept(each, b"signature")
         seen = hub.observed(*books.unsettled(), last=books.last_statement())
         period = (NOON + minute * hub.MINUTE, NOON + (minute + 1) * hub.MINUTE)
-        spec, record = statement(seen, period, seen.unsettled)
+        spec, record, _ = statement(seen, period, seen.unsettled)
         final = books.settle(f"statement-{minute}", spec, seen.unsettled, record)
         bodies.append({"kind": "EquityStatement", "metadata": {"name": f"statement-{minute}"}, "spec": final.wire()})
     out = tmp_path / "postings.parquet"

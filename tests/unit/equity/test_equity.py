@@ -19,6 +19,7 @@ from commonweal.equity import (
     changed,
     compute,
     credit,
+    creditable_mj,
     effective_cap,
     equal_part,
     raw_shares,
@@ -27,8 +28,8 @@ from commonweal.equity import (
 from commonweal.explanation import explain
 from tests.strategies import charters
 
-WEIGHTS = {Category.COMPUTE: 6000, Category.ENERGY: 2000, Category.TALENT: 2000}
-ONLY_COMPUTE = {Category.COMPUTE: 10_000, Category.ENERGY: 0, Category.TALENT: 0}
+WEIGHTS = {Category.COMPUTE: 6000, Category.ENERGY: 2000, Category.TALENT: 2000, Category.DATA: 0}
+ONLY_COMPUTE = {Category.COMPUTE: 10_000, Category.ENERGY: 0, Category.TALENT: 0, Category.DATA: 0}
 MEMBERS = ("ca", "ch", "ke", "kr", "uy")
 
 
@@ -110,7 +111,9 @@ def test_dropping_any_of_ones_own_contribution_never_raises_ones_share(
     rule: Charter, rows: tuple[Contribution, ...], data: st.DataObject
 ) -> None:
     whole = data.draw(st.sampled_from(rows))
-    name = data.draw(st.sampled_from(["delivered_gpu_seconds", "energy_mj", "green_energy_mj", "talent_seconds"]))
+    name = data.draw(
+        st.sampled_from(["delivered_gpu_seconds", "energy_mj", "green_energy_mj", "talent_seconds", "kept_row_seconds"])
+    )
     least = whole.self_used_gpu_seconds if name == "delivered_gpu_seconds" else 0
     less = changed(rows, whole.member, {name: data.draw(st.integers(least, max(least, getattr(whole, name))))})
     assert exact(rule, less)[whole.member] <= exact(rule, rows)[whole.member]
@@ -213,14 +216,30 @@ def test_beyond_the_pledge_counts_at_the_charters_rate_and_a_shortfall_shows() -
     assert compute(charter(), [gave("ca", 80, pledged=100)]).of("ca").shortfall_gpu_seconds == 20
 
 
-def test_idle_burn_earns_nothing_above_what_credited_compute_may_draw() -> None:
-    assert credit(charter(), gave("ca", 10, green=10**12))[Category.ENERGY] == 10 * 700_000
-    assert credit(charter(), gave("ca", 10, self_used=10, green=10**12))[Category.ENERGY] == 0
+def test_idle_burn_may_earn_nothing_above_what_credited_compute_may_draw() -> None:
+    assert creditable_mj(charter(), gave("ca", 10, green=10**12)) == 10 * 700_000
+    assert creditable_mj(charter(), gave("ca", 10, self_used=10, green=10**12)) == 0
 
 
-def test_green_energy_beyond_what_was_metered_earns_nothing() -> None:
-    row = Contribution(member="ca", pledged_gpu_seconds=10, delivered_gpu_seconds=10, energy_mj=5, green_energy_mj=9)
-    assert credit(charter(), row)[Category.ENERGY] == 5
+def test_energy_beyond_what_was_metered_may_earn_nothing() -> None:
+    assert creditable_mj(charter(), gave("ca", 10, green=5)) == 5
+
+
+def test_matched_energy_work_and_kept_data_are_credits_of_their_own() -> None:
+    row = Contribution(
+        member="ca",
+        pledged_gpu_seconds=0,
+        delivered_gpu_seconds=0,
+        green_energy_mj=7,
+        talent_seconds=60,
+        kept_row_seconds=9,
+    )
+    assert credit(charter(), row) == {
+        Category.COMPUTE: 0,
+        Category.ENERGY: 7,
+        Category.TALENT: 60,
+        Category.DATA: 9,
+    }
 
 
 def test_a_half_life_halves_what_was_earned_before() -> None:
@@ -327,9 +346,11 @@ def test_an_explanation_reads_as_the_page_says() -> None:
         ("used, GPU-seconds", "0"),
         ("energy credit, mJ", "0"),
         ("talent credit, seconds", "0"),
+        ("data credit, row-seconds", "0"),
         ("compute stock", "28800"),
         ("energy stock", "0"),
         ("talent stock", "0"),
+        ("data stock", "0"),
         ("equal part", "23/50"),
         ("raw share", "97/210"),
         ("capped share", "2/5"),

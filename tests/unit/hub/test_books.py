@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from commonweal.contributions import Decided, Past, bring
+from commonweal.green import Load
 from commonweal.kinds.equity_statement import CategoryAmounts, EquityEntry, EquityStatementSpec, LogPosition
 from commonweal.ledger import Unit, transfers_of
 from commonweal.metering import Reading, adopt
@@ -13,6 +15,7 @@ from commonweal.receipts import Side, Terms, Usage, settle
 from commonweal.transparency import leaf_hash, root
 from operators.hub.books import PERMANENT, Books, BooksError, posted
 from tests.strategies import measurement
+from tests.unit.contributions.samples import certificate, claim, work
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 USAGE = Usage(
@@ -131,7 +134,12 @@ def test_what_is_written_cannot_be_changed(tmp_path: Path, table: str) -> None:
     books.accept(reading(), b"signature")
     books.accept_use(Side.CLAIM, USAGE, b"signature")
     use = settle([USAGE], [], terms=Terms(period_s=60), now=NOON)
-    books.settle("statement-1", spec(), [reading()], b"record", use)
+    whole = claim(certificates=[certificate()], work=[work()])
+    books.record_claim(whole, NOON)
+    books.refuse_claim(claim(work=[work(0, 0)]), "end: is not after")
+    drawn = Load(member="ca", zone="CA-QC", hour=NOON, mj=10**9)
+    brought = bring([Decided(claim=whole, counts=True)], Past(), [drawn], NOON)
+    books.settle("statement-1", spec(), [reading()], b"record", use=use, brought=brought)
     books.refuse("ca", "GPU-ca-0000", "energy_mj: too much", b"{}", in_chain=reading(2))
     column = books.connection.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchone()[0]  # noqa: S608
     for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET {column} = {column}"):  # noqa: S608

@@ -111,7 +111,7 @@ def test_no_period_is_left_out() -> None:
 def test_a_late_reading_is_credited_by_the_next_statement() -> None:
     first = closed(reading("ca"))
     later = observed(reading("kr"), last=("statement-1", first))
-    spec, _ = statement(later, (NOON + MINUTE, NOON + 2 * MINUTE), later.unsettled)
+    spec, _, _ = statement(later, (NOON + MINUTE, NOON + 2 * MINUTE), later.unsettled)
     assert {entry.member: entry.delivered_gpu_seconds for entry in spec.entries} == {"ca": 0, "kr": 60}
     assert spec.previous == "statement-1"
 
@@ -126,9 +126,9 @@ def test_shares_sum_to_the_whole_and_do_not_depend_on_the_order(seconds: list[in
     assert closed(*(readings[i] for i in positions), members=members) == spec
 
 
-def test_only_the_carbon_free_part_of_energy_is_green_and_biomass_is_not_in_it() -> None:
+def test_what_a_pledge_says_of_its_sources_makes_no_energy_green() -> None:
     [entry] = closed(reading("ca"), members=("ca",)).entries
-    assert (entry.energy_mj, entry.green_energy_mj) == (1_000_000, 600_000)
+    assert (entry.energy_mj, entry.green_energy_mj) == (1_000_000, 0)
 
 
 @pytest.mark.parametrize(("made", "owed"), [(NOON - MINUTE, 120), (NOON, 120), (NOON + timedelta(seconds=1), 0)])

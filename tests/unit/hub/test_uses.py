@@ -13,10 +13,11 @@ from commonweal.equity import Category
 from commonweal.kinds.equity_statement import EquityEntry
 from commonweal.ledger import Unit
 from commonweal.receipts import Side, Terms, Usage, signed_bytes
-from operators.frame import Key
+from operators.frame import Key, Store
 from operators.hub.books import Books, posted
 from operators.hub.periods import Observed as Closing
 from operators.hub.periods import ended, statement
+from operators.hub.resources import ASSIGNMENTS, PILOT_APPS
 from operators.hub.uses import Observed, UseController, agreement, judge, side_of
 from tests.unit.hub.test_periods import NOON, PERIOD, charter, observed, reading
 
@@ -77,8 +78,8 @@ def closing(books: Books, minutes: int = 1) -> tuple[dict[str, EquityEntry], Pat
         reading("ca"), reading("kr"), charter=terms, use=books.unsettled_use(before=end - timedelta(seconds=60))
     )
     use = ended(it, end)
-    spec, record = statement(it, (end - MINUTE, end), it.unsettled, use)
-    books.settle(f"statement-{minutes}", spec, (), record, use)
+    spec, record, brought = statement(it, (end - MINUTE, end), it.unsettled, use)
+    books.settle(f"statement-{minutes}", spec, (), record, use=use, brought=brought)
     return {entry.member: entry for entry in spec.entries}, books.path
 
 
@@ -119,7 +120,7 @@ def test_a_dispute_is_said_with_its_clock_and_the_lesser_stands_when_it_has_run_
     take(books, Side.CLAIM, usage(60))
     take(books, Side.RECEIPT, usage(30))
     for member in ("ca", "kr"):
-        found = agreement(books, member, TERMS, DURING)
+        found = agreement(Store(), books, member, TERMS, DURING)
         assert (found.type, found.holds, found.reason) == ("UseAgreed", False, "Disputed")
         assert "kr claims 60, ca received 30 gpu_seconds" in found.message
         assert "12:03" in found.message
@@ -131,7 +132,7 @@ def test_a_dispute_ends_when_the_lower_side_signs_more(books: Books) -> None:
     take(books, Side.CLAIM, usage(60))
     take(books, Side.RECEIPT, usage(30))
     take(books, Side.RECEIPT, usage(60))
-    assert agreement(books, "ca", TERMS, DURING).holds
+    assert agreement(Store(), books, "ca", TERMS, DURING).holds
     assert closing(books)[0]["ca"].used_gpu_seconds == 60
 
 
@@ -187,9 +188,46 @@ def test_a_report_from_a_clock_that_is_ahead_waits(books: Books) -> None:
 def test_a_refused_claim_stands_on_the_members_pledges_until_a_good_one(books: Books) -> None:
     books.refuse("kr", "claim trade", "amount: 0 is not above 0", b"{}")
     assert books.complaint("kr") == ""
-    assert agreement(books, "kr", TERMS, DURING).message == "claim trade: amount: 0 is not above 0"
+    assert agreement(Store(), books, "kr", TERMS, DURING).message == "claim trade: amount: 0 is not above 0"
     take(books, Side.CLAIM, usage())
-    assert agreement(books, "kr", TERMS, DURING).holds
+    assert agreement(Store(), books, "kr", TERMS, DURING).holds
+
+
+def placed(*, sponsor: str = "ca", ready: str = "True", made: datetime = NOON, gpus: int = 1) -> Store:
+    """A store with one application, placed on the machines of ca."""
+    store, version = Store(), {"resourceVersion": "1", "uid": "u", "generation": 1}
+    spec = {"sponsor": sponsor, "resources": {"cpuMillis": 0, "gpus": gpus}}
+    store.put(PILOT_APPS, {"metadata": {"name": "trade", **version}, "spec": spec})
+    metadata = {"name": "pilot-trade", "namespace": "member-ca", "creationTimestamp": f"{made:%FT%TZ}", **version}
+    condition = {"type": "Ready", "status": ready}
+    store.put(ASSIGNMENTS, {"metadata": metadata, "spec": {}, "status": {"conditions": [condition]}})
+    return store
+
+
+def test_own_use_that_the_placement_shows_and_nobody_signed_stands_on_the_pledge(books: Books) -> None:
+    late = NOON + 3 * MINUTE
+    found = agreement(placed(), books, "ca", TERMS, late)
+    assert (found.holds, found.reason) == (False, "OwnUseUnsigned")
+    assert "trade is placed on ca's own machines, and no use of it was signed ever" in found.message
+    take(books, Side.CLAIM, usage(consumer="ca", provider="ca"))
+    assert agreement(placed(), books, "ca", TERMS, late).holds
+    assert (
+        "no use of it was signed since 2026-11-24 12:00"
+        in agreement(placed(), books, "ca", TERMS, late + MINUTE).message
+    )
+
+
+@pytest.mark.parametrize(
+    "placement",
+    [
+        {"sponsor": "kr"},
+        {"ready": "False"},
+        {"made": NOON + MINUTE},
+        {"gpus": 0},
+    ],
+)
+def test_what_uses_nothing_of_ones_own_needs_no_signature(books: Books, placement: dict[str, Any]) -> None:
+    assert agreement(placed(**placement), books, "ca", TERMS, NOON + 3 * MINUTE).holds
 
 
 def test_accepting_twice_is_accepting_once(books: Books) -> None:

@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from commonweal.equity import Category, Charter, Statement, credit
 from commonweal.ledger import POOL, Event, Ledger, Post, Transfer, Unit
-from commonweal.replay import Promise, follow
+from commonweal.replay import follow
 from tests.strategies import charters, histories, transfers
 
 MEMBERS = ("ca", "ke", "kr")
-PROMISES = {member: Promise(pledged_gpu_seconds=10**8) for member in MEMBERS}
+PLEDGED = dict.fromkeys(MEMBERS, 10**8)
 
 
 def statement(charter: Charter, postings: Sequence[Transfer]) -> Statement:
     ledger = Ledger([*postings, *(Post(each.id) for each in postings)])
-    return follow(charter, ledger.balances(), PROMISES, {})
+    return follow(charter, ledger.balances(), PLEDGED, {})
 
 
 def posted(events: Sequence[Event]) -> Mapping[tuple[str, Unit], tuple[int, int]]:

@@ -10,18 +10,20 @@ from hypothesis import strategies as st
 
 from commonweal.equity import Charter, FormulaError
 from commonweal.ledger import Flow, Ledger, Post, Transfer
-from commonweal.replay import START, Closing, Position, Promise, advance, follow, replay
+from commonweal.replay import START, Closing, Position, advance, follow, replay
 from tests.strategies import NOON, charters, transfers
 
 MEMBERS = ("ca", "ke", "kr")
-PROMISES = {member: Promise(pledged_gpu_seconds=10**8, talent_seconds=60) for member in MEMBERS}
+PLEDGED = dict.fromkeys(MEMBERS, 10**8)
 
 
 def closings(charter: Charter, postings: Sequence[Transfer]) -> list[Closing]:
     hours = [NOON + timedelta(hours=hour) for hour in range(3)]
     by_hour = [tuple(each for each in postings if each.period_start == hour) for hour in hours]
     return [
-        Closing(name=f"statement-{hour}", charter=charter, flows=flows, postings=len(flows), promises=PROMISES)
+        Closing(
+            name=f"statement-{hour}", charter=charter, flows=flows, postings=len(flows), pledged_gpu_seconds=PLEDGED
+        )
         for hour, flows in enumerate(by_hour)
     ]
 
@@ -32,7 +34,7 @@ def summed(closing: Closing) -> Closing:
         sums[flow.debit, flow.credit, flow.unit] += flow.amount
     flows = tuple(Flow(debit=d, credit=c, unit=u, amount=n) for (d, c, u), n in sums.items())  # type: ignore[arg-type]
     return Closing(
-        name=closing.name, charter=closing.charter, flows=flows, postings=closing.postings, promises=closing.promises
+        name=closing.name, charter=closing.charter, flows=flows, postings=closing.postings, pledged_gpu_seconds=PLEDGED
     )
 
 
@@ -61,7 +63,7 @@ def test_each_statement_is_the_one_that_the_books_lead_to(charter: Charter, post
     for closing in closings(charter, postings):
         posted = [each for each in closing.flows if isinstance(each, Transfer)]
         balances = Ledger([*posted, *(Post(each.id) for each in posted)]).balances()
-        by_the_books = follow(charter, balances, PROMISES, position.held)
+        by_the_books = follow(charter, balances, PLEDGED, position.held)
         position, replayed = advance(position, closing)
         assert replayed.record() == by_the_books.record()
 

@@ -7,7 +7,7 @@ the pledges, the books, the verifier, the postings, and where it decides, the eq
 import base64
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commonweal.equity import Category, Charter, Contribution, credit
+from commonweal.equity import Category, Charter, Contribution, credit, creditable_mj
 from commonweal.kinds.pooled_cluster import Meter
 from commonweal.ledger import Unit, transfers_of
 from commonweal.metering import Flag, Reading, Reason, Scope, adopt, signed_bytes
@@ -342,7 +342,7 @@ def test_a_copied_series_under_another_uuid_is_paid_for_two_periods_at_most(hub:
 
 
 CHARTER = Charter(
-    weights_bp={Category.COMPUTE: 5000, Category.ENERGY: 5000, Category.TALENT: 0},
+    weights_bp={Category.COMPUTE: 5000, Category.ENERGY: 5000, Category.TALENT: 0, Category.DATA: 0},
     basic_share_bp=0,
     cap_bp=10_000,
     beyond_pledge_bp=0,
@@ -352,6 +352,7 @@ CHARTER = Charter(
 
 
 def earned(energy_mj: int, *, self_used: int = 0) -> dict[Category, int]:
+    """What a period with certificates for all of its energy earns."""
     row = Contribution(
         member="ca",
         pledged_gpu_seconds=180,
@@ -359,9 +360,8 @@ def earned(energy_mj: int, *, self_used: int = 0) -> dict[Category, int]:
         used_gpu_seconds=self_used,
         self_used_gpu_seconds=self_used,
         energy_mj=energy_mj,
-        green_energy_mj=energy_mj,
     )
-    return dict(credit(CHARTER, row))
+    return dict(credit(CHARTER, replace(row, green_energy_mj=creditable_mj(CHARTER, row))))
 
 
 def test_an_attack_by_idle_burn_earns_nothing_beyond_what_credited_compute_may_draw() -> None:
@@ -369,4 +369,4 @@ def test_an_attack_by_idle_burn_earns_nothing_beyond_what_credited_compute_may_d
 
 
 def test_an_attack_by_self_dealing_jobs_earns_nothing_for_what_a_member_does_for_itself() -> None:
-    assert earned(180 * 300_000, self_used=180) == {Category.COMPUTE: 0, Category.ENERGY: 0, Category.TALENT: 0}
+    assert earned(180 * 300_000, self_used=180) == dict.fromkeys(Category, 0)

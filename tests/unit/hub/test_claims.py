@@ -1,0 +1,169 @@
+"""What no meter reads is recorded, judged in words, counted by a statement after its clock, and never a second time."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from commonweal.contributions import Brought, Claim, Past, decide
+from commonweal.green import MJ_PER_WH
+from commonweal.kinds.contribution import ContributionReason
+from commonweal.kinds.equity_statement import EquityEntry
+from commonweal.ledger import Unit
+from operators.frame import Store
+from operators.hub import evidence
+from operators.hub.books import Books, posted
+from operators.hub.claims import ClaimController, Observed, Record, past_of
+from operators.hub.periods import Observed as Closing
+from operators.hub.periods import statement
+from tests.unit.contributions.samples import AROUND, MINUTE, NOON, RULES, certificate, claim, work
+from tests.unit.hub.test_periods import observed, reading
+
+DRAWN_MJ = 600_000 * 60  # by the two devices of ca in a minute, 10 Wh
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[Books]:
+    made = Books.open(tmp_path)
+    yield made
+    made.close()
+
+
+def look(books: Books, it: Claim) -> Observed:
+    connection = books.connection
+    return Observed(
+        claim=it,
+        around=AROUND,
+        rules=RULES,
+        recorded_at=evidence.recorded_at(connection, it),
+        decision=evidence.decision(connection, it.id),
+    )
+
+
+def said(books: Books, it: Claim, now: datetime) -> tuple[str, bool | None, str]:
+    """What the object says after a reconcile, which may also have recorded or refused it."""
+    plan = ClaimController(store=Store(), books=books).plan(look(books, it), now)
+    for write in plan.writes:
+        assert isinstance(write, Record)
+        write.keep()
+    [finding] = plan.findings
+    return finding.reason, finding.holds, finding.message
+
+
+def close(books: Books, minute: int, *claims: Claim) -> tuple[EquityEntry, Brought]:
+    """Close the minute by what both members' devices read, and return what ca has of it."""
+    start = NOON + minute * MINUTE
+    readings = [reading(member, start, energy_mj=DRAWN_MJ) for member in ("ca", "kr")]
+    end = start + MINUTE
+    decided = decide(evidence.in_order(books.connection, claims), AROUND, RULES, end)
+    past = past_of(books, decided, {NOON})
+    seen: Closing = observed(*readings, last=books.last_statement(), decided=decided, past=past)
+    spec, record, brought = statement(seen, (start, end), seen.unsettled)
+    books.settle(f"statement-{minute}", spec, (), record, brought=brought)
+    return spec.entries[0], brought
+
+
+def test_a_claim_is_recorded_and_counted_by_the_first_statement_after_its_clock(books: Books) -> None:
+    it = claim(work=[work()])
+    reason, holds, _ = said(books, it, NOON)
+    assert (reason, holds) == (ContributionReason.APPROVED, True)
+    assert close(books, -1, it)[0].talent_seconds == 0
+    entry, _ = close(books, 0, it)
+    assert (entry.talent_seconds, entry.credit.talent) == (600, 600)
+    assert said(books, it, NOON + 2 * MINUTE)[0] is ContributionReason.COUNTED
+    assert close(books, 1, it)[0].talent_seconds == 0
+
+
+def test_energy_of_an_hour_becomes_green_as_its_certificates_and_its_readings_come(books: Books) -> None:
+    it = claim(certificates=[certificate(wh=25)])
+    assert close(books, 0)[0].green_energy_mj == 0
+    said(books, it, NOON + MINUTE)
+    entry, brought = close(books, 1, it)
+    assert entry.green_energy_mj == 20 * MJ_PER_WH
+    assert [each.wh for each in brought.retirements] == [20]
+    assert close(books, 2, it)[0].green_energy_mj == 5 * MJ_PER_WH
+    assert close(books, 3, it)[0].green_energy_mj == 0
+
+
+def test_a_certificate_counts_once_also_where_it_is_claimed_again(books: Books) -> None:
+    first, again = claim(certificates=[certificate()]), claim(certificates=[certificate(wh=999)], uid="uid-2")
+    for each in (first, again):
+        said(books, each, NOON)
+    close(books, 1, first, again)
+    taken = evidence.taken(books.connection, [again])
+    assert taken == {"r/gc-1": first.id}
+    assert evidence.decision(books.connection, first.id) == (True, "statement-1")
+    assert evidence.decision(books.connection, again.id) == (False, "statement-1")
+
+
+def test_a_person_that_two_members_claim_counts_for_the_first(books: Books) -> None:
+    first, second = claim(work=[work()]), claim(work=[work(300, 900)], member="kr", yes=("ca", "ke"), uid="uid-2")
+    said(books, first, NOON)
+    said(books, second, NOON + MINUTE)
+    assert close(books, 0, first, second)[0].talent_seconds == 600
+    _, brought = close(books, 1, first, second)
+    assert [(each.credit, each.unit, each.amount) for each in brought.transfers] == [
+        ("member/kr/delivered", Unit.WORK_SECONDS, 300)
+    ]
+
+
+def test_a_claim_made_anew_begins_its_clock_anew(books: Books) -> None:
+    said(books, claim(work=[work()]), NOON)
+    anew = claim(work=[work()], uid="uid-2")
+    assert evidence.in_order(books.connection, [anew]) == ()
+    said(books, anew, NOON + MINUTE)
+    assert evidence.in_order(books.connection, [anew]) == ((anew, NOON + MINUTE),)
+
+
+def test_a_refusal_names_field_and_rule_and_is_logged_once(books: Books) -> None:
+    wrong = claim(certificates=[certificate(zone="KR")])
+    for _ in range(2):
+        reason, holds, message = said(books, wrong, NOON)
+        assert (reason, holds) == (ContributionReason.REFUSED, False)
+        assert "spec.record.certificates[0].zone: KR, but ca pledges in CA-QC" in message
+    leaves = [json.loads(leaf) for (leaf,) in books.connection.execute("SELECT leaf FROM log")]
+    assert [(leaf["type"], leaf["member"]) for leaf in leaves] == [("refusal", "ca")]
+
+
+def test_the_log_holds_claim_decision_load_and_retirement_beside_their_posting(books: Books) -> None:
+    it = claim(certificates=[certificate()])
+    said(books, it, NOON)
+    close(books, 0, it)
+    leaves = [json.loads(leaf) for (leaf,) in books.connection.execute("SELECT leaf FROM log ORDER BY position")]
+    kinds = [leaf.get("type", leaf.get("event")) for leaf in leaves if "charter" not in leaf]
+    assert kinds == ["contribution", "contribution-decision", "load", "load", "retirement", "pending", "post"]
+    assert leaves[1] == {
+        "approved_by": ["ke", "kr"],
+        "counts": True,
+        "id": it.id,
+        "objected_by": [],
+        "type": "contribution-decision",
+    }
+    [(name, transfer)] = posted(books.path)
+    assert (name, transfer.unit, transfer.amount) == ("statement-0", Unit.GREEN_MJ, 10 * MJ_PER_WH)
+
+
+def test_a_statement_that_is_not_kept_leaves_every_claim_open(books: Books) -> None:
+    it = claim(work=[work()])
+    said(books, it, NOON)
+    decided = decide(evidence.in_order(books.connection, [it]), AROUND, RULES, NOON + MINUTE)
+    seen = observed(reading("ca"), decided=decided, past=Past())
+    spec, record, brought = statement(seen, (NOON, NOON + MINUTE), seen.unsettled)
+    books.settle("statement-0", spec, (), record, brought=brought)
+    assert evidence.decision(books.connection, it.id) == (True, "statement-0")
+    before = books.position()
+    with pytest.raises(Exception, match="UNIQUE"):
+        books.settle("statement-1", spec, (), record, brought=brought)
+    assert books.position() == before
+
+
+def test_what_is_wanted_of_others_stays_open_until_the_clock(books: Books) -> None:
+    it = claim(work=[work()], yes=("ke",))
+    assert said(books, it, NOON)[0] is ContributionReason.AWAITING_APPROVAL
+    assert close(books, 0, it)[0].talent_seconds == 0
+    close(books, 1, it)
+    reason, holds, message = said(books, it, NOON + timedelta(minutes=3))
+    assert (reason, holds) == (ContributionReason.LAPSED, False)
+    assert "statement-1 closed it uncounted" in message
