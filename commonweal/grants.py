@@ -1,7 +1,7 @@
-"""Who may ask what of whose data, and for which purpose: the states of a grant, and the policy that a gateway obeys.
+"""Who may ask what of whose data, and for which purpose: the policy that a gateway obeys.
 
-The hub's operator calls `grant_state` for a DataGrant's condition and `compile_policy` for the ConfigMap
-`policy-<trust>` of each member that holds rows; the member's gateway calls `decide` before it looks at any SQL. What is
+The hub's operator calls `compile_policy` for the ConfigMap `policy-<trust>` of each member that holds rows, with the
+grants that `commonweal.agreements` finds live; the member's gateway calls `decide` before it looks at any SQL. What is
 not known is denied: a trust, a dataset, a purpose, a grant, or a field of the policy document itself.
 """
 
@@ -15,7 +15,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
 
-from commonweal.kinds.data_grant import DataGrant, GrantReason
+from commonweal.agreements import Agreement, Deed, judge
+from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import ColumnRole, DataTrust, IcebergType, Purpose
 from commonweal.kinds.data_trust import Dataset as DeclaredDataset
 from commonweal.kinds.federation import FederationRules
@@ -81,14 +82,18 @@ class PolicyDataset(Model):
 
 
 class LiveGrant(Model):
-    """An approved grant; it stops by itself at `expires_at`, whether or not a newer policy arrives."""
+    """An approved grant; it stops by itself at `expires_at`, whether or not a newer policy arrives.
+
+    `hash` names the agreement that trustees approved and the beneficiary stands by.
+    """
 
     name: Name
     beneficiary: Name
     purpose: Purpose
     datasets: Annotated[tuple[SqlName, ...], Field(min_length=1, max_length=32)]
-    narrowing: Annotated[tuple[Narrowing, ...], Field(max_length=32)] = ()
+    narrowing: Annotated[tuple[Narrowing, ...], Field(max_length=64)] = ()  # what was asked for, and what was offered
     expires_at: AwareDatetime
+    hash: Sha256
 
 
 class Issuer(Model):
@@ -156,111 +161,46 @@ def _hash(policy: Policy) -> str:
     return hashlib.sha256(_canonical({**policy.wire(), "hash": ""}).encode()).hexdigest()
 
 
-@dataclass(frozen=True, kw_only=True)
-class GrantState:
-    """The Ready condition of a DataGrant, and when it will change by itself (None: not by the clock)."""
-
-    ready: bool
-    reason: GrantReason
-    message: str
-    changes_at: datetime | None = None
-
-
-def grant_state(grant: DataGrant, trust: DataTrust | None, now: datetime) -> GrantState:
-    """Decide whether a grant is live.
-
-    Revoked outranks everything: no later fact revives it. A grant that can never be live says so before it asks
-    trustees for their time.
-    """
-    spec = grant.spec
-    if spec.revoked:
-        return GrantState(ready=False, reason=GrantReason.REVOKED, message="Revoked; ask for a new grant")
-    if trust is None or trust.metadata.name != spec.trust:
-        return _blocked(GrantReason.UNKNOWN_TRUST, f"spec.trust: there is no DataTrust {spec.trust}")
-    unfit = _unfit(grant, trust)
-    if unfit is not None:
-        return _blocked(*unfit)
-    if now >= spec.expires_at:
-        return _blocked(GrantReason.EXPIRED, f"spec.expiresAt: passed at {spec.expires_at.isoformat()}")
-    return _approval(grant, trust)
-
-
-def _unfit(grant: DataGrant, trust: DataTrust) -> tuple[GrantReason, str] | None:
-    """Why a grant asks for what its trust does not have, or None where it fits."""
-    spec = grant.spec
-    if spec.purpose not in trust.spec.purposes:
-        declared = ", ".join(trust.spec.purposes)
-        return GrantReason.UNDECLARED_PURPOSE, f"spec.purpose: {spec.trust} serves {declared} only"
-    unknown = sorted(set(spec.datasets) - {dataset.name for dataset in trust.spec.datasets})
-    if unknown:
-        return GrantReason.UNKNOWN_DATASET, f"spec.datasets: {spec.trust} has no dataset {', '.join(unknown)}"
-    faults = _narrowing_faults(grant, trust)
-    return (GrantReason.RULE_UNUSABLE, f"spec.narrowing[{faults[0]}") if faults else None
-
-
-def _blocked(reason: GrantReason, message: str) -> GrantState:
-    return GrantState(ready=False, reason=reason, message=f"{message}; ask for a new grant")
-
-
-def _narrowing_faults(grant: DataGrant, trust: DataTrust) -> list[str]:
-    declared = {dataset.name: dataset for dataset in trust.spec.datasets if dataset.name in grant.spec.datasets}
-    faults: list[str] = []
-    for narrowing in grant.spec.narrowing:
-        dataset = declared.get(narrowing.dataset)
-        if dataset is None:
-            faults.append(f"{narrowing.dataset}]: is not among spec.datasets; narrow what the grant covers")
-            continue
-        masks = ((each.column, each.mask) for each in narrowing.masks)
-        found = rule_faults(narrowing.row_rules, dataset.columns) + mask_faults(masks, dataset.columns)
-        faults += [f"{narrowing.dataset}].{fault}" for fault in found]
-    return faults
-
-
 def dataset_faults(dataset: DeclaredDataset) -> list[str]:
     """Why a dataset's own rules cannot be applied, one sentence a fault; such a dataset is in no policy."""
     masks = ((column.name, column.mask) for column in dataset.columns if column.mask is not None)
     return rule_faults(dataset.row_rules, dataset.columns) + mask_faults(masks, dataset.columns)
 
 
-def _approval(grant: DataGrant, trust: DataTrust) -> GrantState:
-    approved = {approval.trustee for approval in grant.spec.approvals} & set(trust.spec.trustees)
-    if len(approved) < trust.spec.quorum:
-        waiting = ", ".join(sorted(set(trust.spec.trustees) - approved))
-        return GrantState(
-            ready=False,
-            reason=GrantReason.AWAITING_APPROVAL,
-            message=f"{len(approved)} of {trust.spec.quorum} trustees approved; {waiting} may still approve",
-            changes_at=grant.spec.expires_at,
-        )
-    return GrantState(
-        ready=True,
-        reason=GrantReason.APPROVED,
-        message=f"Approved by {', '.join(sorted(approved))}",
-        changes_at=grant.spec.expires_at,
-    )
-
-
 def compile_policy(
-    trust: DataTrust, grants: Iterable[DataGrant], sites: Mapping[str, Site], member: str, now: datetime
+    trust: DataTrust,
+    grants: Iterable[DataGrant],
+    sites: Mapping[str, Site],
+    member: str,
+    now: datetime,
+    *,
+    sponsors: Mapping[str, str] | None = None,
 ) -> Policy:
-    """Say what `member` may answer for `trust`: its own datasets, live grants on them, and every issuer."""
+    """Say what `member` may answer for `trust`: its own datasets, live grants on them, and every issuer.
+
+    `sponsors` are those that PilotApps name, by the name of the app.
+    """
     datasets = tuple(
         _compile_dataset(dataset)
         for dataset in sorted(trust.spec.datasets, key=lambda each: each.name)
         if member in dataset.sources and not dataset_faults(dataset)
     )
     held = {dataset.name for dataset in datasets}
+    deed = Deed(trust)
     live = tuple(
         LiveGrant(
             name=grant.metadata.name,
             beneficiary=grant.spec.beneficiary.pilot_app,
             purpose=grant.spec.purpose,
-            datasets=tuple(sorted(held.intersection(grant.spec.datasets))),
-            narrowing=tuple(each for each in grant.spec.narrowing if each.dataset in held),
-            expires_at=grant.spec.expires_at,
+            datasets=tuple(sorted(held.intersection(agreed.datasets))),
+            narrowing=tuple(each for each in agreed.narrowing if each.dataset in held),
+            expires_at=agreed.expires_at,
+            hash=agreed.sha256,
         )
         for grant in sorted(grants, key=lambda each: each.metadata.name)
-        if held.intersection(grant.spec.datasets) and grant_state(grant, trust, now).ready
+        if held.intersection(grant.spec.datasets)
+        and (agreed := _in_force(grant, deed, now, sponsors or {}))
+        and held.intersection(agreed.datasets)
     )
     policy = Policy(
         trust=trust.metadata.name,
@@ -276,6 +216,11 @@ def compile_policy(
         hash="0" * 64,
     )
     return policy.model_copy(update={"hash": _hash(policy)})
+
+
+def _in_force(grant: DataGrant, deed: Deed, now: datetime, sponsors: Mapping[str, str]) -> Agreement | None:
+    state = judge(grant, deed, now, sponsors.get(grant.spec.beneficiary.pilot_app))
+    return state.agreement if state.ready else None
 
 
 def _compile_dataset(dataset: DeclaredDataset) -> PolicyDataset:
@@ -424,9 +369,11 @@ def _narrowed(dataset: PolicyDataset, grant: LiveGrant, asker: Asker) -> PolicyD
     rules = [
         rule.model_copy(update={"name": f"{grant.name}/{rule.name}"}) for each in narrowing for rule in each.row_rules
     ]
-    masks = {each.column: each.mask for one in narrowing for each in one.masks}
+    masks = [each for one in narrowing for each in one.masks]
     columns = tuple(
-        column.model_copy(update={"masks": (*column.masks, masks[column.name])}) if column.name in masks else column
+        column.model_copy(
+            update={"masks": (*column.masks, *(each.mask for each in masks if each.column == column.name))}
+        )
         for column in dataset.columns
     )
     return dataset.model_copy(update={"row_rules": bound((*dataset.row_rules, *rules), asker), "columns": columns})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from commonweal.grants import grant_state
+from commonweal.agreements import GrantState, grant_state
 from commonweal.kinds.consortium import ConsortiumSpec
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from commonweal.grants import POLICY_KEY, POLICY_LABEL, GrantState, compile_policy, dataset_faults, grant_state
+from commonweal.agreements import Deed, GrantState, judge
+from commonweal.grants import POLICY_KEY, POLICY_LABEL, compile_policy, dataset_faults
 from commonweal.kinds.assignment import OwnerKind
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust, TrustReason
