@@ -105,11 +105,11 @@ def electorate(trustees: Iterable[str], quorum: int, recused: Iterable[str]) -> 
 
 
 def grant_state(grant: DataGrant, trust: DataTrust | None, now: datetime, sponsor: str | None = None) -> GrantState:
-    """Decide whether a grant is live; `judge` does it for many grants on one trust."""
-    return judge(grant, None if trust is None else Deed(trust), now, sponsor)
+    """Decide whether a grant is live; `negotiate` does it for many grants on one trust."""
+    return negotiate(grant, None if trust is None else Deed(trust), now, sponsor)
 
 
-def judge(grant: DataGrant, deed: Deed | None, now: datetime, sponsor: str | None = None) -> GrantState:
+def negotiate(grant: DataGrant, deed: Deed | None, now: datetime, sponsor: str | None = None) -> GrantState:
     """Decide whether a grant is live, and under which agreement.
 
     Revoked outranks everything: no later fact revives it. A grant that can never be live says so before it asks

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
 
-from commonweal.agreements import Agreement, Deed, judge
+from commonweal.agreements import Agreement, Deed, negotiate
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import ColumnRole, DataTrust, IcebergType, Purpose
 from commonweal.kinds.data_trust import Dataset as DeclaredDataset
@@ -148,6 +148,11 @@ class Policy(Model):
         """The live grant of that name."""
         return next((grant for grant in self.grants if grant.name == name), None)
 
+    def hash_of_grant(self, name: str) -> str | None:
+        """The agreement of the live grant of that name, for the audit log."""
+        grant = self.grant(name)
+        return None if grant is None else grant.hash
+
 
 class PolicyUnreadableError(ValueError):
     """The policy cannot be obeyed, so nothing is allowed; the message says why and what to do."""
@@ -219,7 +224,7 @@ def compile_policy(
 
 
 def _in_force(grant: DataGrant, deed: Deed, now: datetime, sponsors: Mapping[str, str]) -> Agreement | None:
-    state = judge(grant, deed, now, sponsors.get(grant.spec.beneficiary.pilot_app))
+    state = negotiate(grant, deed, now, sponsors.get(grant.spec.beneficiary.pilot_app))
     return state.agreement if state.ready else None
 
 

@@ -196,6 +196,7 @@ class RoundService:
                 {
                     "kind": "answered",
                     "request": state.asked["request"],
+                    "grant_hash": state.asked["grant_hash"],
                     "masked_for": state.federation.combiner,
                     "charged": None if state.charge is None else state.charge.amount,
                     "result_sha256": hashlib.sha256(masked).hexdigest(),
@@ -264,6 +265,7 @@ class RoundService:
             {
                 "kind": "released",
                 "request": state.asked["request"],
+                "grant_hash": state.asked["grant_hash"],
                 "members": list(answered),
                 "rows": len(rows),
                 "result_sha256": hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest(),
@@ -300,6 +302,7 @@ class RoundService:
             "grant": opening.grant,
             "sql": opening.sql,
             "policy_hash": None if policy is None else policy.hash,
+            "grant_hash": None if policy is None else policy.hash_of_grant(opening.grant),
         }
 
     def _decide(self, caller: Caller, opening: Opening, now: datetime) -> _Allowed | Refusal:
@@ -399,7 +402,7 @@ class RoundService:
         )
 
     def _note_failure(self, state: OpenRound, error: Exception) -> None:
-        event = {"kind": "failed", "request": state.asked["request"]}
+        event = {"kind": "failed", "request": state.asked["request"], "grant_hash": state.asked["grant_hash"]}
         self._audit.append(self._clock(), {**event, "error": type(error).__name__, "detail": str(error)})
 
     def _give_back(self, state: OpenRound, reason: str) -> None:
