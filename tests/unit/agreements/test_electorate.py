@@ -30,7 +30,7 @@ def test_a_recused_trustee_counts_neither_among_voters_nor_among_those_needed(
         assert found.voters == voters
         assert Fraction(found.needed, len(voters)) >= Fraction(quorum, len(trustees))
         assert found.needed <= max(len(voters), 1)
-        assert found.needed - 1 < max(Fraction(quorum * len(voters), len(trustees)), 2)
+        assert found.needed - 1 < max(Fraction(quorum * len(voters), len(trustees)), Fraction(2))
 
 
 @given(deed=deeds())
