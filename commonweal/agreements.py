@@ -168,7 +168,7 @@ def _agreement(grant: DataGrant, terms: Mapping[str, str], offer: Offer | None =
     datasets = tuple(sorted(spec.datasets if offer is None else offer.datasets))
     asked = tuple(sorted(spec.narrowing, key=lambda each: each.dataset))
     also = () if offer is None else tuple(sorted(offer.narrowing, key=lambda each: each.dataset))
-    narrowing = tuple(each for each in (*asked, *also) if each.dataset in datasets)
+    narrowing = tuple(each for each in (*asked, *also) if each.dataset in datasets and (each.row_rules or each.masks))
     expires_at = spec.expires_at if offer is None else offer.expires_at
     text = canonical_json(
         {

@@ -10,9 +10,20 @@ from hypothesis import strategies as st
 from apps.trade.disclosures import Disclosure
 from commonweal.attribution import UNATTRIBUTED, Interval, Look
 from commonweal.equity import Category, Charter
-from commonweal.kinds.data_trust import ColumnRole, Dataset, DatasetColumn
+from commonweal.kinds.data_grant import Beneficiary, DataGrant, DataGrantSpec
+from commonweal.kinds.data_trust import ColumnRole, Dataset, DatasetColumn, Purpose
 from commonweal.kinds.federation import FederationRules
-from commonweal.kinds.visibility import Claim, Comparison, Mask, MaskKind, Operator, RowRule
+from commonweal.kinds.meta import ObjectMeta
+from commonweal.kinds.visibility import (
+    Claim,
+    ColumnMask,
+    Comparison,
+    Mask,
+    MaskKind,
+    Narrowing,
+    Operator,
+    RowRule,
+)
 from commonweal.ledger import POOL, Event, Post, Transfer, Unit, Void, delivered, used
 from commonweal.metering import Measurement, Scope
 
@@ -330,3 +341,30 @@ def datasets(draw: st.DrawFn) -> Dataset:
         row_rules=draw(row_rules(columns)),
         federation=draw(st.none() | st.just(FederationRules(combiner="ke", minimum_members=3))),
     )
+
+
+@st.composite
+def grants(draw: st.DrawFn) -> DataGrant:
+    """Requests with narrowing, sponsored and not; names and values are arbitrary, since no trust is asked."""
+    names = tuple(draw(st.lists(sql_names(), min_size=1, max_size=3, unique=True)))
+    column = st.builds(
+        DatasetColumn, name=sql_names(), type=st.just("string"), role=st.just(ColumnRole.DIMENSION), mask=masks()
+    )
+    narrowing = []
+    for name in draw(st.lists(st.sampled_from(names), max_size=3, unique=True)):
+        columns = tuple(draw(st.lists(column, min_size=1, max_size=3, unique_by=lambda each: each.name)))
+        masked = tuple(ColumnMask(column=each.name, mask=each.mask) for each in columns if each.mask)
+        narrowing.append(Narrowing(dataset=name, row_rules=draw(row_rules(columns)), masks=masked))
+    sponsor = draw(st.none() | st.sampled_from(["ca", "kr"]))
+    zone = draw(st.timezones())
+    spec = DataGrantSpec(
+        trust=draw(kubernetes_names()),
+        beneficiary=Beneficiary(pilot_app=draw(kubernetes_names()), sponsor=sponsor),
+        purpose=draw(st.sampled_from(Purpose)),
+        datasets=names,
+        narrowing=tuple(narrowing),
+        expires_at=(NOON + draw(st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=5000)))).astimezone(
+            zone
+        ),
+    )
+    return DataGrant(metadata=ObjectMeta(name=draw(kubernetes_names())), spec=spec)
