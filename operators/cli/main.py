@@ -18,7 +18,19 @@ from commonweal.ledger import INSTANT
 from commonweal.membership import SYSTEM_NAMESPACE, Invitation, MembershipError
 from commonweal.receipts import Side, Terms
 from operators.agent.credentials import INVITATION_KEY, INVITATION_SECRET
-from operators.cli import division, equity, exports, invitations, journal, members, overview, receipts, recompute
+from operators.cli import (
+    contracts,
+    division,
+    equity,
+    exports,
+    grants,
+    invitations,
+    journal,
+    members,
+    overview,
+    receipts,
+    recompute,
+)
 from operators.cli.terminal import CommandError, Target, err, out, plain_errors, speak
 from operators.hub.setup import apply_all, manifests
 from operators.kube import SECRETS, Json, Kube
@@ -40,6 +52,8 @@ app.add_typer(equity_app, name="equity")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(receipt_app, name="receipt")
 app.add_typer(crds_app, name="crds")
+app.add_typer(contracts.app, name="contract")
+app.add_typer(grants.app, name="grant")
 
 Name = Annotated[str, typer.Argument(help="The member's name, as ca.", metavar="NAME")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen and change nothing.")]
