@@ -14,6 +14,7 @@ from functools import cached_property
 from hashlib import sha256
 from math import ceil
 
+from commonweal import licences
 from commonweal.kinds.data_grant import Approval, DataGrant, GrantPhase, GrantReason, Offer
 from commonweal.kinds.data_trust import Dataset, DataTrust
 from commonweal.kinds.visibility import Narrowing
@@ -168,7 +169,9 @@ def _agreement(grant: DataGrant, terms: Mapping[str, str], offer: Offer | None =
     datasets = tuple(sorted(spec.datasets if offer is None else offer.datasets))
     asked = tuple(sorted(spec.narrowing, key=lambda each: each.dataset))
     also = () if offer is None else tuple(sorted(offer.narrowing, key=lambda each: each.dataset))
-    narrowing = tuple(each for each in (*asked, *also) if each.dataset in datasets and (each.row_rules or each.masks))
+    narrowing = tuple(
+        each for each in (*asked, *also) if each.dataset in datasets and (each.row_rules or each.masks or each.licences)
+    )
     expires_at = spec.expires_at if offer is None else offer.expires_at
     text = canonical_json(
         {
@@ -350,6 +353,7 @@ def _narrowing_faults(narrowings: Iterable[Narrowing], covered: Iterable[str], d
             continue
         masks = ((each.column, each.mask) for each in narrowing.masks)
         found = rule_faults(narrowing.row_rules, dataset.columns) + mask_faults(masks, dataset.columns)
+        found += licences.narrowing_faults(narrowing, dataset)
         yield from (f"{narrowing.dataset}].{fault}" for fault in found)
 
 

@@ -15,11 +15,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
 
+from commonweal import licences
 from commonweal.agreements import Agreement, Deed, negotiate
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import ColumnRole, DataTrust, IcebergType, Purpose
 from commonweal.kinds.data_trust import Dataset as DeclaredDataset
 from commonweal.kinds.federation import FederationRules
+from commonweal.kinds.licence import Licence
 from commonweal.kinds.member import Site
 from commonweal.kinds.meta import Count, MemberName, Model, Name, Sha256, SqlName, Url
 from commonweal.kinds.visibility import Mask, Narrowing, RowRule
@@ -59,18 +61,28 @@ class Federation(FederationRules):
     """How a federated answer is made, as every source's gateway sees it; the same words at each of them."""
 
     sources: Annotated[tuple[MemberName, ...], Field(min_length=1, max_length=64)]
+    licences: dict[MemberName, tuple[Licence, ...]]
 
 
 class PolicyDataset(Model):
-    """A dataset whose rows lie at this member; no group of fewer than `minimum_group_size` rows is released."""
+    """A dataset whose rows lie at this member; no group of fewer than `minimum_group_size` rows is released.
+
+    `licences` are those that rows may have here; where rows name their own, they do so in `licence_column`.
+    """
 
     name: SqlName
-    licence: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    licences: Annotated[tuple[Licence, ...], Field(max_length=32)]
+    licence_column: SqlName | None = None
     synthetic: bool
     minimum_group_size: Annotated[int, Field(ge=1, le=1_000_000)]
     columns: Annotated[tuple[PolicyColumn, ...], Field(min_length=1, max_length=128)]
     row_rules: Annotated[tuple[RowRule, ...], Field(max_length=32)] = ()
     federation: Federation | None = None
+
+    @property
+    def licence(self) -> str:
+        """The SPDX expression of all licences that rows may have."""
+        return licences.expression(self.licences)
 
     def column(self, name: str) -> PolicyColumn | None:
         """The column of that name, also where it is hidden."""
@@ -169,7 +181,8 @@ def _hash(policy: Policy) -> str:
 def dataset_faults(dataset: DeclaredDataset) -> list[str]:
     """Why a dataset's own rules cannot be applied, one sentence a fault; such a dataset is in no policy."""
     masks = ((column.name, column.mask) for column in dataset.columns if column.mask is not None)
-    return rule_faults(dataset.row_rules, dataset.columns) + mask_faults(masks, dataset.columns)
+    rules = rule_faults(dataset.row_rules, dataset.columns) + mask_faults(masks, dataset.columns)
+    return [*rules, *licences.faults(dataset)]
 
 
 def compile_policy(
@@ -186,26 +199,18 @@ def compile_policy(
     `sponsors` are those that PilotApps name, by the name of the app.
     """
     datasets = tuple(
-        _compile_dataset(dataset)
+        _compile_dataset(dataset, member)
         for dataset in sorted(trust.spec.datasets, key=lambda each: each.name)
         if member in dataset.sources and not dataset_faults(dataset)
     )
-    held = {dataset.name for dataset in datasets}
+    held = {dataset.name: dataset for dataset in datasets}
     deed = Deed(trust)
     live = tuple(
-        LiveGrant(
-            name=grant.metadata.name,
-            beneficiary=grant.spec.beneficiary.pilot_app,
-            purpose=grant.spec.purpose,
-            datasets=tuple(sorted(held.intersection(agreed.datasets))),
-            narrowing=tuple(each for each in agreed.narrowing if each.dataset in held),
-            expires_at=agreed.expires_at,
-            hash=agreed.sha256,
-        )
+        compiled
         for grant in sorted(grants, key=lambda each: each.metadata.name)
-        if held.intersection(grant.spec.datasets)
+        if not held.keys().isdisjoint(grant.spec.datasets)
         and (agreed := _in_force(grant, deed, now, sponsors or {}))
-        and held.intersection(agreed.datasets)
+        and (compiled := _compile_grant(grant, agreed, held))
     )
     policy = Policy(
         trust=trust.metadata.name,
@@ -228,11 +233,30 @@ def _in_force(grant: DataGrant, deed: Deed, now: datetime, sponsors: Mapping[str
     return state.agreement if state.ready else None
 
 
-def _compile_dataset(dataset: DeclaredDataset) -> PolicyDataset:
+def _compile_grant(grant: DataGrant, agreed: Agreement, held: Mapping[str, PolicyDataset]) -> LiveGrant | None:
+    """The grant as far as this member's datasets go; None where it shows none of their rows."""
+    narrowing = [each for each in agreed.narrowing if each.dataset in held]
+    nothing = {each.dataset for each in narrowing if not licences.covers(each, held[each.dataset].licences)}
+    datasets = tuple(sorted(held.keys() & set(agreed.datasets) - nothing))
+    if not datasets:
+        return None
+    return LiveGrant(
+        name=grant.metadata.name,
+        beneficiary=grant.spec.beneficiary.pilot_app,
+        purpose=grant.spec.purpose,
+        datasets=datasets,
+        narrowing=tuple(licences.as_rule(each, held[each.dataset].licence_column) for each in narrowing),
+        expires_at=agreed.expires_at,
+        hash=agreed.sha256,
+    )
+
+
+def _compile_dataset(dataset: DeclaredDataset, member: str) -> PolicyDataset:
     releases = ROW_RELEASES if dataset.minimum_group_size == 1 else GROUP_RELEASES
     return PolicyDataset(
         name=dataset.name,
-        licence=dataset.licence,
+        licences=licences.by_source(dataset)[member],
+        licence_column=dataset.row_licences.column if dataset.row_licences else None,
         synthetic=dataset.synthetic,
         minimum_group_size=dataset.minimum_group_size,
         columns=tuple(
@@ -249,7 +273,11 @@ def _compile_dataset(dataset: DeclaredDataset) -> PolicyDataset:
         row_rules=dataset.row_rules,
         federation=None
         if dataset.federation is None
-        else Federation(**dict(dataset.federation), sources=tuple(sorted(dataset.sources))),
+        else Federation(
+            **dict(dataset.federation),
+            sources=tuple(sorted(dataset.sources)),
+            licences=dict(licences.by_source(dataset)),
+        ),
     )
 
 
@@ -381,4 +409,6 @@ def _narrowed(dataset: PolicyDataset, grant: LiveGrant, asker: Asker) -> PolicyD
         )
         for column in dataset.columns
     )
-    return dataset.model_copy(update={"row_rules": bound((*dataset.row_rules, *rules), asker), "columns": columns})
+    rows = bound((*dataset.row_rules, *rules), asker)
+    left = licences.shown(dataset.licences, dataset.licence_column, rows)
+    return dataset.model_copy(update={"row_rules": rows, "columns": columns, "licences": left})

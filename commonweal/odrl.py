@@ -4,7 +4,7 @@ A closed reading: whatever stands in a document and is not understood, an operan
 prohibition, is refused by its name and place. Ignoring one would grant more than its author wrote.
 
 Row rules and masks are refinements of the dataset; their terms are those of the profile: `urn:commonweal:column:`,
-`urn:commonweal:mask:`, `urn:commonweal:claim:` and `urn:commonweal:nothing`.
+`urn:commonweal:mask:`, `urn:commonweal:claim:`, `urn:commonweal:licence` and `urn:commonweal:nothing`.
 """
 
 import re
@@ -25,6 +25,7 @@ Json = Mapping[str, Any]
 CONTEXT = "http://www.w3.org/ns/odrl.jsonld"
 PROFILE = "https://commonweal.dev/odrl/v1"
 NOTHING = "urn:commonweal:nothing"
+LICENCE = "urn:commonweal:licence"
 _PREFIXES = ("odrl:", "http://www.w3.org/ns/odrl/2/")
 _OPERATORS = {
     Operator.IN: "isAnyOf",
@@ -99,7 +100,13 @@ def _target(uid: str, dataset: str, narrowing: Iterable[Narrowing]) -> str | dic
     ours = [each for each in narrowing if each.dataset == dataset]
     rules = [_rule(rule) for each in ours for rule in each.row_rules]
     masks = [_masked(mask) for each in ours for mask in each.masks]
-    return {"@type": "AssetCollection", "source": uid, "refinement": rules + masks} if rules or masks else uid
+    bound = [
+        {"leftOperand": LICENCE, "operator": "isAnyOf", "rightOperand": list(each.licences)}
+        for each in ours
+        if each.licences
+    ]
+    refinement = rules + masks + bound
+    return {"@type": "AssetCollection", "source": uid, "refinement": refinement} if refinement else uid
 
 
 def _rule(rule: RowRule) -> dict[str, Any]:
@@ -256,24 +263,33 @@ def _instant(text: str, where: str) -> str:
 def _narrowing(dataset: str, refinement: Sequence[Json], where: str) -> Narrowing | None:
     rules: list[RowRule] = []
     masks: list[ColumnMask] = []
+    licences: list[tuple[str, ...]] = []
     for place, each in enumerate(refinement):
         at = f"{where}[{place}]"
         try:
-            if "or" in _closed(each, "@type uid or leftOperand operator rightOperand", at):
+            fields = _closed(each, "@type uid or leftOperand operator rightOperand", at)
+            if "or" in fields:
                 rules.append(_read_rule(each, at))
+            elif _id(fields.get("leftOperand"), f"{at}.leftOperand") == LICENCE:
+                licences.append(_read_licences(each, at))
             else:
                 masks.append(_read_mask(each, at))
         except ValidationError as error:
             raise OdrlError(_fault(error, at)) from None
-    for name, count in (*_counts(rule.name for rule in rules), *_counts(mask.column for mask in masks)):
-        if count > 1:
-            raise OdrlError(f"{where}: {name} stands twice; a request has one rule of a name and one mask of a column")
-    return Narrowing(dataset=dataset, row_rules=tuple(rules), masks=tuple(masks)) if rules or masks else None
+    named = [rule.name for rule in rules] + [f"the mask of {mask.column}" for mask in masks] + [LICENCE] * len(licences)
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if twice is not None:
+        raise OdrlError(f"{where}: {twice} stands twice; a request says each once")
+    only = licences[0] if licences else ()
+    return Narrowing(dataset=dataset, row_rules=tuple(rules), masks=tuple(masks), licences=only) if named else None
 
 
-def _counts(names: Iterable[str]) -> list[tuple[str, int]]:
-    listed = list(names)
-    return [(name, listed.count(name)) for name in listed]
+def _read_licences(document: Json, where: str) -> tuple[str, ...]:
+    found = _closed(document, "@type leftOperand operator rightOperand", where)
+    operator = _bare(_id(found.get("operator"), f"{where}.operator"))
+    if operator != "isAnyOf":
+        raise OdrlError(f"{where}.operator: {operator} is not understood for licences; write isAnyOf")
+    return tuple(_literal(each, f"{where}.rightOperand") for each in _many(found.get("rightOperand")))
 
 
 def _read_rule(document: Json, where: str) -> RowRule:

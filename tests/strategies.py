@@ -354,7 +354,9 @@ def grants(draw: st.DrawFn) -> DataGrant:
     for name in draw(st.lists(st.sampled_from(names), max_size=3, unique=True)):
         columns = tuple(draw(st.lists(column, min_size=1, max_size=3, unique_by=lambda each: each.name)))
         masked = tuple(ColumnMask(column=each.name, mask=each.mask) for each in columns if each.mask)
-        narrowing.append(Narrowing(dataset=name, row_rules=draw(row_rules(columns)), masks=masked))
+        licences = draw(st.sampled_from([(), ("CC0-1.0",), ("CC0-1.0", "ODbL-1.0")]))
+        rules = draw(row_rules(columns))
+        narrowing.append(Narrowing(dataset=name, row_rules=rules, masks=masked, licences=licences))
     sponsor = draw(st.none() | st.sampled_from(["ca", "kr"]))
     zone = draw(st.timezones())
     spec = DataGrantSpec(

@@ -26,6 +26,7 @@ from commonweal.federation import (
     refuse_members,
 )
 from commonweal.grants import Ask, Federation, PolicyDataset, Refusal, Rule, decide
+from commonweal.licences import expression
 from commonweal.privacy import Charge, PrivacyError, account, cost, share, unit_of, visible
 from commonweal.secure_sum import ENTROPY_BYTES, Secrets, SecureSumError, deal, mask, pack, to_words
 from commonweal.transparency import Json
@@ -281,7 +282,7 @@ class RoundService:
             left_out=state.question.layout.groups - len(rows),
             charged=0 if state.charge is None else state.charge.amount,
             charged_unit="" if state.charge is None else state.charge.unit,
-            licence=state.dataset.licence,
+            licence=expression(_licences(state, answered)),
             synthetic=state.dataset.synthetic,
             policy_hash=state.policy_hash,
             audit_position=position,
@@ -431,6 +432,13 @@ class RoundService:
                 unanswered, state.stage = state.stage < Stage.ANSWERED, Stage.RELEASED
                 if unanswered:
                     self._give_back(state, "the round was not finished in time")
+
+
+def _licences(state: OpenRound, answered: tuple[str, ...]) -> set[str]:
+    """Those of all sources whose rows are in the sum; where rows name their own, what the asker may see of them."""
+    if state.dataset.licence_column is not None:
+        return set(state.dataset.licences)
+    return {licence for member in answered for licence in state.federation.licences[member]}
 
 
 def _question(opening: Opening) -> dict[str, Json]:

@@ -32,6 +32,7 @@ NARROWED = request(
             "dataset": "customs_rows",
             "rowRules": [RULE],
             "masks": [{"column": "product_nc", "mask": {"kind": "Prefix", "size": 4}}],
+            "licences": ["CC-BY-4.0"],
         }
     ],
 )
@@ -51,7 +52,7 @@ def document(kind: PolicyType = PolicyType.AGREEMENT) -> dict[str, Any]:
 
 def plain(of: DataGrant) -> dict[str, Any]:
     spec = of.spec
-    narrowing = [each.wire() for each in asked(of).narrowing if each.row_rules or each.masks]
+    narrowing = [each.wire() for each in asked(of).narrowing if each.row_rules or each.masks or each.licences]
     return {
         "name": of.metadata.name,
         "trust": spec.trust,
@@ -151,8 +152,8 @@ def test_what_does_not_make_a_grant_is_refused_with_its_place(
 def test_two_masks_of_a_column_make_no_request() -> None:
     made = document()
     refinement = made["permission"][0]["target"]["refinement"]
-    refinement.append({**refinement[-1], "rightOperand": "Prefix(2)"})
-    with pytest.raises(OdrlError, match="product_nc stands twice"):
+    refinement.append({**refinement[1], "rightOperand": "Prefix(2)"})
+    with pytest.raises(OdrlError, match="the mask of product_nc stands twice"):
         read(made)
 
 
