@@ -1,7 +1,7 @@
-"""Who may ask what of whose data, and for which purpose: the states of a grant, and the policy that a gateway obeys.
+"""Who may ask what of whose data, and for which purpose: the policy that a gateway obeys.
 
-The hub's operator calls `grant_state` for a DataGrant's condition and `compile_policy` for the ConfigMap
-`policy-<trust>` of each member that holds rows; the member's gateway calls `decide` before it looks at any SQL. What is
+The hub's operator calls `compile_policy` for the ConfigMap `policy-<trust>` of each member that holds rows, with the
+grants that `commonweal.agreements` finds live; the member's gateway calls `decide` before it looks at any SQL. What is
 not known is denied: a trust, a dataset, a purpose, a grant, or a field of the policy document itself.
 """
 
@@ -16,10 +16,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
 
-from commonweal.kinds.data_grant import DataGrant, GrantReason
+from commonweal import licences
+from commonweal.agreements import Agreement, Deed, negotiate
+from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import ColumnRole, DataTrust, IcebergType, Purpose
 from commonweal.kinds.data_trust import Dataset as DeclaredDataset
 from commonweal.kinds.federation import FederationRules
+from commonweal.kinds.licence import Licence
 from commonweal.kinds.member import Site
 from commonweal.kinds.meta import Count, MemberName, Model, Name, Sha256, SqlName, Url
 from commonweal.kinds.visibility import Mask, Narrowing, RowRule
@@ -60,18 +63,28 @@ class Federation(FederationRules):
     """How a federated answer is made, as every source's gateway sees it; the same words at each of them."""
 
     sources: Annotated[tuple[MemberName, ...], Field(min_length=1, max_length=64)]
+    licences: dict[MemberName, tuple[Licence, ...]]
 
 
 class PolicyDataset(Model):
-    """A dataset whose rows lie at this member; no group of fewer than `minimum_group_size` rows is released."""
+    """A dataset whose rows lie at this member; no group of fewer than `minimum_group_size` rows is released.
+
+    `licences` are those that rows may have here; where rows name their own, they do so in `licence_column`.
+    """
 
     name: SqlName
-    licence: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    licences: Annotated[tuple[Licence, ...], Field(max_length=32)]
+    licence_column: SqlName | None = None
     synthetic: bool
     minimum_group_size: Annotated[int, Field(ge=1, le=1_000_000)]
     columns: Annotated[tuple[PolicyColumn, ...], Field(min_length=1, max_length=128)]
     row_rules: Annotated[tuple[RowRule, ...], Field(max_length=32)] = ()
     federation: Federation | None = None
+
+    @property
+    def licence(self) -> str:
+        """The SPDX expression of all licences that rows may have."""
+        return licences.expression(self.licences)
 
     def column(self, name: str) -> PolicyColumn | None:
         """The column of that name, also where it is hidden."""
@@ -83,14 +96,18 @@ class PolicyDataset(Model):
 
 
 class LiveGrant(Model):
-    """An approved grant; it stops by itself at `expires_at`, whether or not a newer policy arrives."""
+    """An approved grant; it stops by itself at `expires_at`, whether or not a newer policy arrives.
+
+    `hash` names the agreement that trustees approved and the beneficiary stands by.
+    """
 
     name: Name
     beneficiary: Name
     purpose: Purpose
     datasets: Annotated[tuple[SqlName, ...], Field(min_length=1, max_length=32)]
-    narrowing: Annotated[tuple[Narrowing, ...], Field(max_length=32)] = ()
+    narrowing: Annotated[tuple[Narrowing, ...], Field(max_length=64)] = ()  # what was asked for, and what was offered
     expires_at: AwareDatetime
+    hash: Sha256
 
 
 class Issuer(Model):
@@ -146,6 +163,11 @@ class Policy(Model):
         place = bisect_left(self.grants, name, key=lambda each: each.name)
         return self.grants[place] if place < len(self.grants) and self.grants[place].name == name else None
 
+    def hash_of_grant(self, name: str) -> str | None:
+        """The agreement of the live grant of that name, for the audit log."""
+        grant = self.grant(name)
+        return None if grant is None else grant.hash
+
 
 class PolicyTooLargeError(ValueError):
     """The policy cannot reach a gateway; the message says by how much and what to do."""
@@ -163,115 +185,42 @@ def _hash(policy: Policy) -> str:
     return hashlib.sha256(_canonical({**policy.wire(), "hash": ""}).encode()).hexdigest()
 
 
-@dataclass(frozen=True, kw_only=True)
-class GrantState:
-    """The Ready condition of a DataGrant, and when it will change by itself (None: not by the clock)."""
-
-    ready: bool
-    reason: GrantReason
-    message: str
-    changes_at: datetime | None = None
-
-
-def grant_state(grant: DataGrant, trust: DataTrust | None, now: datetime) -> GrantState:
-    """Decide whether a grant is live.
-
-    Revoked outranks everything: no later fact revives it. A grant that can never be live says so before it asks
-    trustees for their time.
-    """
-    spec = grant.spec
-    if spec.revoked:
-        return GrantState(ready=False, reason=GrantReason.REVOKED, message="Revoked; ask for a new grant")
-    if trust is None or trust.metadata.name != spec.trust:
-        return _blocked(GrantReason.UNKNOWN_TRUST, f"spec.trust: there is no DataTrust {spec.trust}")
-    unfit = _unfit(grant, trust)
-    if unfit is not None:
-        return _blocked(*unfit)
-    if now >= spec.expires_at:
-        return _blocked(GrantReason.EXPIRED, f"spec.expiresAt: passed at {spec.expires_at.isoformat()}")
-    return _approval(grant, trust)
-
-
-def _unfit(grant: DataGrant, trust: DataTrust) -> tuple[GrantReason, str] | None:
-    """Why a grant asks for what its trust does not have, or None where it fits."""
-    spec = grant.spec
-    if spec.purpose not in trust.spec.purposes:
-        declared = ", ".join(trust.spec.purposes)
-        return GrantReason.UNDECLARED_PURPOSE, f"spec.purpose: {spec.trust} serves {declared} only"
-    unknown = sorted(set(spec.datasets) - {dataset.name for dataset in trust.spec.datasets})
-    if unknown:
-        return GrantReason.UNKNOWN_DATASET, f"spec.datasets: {spec.trust} has no dataset {', '.join(unknown)}"
-    faults = _narrowing_faults(grant, trust)
-    return (GrantReason.RULE_UNUSABLE, f"spec.narrowing[{faults[0]}") if faults else None
-
-
-def _blocked(reason: GrantReason, message: str) -> GrantState:
-    return GrantState(ready=False, reason=reason, message=f"{message}; ask for a new grant")
-
-
-def _narrowing_faults(grant: DataGrant, trust: DataTrust) -> list[str]:
-    declared = {dataset.name: dataset for dataset in trust.spec.datasets if dataset.name in grant.spec.datasets}
-    faults: list[str] = []
-    for narrowing in grant.spec.narrowing:
-        dataset = declared.get(narrowing.dataset)
-        if dataset is None:
-            faults.append(f"{narrowing.dataset}]: is not among spec.datasets; narrow what the grant covers")
-            continue
-        masks = ((each.column, each.mask) for each in narrowing.masks)
-        found = rule_faults(narrowing.row_rules, dataset.columns) + mask_faults(masks, dataset.columns)
-        faults += [f"{narrowing.dataset}].{fault}" for fault in found]
-    return faults
-
-
 def dataset_faults(dataset: DeclaredDataset) -> list[str]:
     """Why a dataset's own rules cannot be applied, one sentence a fault; such a dataset is in no policy."""
     masks = ((column.name, column.mask) for column in dataset.columns if column.mask is not None)
-    return rule_faults(dataset.row_rules, dataset.columns) + mask_faults(masks, dataset.columns)
-
-
-def _approval(grant: DataGrant, trust: DataTrust) -> GrantState:
-    approved = {approval.trustee for approval in grant.spec.approvals} & set(trust.spec.trustees)
-    if len(approved) < trust.spec.quorum:
-        waiting = ", ".join(sorted(set(trust.spec.trustees) - approved))
-        return GrantState(
-            ready=False,
-            reason=GrantReason.AWAITING_APPROVAL,
-            message=f"{len(approved)} of {trust.spec.quorum} trustees approved; {waiting} may still approve",
-            changes_at=grant.spec.expires_at,
-        )
-    return GrantState(
-        ready=True,
-        reason=GrantReason.APPROVED,
-        message=f"Approved by {', '.join(sorted(approved))}",
-        changes_at=grant.spec.expires_at,
-    )
+    rules = rule_faults(dataset.row_rules, dataset.columns) + mask_faults(masks, dataset.columns)
+    return [*rules, *licences.faults(dataset)]
 
 
 def compile_policy(
-    trust: DataTrust, grants: Iterable[DataGrant], sites: Mapping[str, Site], member: str, now: datetime
+    trust: DataTrust,
+    grants: Iterable[DataGrant],
+    sites: Mapping[str, Site],
+    member: str,
+    now: datetime,
+    *,
+    sponsors: Mapping[str, str] | None = None,
 ) -> Policy:
     """Say what `member` may answer for `trust`: its own datasets, live grants on them, and every issuer.
+
+    `sponsors` are those that PilotApps name, by the name of the app.
 
     Raises:
         PolicyTooLargeError: there are more live grants than a policy holds.
     """
     datasets = tuple(
-        _compile_dataset(dataset)
+        _compile_dataset(dataset, member)
         for dataset in sorted(trust.spec.datasets, key=lambda each: each.name)
         if member in dataset.sources and not dataset_faults(dataset)
     )
-    held = {dataset.name for dataset in datasets}
+    held = {dataset.name: dataset for dataset in datasets}
+    deed = Deed(trust)
     live = tuple(
-        LiveGrant(
-            name=grant.metadata.name,
-            beneficiary=grant.spec.beneficiary.pilot_app,
-            purpose=grant.spec.purpose,
-            datasets=tuple(sorted(held.intersection(grant.spec.datasets))),
-            narrowing=tuple(each for each in grant.spec.narrowing if each.dataset in held),
-            expires_at=grant.spec.expires_at,
-        )
+        compiled
         for grant in sorted(grants, key=lambda each: each.metadata.name)
-        if held.intersection(grant.spec.datasets) and grant_state(grant, trust, now).ready
+        if not held.keys().isdisjoint(grant.spec.datasets)
+        and (agreed := _in_force(grant, deed, now, sponsors or {}))
+        and (compiled := _compile_grant(grant, agreed, held))
     )
     if len(live) > MAX_GRANTS:
         raise PolicyTooLargeError(
@@ -294,11 +243,35 @@ def compile_policy(
     return policy.model_copy(update={"hash": _hash(policy)})
 
 
-def _compile_dataset(dataset: DeclaredDataset) -> PolicyDataset:
+def _in_force(grant: DataGrant, deed: Deed, now: datetime, sponsors: Mapping[str, str]) -> Agreement | None:
+    state = negotiate(grant, deed, now, sponsors.get(grant.spec.beneficiary.pilot_app))
+    return state.agreement if state.ready else None
+
+
+def _compile_grant(grant: DataGrant, agreed: Agreement, held: Mapping[str, PolicyDataset]) -> LiveGrant | None:
+    """The grant as far as this member's datasets go; None where it shows none of their rows."""
+    narrowing = [each for each in agreed.narrowing if each.dataset in held]
+    nothing = {each.dataset for each in narrowing if not licences.covers(each, held[each.dataset].licences)}
+    datasets = tuple(sorted(held.keys() & set(agreed.datasets) - nothing))
+    if not datasets:
+        return None
+    return LiveGrant(
+        name=grant.metadata.name,
+        beneficiary=grant.spec.beneficiary.pilot_app,
+        purpose=grant.spec.purpose,
+        datasets=datasets,
+        narrowing=tuple(licences.as_rule(each, held[each.dataset].licence_column) for each in narrowing),
+        expires_at=agreed.expires_at,
+        hash=agreed.sha256,
+    )
+
+
+def _compile_dataset(dataset: DeclaredDataset, member: str) -> PolicyDataset:
     releases = ROW_RELEASES if dataset.minimum_group_size == 1 else GROUP_RELEASES
     return PolicyDataset(
         name=dataset.name,
-        licence=dataset.licence,
+        licences=licences.by_source(dataset)[member],
+        licence_column=dataset.row_licences.column if dataset.row_licences else None,
         synthetic=dataset.synthetic,
         minimum_group_size=dataset.minimum_group_size,
         columns=tuple(
@@ -315,7 +288,11 @@ def _compile_dataset(dataset: DeclaredDataset) -> PolicyDataset:
         row_rules=dataset.row_rules,
         federation=None
         if dataset.federation is None
-        else Federation(**dict(dataset.federation), sources=tuple(sorted(dataset.sources))),
+        else Federation(
+            **dict(dataset.federation),
+            sources=tuple(sorted(dataset.sources)),
+            licences=dict(licences.by_source(dataset)),
+        ),
     )
 
 
@@ -440,9 +417,13 @@ def _narrowed(dataset: PolicyDataset, grant: LiveGrant, asker: Asker) -> PolicyD
     rules = [
         rule.model_copy(update={"name": f"{grant.name}/{rule.name}"}) for each in narrowing for rule in each.row_rules
     ]
-    masks = {each.column: each.mask for one in narrowing for each in one.masks}
+    masks = [each for one in narrowing for each in one.masks]
     columns = tuple(
-        column.model_copy(update={"masks": (*column.masks, masks[column.name])}) if column.name in masks else column
+        column.model_copy(
+            update={"masks": (*column.masks, *(each.mask for each in masks if each.column == column.name))}
+        )
         for column in dataset.columns
     )
-    return dataset.model_copy(update={"row_rules": bound((*dataset.row_rules, *rules), asker), "columns": columns})
+    rows = bound((*dataset.row_rules, *rules), asker)
+    left = licences.shown(dataset.licences, dataset.licence_column, rows)
+    return dataset.model_copy(update={"row_rules": rows, "columns": columns, "licences": left})

@@ -36,6 +36,8 @@ def conform(incoming: pa.Table, dataset: PolicyDataset, schema: pa.Schema) -> pa
     ]
     for column, values in zip(dataset.columns, columns, strict=True):
         _forbid_missing(values, column.name, required=column.role is ColumnRole.MEASURE)
+        if column.name == dataset.licence_column:
+            _forbid_other(values, column.name, dataset.licences)
     return pa.Table.from_arrays(columns, schema=schema)
 
 
@@ -76,6 +78,16 @@ def _forbid_missing(values: pa.ChunkedArray, name: str, *, required: bool) -> No
         if not pc.all(finite, min_count=0).as_py():
             row = pc.index(finite, False).as_py() + 1
             raise RowsRefusedError(f"row {row}, field {name}: is not a finite number; correct the row")
+
+
+def _forbid_other(values: pa.ChunkedArray, name: str, licences: tuple[str, ...]) -> None:
+    known = pc.is_in(values, value_set=pa.array(licences, values.type))
+    if not pc.all(known, min_count=0).as_py():
+        row = pc.index(known, False).as_py()
+        said = f"{values[row]} is" if values[row].is_valid else "nothing is"
+        raise RowsRefusedError(
+            f"row {row + 1}, field {name}: {said} no licence of this dataset; it has {', '.join(licences)}"
+        )
 
 
 def _is_text(of_type: pa.DataType) -> bool:

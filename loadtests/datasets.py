@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from commonweal.agreements import with_approvals
 from commonweal.grants import Policy, compile_policy
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
@@ -44,7 +45,8 @@ def example_policy(now: datetime, *, jwks: str = '{"keys":[]}', single_rows: boo
             "kubernetesVersion": "v1.37.2",
         }
     )
-    return compile_policy(trust, (grant,), {MEMBER: site}, MEMBER, now)
+    approved = with_approvals(grant, trust, [approval.trustee for approval in grant.spec.approvals])
+    return compile_policy(trust, (approved,), {MEMBER: site}, MEMBER, now)
 
 
 def member_folder(folder: Path, *, jwks: str = '{"keys":[]}') -> None:

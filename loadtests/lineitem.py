@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 
+from commonweal.agreements import with_approvals
 from commonweal.grants import Policy, compile_policy
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
@@ -107,7 +108,8 @@ def policy(pilot: Pilot, grants: Sequence[str], *, ruled: bool = True) -> Policy
         "purpose": PURPOSE,
         "datasets": [TABLE],
         "expiresAt": now + timedelta(days=1),
-        "approvals": [{"trustee": MEMBER}],
     }
-    made = (DataGrant.model_validate({"metadata": {"name": name}, "spec": spec}) for name in grants)
-    return compile_policy(trust(ruled=ruled), made, {MEMBER: pilot.site()}, MEMBER, now)
+    of = trust(ruled=ruled)
+    asked = (DataGrant.model_validate({"metadata": {"name": name}, "spec": spec}) for name in grants)
+    made = (with_approvals(each, of, [MEMBER]) for each in asked)
+    return compile_policy(of, made, {MEMBER: pilot.site()}, MEMBER, now)

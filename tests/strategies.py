@@ -10,6 +10,20 @@ from hypothesis import strategies as st
 from apps.trade.disclosures import Disclosure
 from commonweal.attribution import UNATTRIBUTED, Interval, Look
 from commonweal.equity import Category, Charter
+from commonweal.kinds.data_grant import Beneficiary, DataGrant, DataGrantSpec
+from commonweal.kinds.data_trust import ColumnRole, Dataset, DatasetColumn, Purpose
+from commonweal.kinds.federation import FederationRules
+from commonweal.kinds.meta import ObjectMeta
+from commonweal.kinds.visibility import (
+    Claim,
+    ColumnMask,
+    Comparison,
+    Mask,
+    MaskKind,
+    Narrowing,
+    Operator,
+    RowRule,
+)
 from commonweal.ledger import POOL, Event, Post, Transfer, Unit, Void, delivered, used
 from commonweal.metering import Measurement, Scope
 
@@ -267,3 +281,92 @@ def trade_disclosures() -> st.SearchStrategy[Disclosure]:
             {"installation_id": "MILL-1", "country": "KR", "period": 2026, "provenance": "drawn", "products": made}
         )
     )
+
+
+def sql_names() -> st.SearchStrategy[str]:
+    """Names of tables and columns."""
+    return st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
+
+
+def _texts() -> st.SearchStrategy[str]:
+    return st.text(min_size=1, max_size=20)
+
+
+@st.composite
+def row_rules(draw: st.DrawFn, columns: tuple[DatasetColumn, ...]) -> tuple[RowRule, ...]:
+    """Rules that compare the columns which may be compared; text values, since no type is checked here."""
+    names = [column.name for column in columns if column.role is not ColumnRole.MEASURE]
+    if not names:
+        return ()
+    column, values = st.sampled_from(names), st.lists(_texts(), min_size=1, max_size=3).map(tuple)
+    comparisons = st.one_of(
+        st.builds(Comparison, column=column, operator=st.sampled_from([Operator.IN, Operator.NOT_IN]), values=values),
+        st.builds(Comparison, column=column, operator=st.just(Operator.IN), claim=st.sampled_from(Claim)),
+        st.builds(Comparison, column=column, operator=st.just(Operator.BELOW), values=st.tuples(_texts())),
+        st.builds(Comparison, column=column, operator=st.sampled_from([Operator.IS_NULL, Operator.IS_NOT_NULL])),
+    )
+    any_of = st.lists(comparisons, min_size=1, max_size=3).map(tuple)
+    rules = st.tuples(kubernetes_names(), any_of).map(lambda pair: RowRule(name=pair[0], any_of=pair[1]))
+    return tuple(draw(st.lists(rules, max_size=3, unique_by=lambda rule: rule.name)))
+
+
+def masks() -> st.SearchStrategy[Mask]:
+    """Masks of every kind."""
+    sized = st.builds(Mask, kind=st.sampled_from([MaskKind.PREFIX, MaskKind.BUCKET]), size=st.integers(1, 9))
+    return st.one_of(sized, st.builds(Mask, kind=st.sampled_from([MaskKind.NULL, MaskKind.YEAR, MaskKind.MONTH])))
+
+
+@st.composite
+def datasets(draw: st.DrawFn) -> Dataset:
+    """Declared datasets with roles, masks, rules and, at times, federation."""
+    column = st.builds(
+        DatasetColumn,
+        name=sql_names(),
+        type=st.sampled_from(["boolean", "int", "long", "double", "string", "date", "timestamptz", "decimal(38, 9)"]),
+        role=st.sampled_from(ColumnRole),
+        unit=st.none() | st.just("kg"),
+        description=st.none() | _texts(),
+        mask=st.none() | masks(),
+    )
+    columns = tuple(draw(st.lists(column, min_size=1, max_size=4, unique_by=lambda each: each.name)))
+    sources = ("ca", "ke", "kr")
+    return Dataset(
+        name=draw(sql_names()),
+        description=draw(_texts()),
+        licence=draw(st.sampled_from(["CC0-1.0", "CC-BY-4.0"])),
+        synthetic=draw(st.booleans()),
+        minimum_group_size=draw(st.integers(1, 9)),
+        columns=columns,
+        sources=sources,
+        row_rules=draw(row_rules(columns)),
+        federation=draw(st.none() | st.just(FederationRules(combiner="ke", minimum_members=3))),
+    )
+
+
+@st.composite
+def grants(draw: st.DrawFn) -> DataGrant:
+    """Requests with narrowing, sponsored and not; names and values are arbitrary, since no trust is asked."""
+    names = tuple(draw(st.lists(sql_names(), min_size=1, max_size=3, unique=True)))
+    column = st.builds(
+        DatasetColumn, name=sql_names(), type=st.just("string"), role=st.just(ColumnRole.DIMENSION), mask=masks()
+    )
+    narrowing = []
+    for name in draw(st.lists(st.sampled_from(names), max_size=3, unique=True)):
+        columns = tuple(draw(st.lists(column, min_size=1, max_size=3, unique_by=lambda each: each.name)))
+        masked = tuple(ColumnMask(column=each.name, mask=each.mask) for each in columns if each.mask)
+        licences = draw(st.sampled_from([(), ("CC0-1.0",), ("CC0-1.0", "ODbL-1.0")]))
+        rules = draw(row_rules(columns))
+        narrowing.append(Narrowing(dataset=name, row_rules=rules, masks=masked, licences=licences))
+    sponsor = draw(st.none() | st.sampled_from(["ca", "kr"]))
+    zone = draw(st.timezones())
+    spec = DataGrantSpec(
+        trust=draw(kubernetes_names()),
+        beneficiary=Beneficiary(pilot_app=draw(kubernetes_names()), sponsor=sponsor),
+        purpose=draw(st.sampled_from(Purpose)),
+        datasets=names,
+        narrowing=tuple(narrowing),
+        expires_at=(NOON + draw(st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=5000)))).astimezone(
+            zone
+        ),
+    )
+    return DataGrant(metadata=ObjectMeta(name=draw(kubernetes_names())), spec=spec)

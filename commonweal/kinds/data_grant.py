@@ -1,9 +1,13 @@
-"""DataGrant: who may ask which datasets of a trust, for which purpose, until when; trustees approve it."""
+"""DataGrant: who may ask which datasets of a trust, for which purpose, until when; trustees approve it.
+
+Its states compare with the contract negotiation of the Dataspace Protocol. What is approved and accepted is one exact
+text, by its hash (`commonweal/agreements.py`).
+"""
 
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from commonweal.kinds.data_trust import Purpose
 from commonweal.kinds.meta import (
@@ -14,12 +18,17 @@ from commonweal.kinds.meta import (
     Name,
     Resource,
     Scope,
+    Sha256,
     SqlName,
     Status,
+    Text,
     cel,
     immutable,
 )
 from commonweal.kinds.visibility import Narrowing
+
+_MAP_BY_TRUSTEE = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["trustee"]}
+_MAP_BY_DATASET = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["dataset"]}
 
 
 class GrantReason(StrEnum):
@@ -33,13 +42,55 @@ class GrantReason(StrEnum):
     UNKNOWN_TRUST = "UnknownTrust"
     UNKNOWN_DATASET = "UnknownDataset"
     RULE_UNUSABLE = "RuleUnusable"
+    AWAITING_ACCEPTANCE = "AwaitingAcceptance"
+    DEED_CHANGED = "DeedChanged"
+    TOO_FEW_TRUSTEES = "TooFewTrustees"
+    SPONSOR_MISMATCH = "SponsorMismatch"
+
+
+class GrantPhase(StrEnum):
+    """How far trustees and beneficiary have come, in the words of the Dataspace Protocol."""
+
+    REQUESTED = "Requested"
+    OFFERED = "Offered"
+    ACCEPTED = "Accepted"
+    AGREED = "Agreed"
+    FINALIZED = "Finalized"
+    TERMINATED = "Terminated"
 
 
 class Approval(Model):
-    """A trustee's yes; only that trustee's own identity may add it."""
+    """A trustee's yes to one agreement; only that trustee's own identity may add it."""
 
     trustee: MemberName
     """The member that approves."""
+    agreement: Sha256 | None = None
+    """What it approves: status.agreement.sha256, or the sha256 of an offer. A yes to nothing in particular does not
+    count."""
+
+
+class Recusal(Model):
+    """A trustee that does not decide on this grant; only its own identity may add it."""
+
+    trustee: MemberName
+    """The member that steps aside; it counts neither among those who approve nor among those who could."""
+    reason: Text
+    """The conflict of interest, for everyone to read."""
+
+
+class Offer(Model):
+    """A trustee's answer to a request: less than was asked for. Only its own identity may make or change it."""
+
+    trustee: MemberName
+    """The member that offers."""
+    datasets: Annotated[
+        tuple[SqlName, ...], Field(min_length=1, max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ]
+    """Datasets of the request that are offered."""
+    narrowing: Annotated[tuple[Narrowing, ...], Field(default=(), max_length=32, json_schema_extra=_MAP_BY_DATASET)]
+    """Rows and values that are left out besides those that the request leaves out."""
+    expires_at: AwareDatetime
+    """When the right would end; not later than the request asks."""
 
 
 class Beneficiary(Model):
@@ -47,6 +98,9 @@ class Beneficiary(Model):
 
     pilot_app: Name
     """Name of the PilotApp that may ask."""
+    sponsor: MemberName | None = None
+    """The member that asks for the application, and accepts offers; as a trustee it has no vote. Unset, an
+    administrator of the hub asks and accepts."""
 
 
 class DataGrantSpec(Model):
@@ -75,11 +129,7 @@ class DataGrantSpec(Model):
         Field(
             default=(),
             max_length=32,
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["dataset"],
-                **immutable("narrowing", "ask for a new grant"),
-            },
+            json_schema_extra={**_MAP_BY_DATASET, **immutable("narrowing", "ask for a new grant")},
         ),
     ]
     """Rows and values that this grant leaves out of what the trust would show."""
@@ -87,13 +137,15 @@ class DataGrantSpec(Model):
     """When the right ends."""
     approvals: Annotated[
         tuple[Approval, ...],
-        Field(
-            default=(),
-            max_length=64,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["trustee"]},
-        ),
+        Field(default=(), max_length=64, json_schema_extra=_MAP_BY_TRUSTEE),
     ]
-    """Trustees that said yes."""
+    """Trustees that said yes, and to which agreement."""
+    recusals: Annotated[tuple[Recusal, ...], Field(default=(), max_length=64, json_schema_extra=_MAP_BY_TRUSTEE)]
+    """Trustees that do not decide, besides the sponsor."""
+    offers: Annotated[tuple[Offer, ...], Field(default=(), max_length=16, json_schema_extra=_MAP_BY_TRUSTEE)]
+    """What trustees offer instead of what was asked for."""
+    accepted: Sha256 | None = None
+    """The offer that the beneficiary accepts: its sha256 in status.offers. Unset, it stands by its request."""
     revoked: Annotated[
         bool,
         Field(json_schema_extra=cel("self || !oldSelf", "a revoked grant stays revoked; ask for a new grant")),
@@ -101,8 +153,46 @@ class DataGrantSpec(Model):
     """True ends the right at once and for good."""
 
 
+class AgreedTerms(Model):
+    """What a dataset showed when the agreement was put before the trustees."""
+
+    dataset: SqlName
+    """The dataset."""
+    terms: Annotated[str, StringConstraints(max_length=262_144)]
+    """Its schema and rules as canonical JSON."""
+
+
+class AgreementStatus(Model):
+    """The text that is in force or, before, the one that awaits approval."""
+
+    sha256: Sha256
+    """Its name: approvals are for it, and every answer's audit entry carries it."""
+    terms: Annotated[tuple[AgreedTerms, ...], Field(max_length=32, json_schema_extra=_MAP_BY_DATASET)]
+    """The part of the trust's deed that it stands on; a deed that shows less goes on under it."""
+    changes: Annotated[tuple[Annotated[str, StringConstraints(max_length=512)], ...], Field(max_length=32)] = ()
+    """What the deed changed since trustees agreed, so that they must again."""
+
+
+class OfferStatus(Model):
+    """An offer as it can be approved and accepted, or why it cannot."""
+
+    trustee: MemberName
+    """Who offers."""
+    sha256: Sha256 | None = None
+    """The name of the agreement that would come of it."""
+    problem: Annotated[str, StringConstraints(max_length=512)] | None = None
+    """Why it does not count."""
+
+
 class DataGrantStatus(Status):
     """Where the contract stands."""
+
+    state: GrantPhase | None = None
+    """Requested, Offered, Accepted, Agreed, Finalized or Terminated."""
+    agreement: AgreementStatus | None = None
+    """What is agreed, or awaits approval."""
+    offers: Annotated[tuple[OfferStatus, ...], Field(default=(), max_length=16, json_schema_extra=_MAP_BY_TRUSTEE)]
+    """The offers on the table."""
 
 
 class DataGrant(Resource):
@@ -117,7 +207,19 @@ class DataGrant(Resource):
             Column(name="Trust", json_path=".spec.trust"),
             Column(name="Beneficiary", json_path=".spec.beneficiary.pilotApp"),
             Column(name="Purpose", json_path=".spec.purpose"),
+            Column(name="State", json_path=".status.state"),
             Column(name="Expires", json_path=".spec.expiresAt", priority=1),
+            Column(name="Agreement", json_path=".status.agreement.sha256", priority=1),
+        ),
+        rules=(
+            {
+                "rule": "!has(self.spec.offers) || self.spec.offers.all(o, o.datasets.all(d, d in self.spec.datasets))",
+                "message": "spec.offers: an offer names a dataset that was not asked for; offer less, not more",
+            },
+            {
+                "rule": "!has(self.spec.offers) || self.spec.offers.all(o, o.expiresAt <= self.spec.expiresAt)",
+                "message": "spec.offers: an offer ends later than the request; offer less, not more",
+            },
         ),
     )
 

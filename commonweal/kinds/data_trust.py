@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field, StringConstraints
 
 from commonweal.kinds.federation import FEDERATION_FITS, FederationRules
+from commonweal.kinds.licence import LICENCES_FIT, Licence, RowLicences, SourceLicence
 from commonweal.kinds.meta import (
     Column,
     Definition,
@@ -16,6 +17,7 @@ from commonweal.kinds.meta import (
     SqlName,
     Status,
     Text,
+    both,
 )
 from commonweal.kinds.visibility import MASK_SIZE, Mask, RowRules
 
@@ -78,14 +80,25 @@ class DatasetColumn(Model):
 class Dataset(Model):
     """A table of the trust; its rows lie at the members in `sources` and nowhere else."""
 
-    model_config = ConfigDict(json_schema_extra=FEDERATION_FITS)
+    model_config = ConfigDict(json_schema_extra=both(FEDERATION_FITS, LICENCES_FIT))
 
     name: SqlName
     """Table name in SQL."""
     description: Text
     """What the rows are."""
-    licence: Annotated[str, StringConstraints(min_length=1, max_length=128)]
-    """SPDX identifier of the rows' licence."""
+    licence: Licence
+    """SPDX identifier of the rows' licence, where neither the source nor the row has another."""
+    source_licences: Annotated[
+        tuple[SourceLicence, ...],
+        Field(
+            default=(),
+            max_length=64,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["member"]},
+        ),
+    ]
+    """Sources whose rows have another licence."""
+    row_licences: RowLicences | None = None
+    """Rows that name their own licence; then neither of the others counts."""
     synthetic: bool = False
     """True where a generator made the rows."""
     minimum_group_size: Annotated[int, Field(ge=1, le=1_000_000)]

@@ -36,6 +36,12 @@ def cel(rule: str, message: str, **more: str) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message, **more}]}
 
 
+def both(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Two CEL rules for one node."""
+    rules = "x-kubernetes-validations"
+    return {rules: [*one[rules], *other[rules]]}
+
+
 def immutable(what: str, remedy: str) -> dict[str, Any]:
     """A field that is set once."""
     return cel("self == oldSelf", f"{what} cannot be changed; {remedy}")

@@ -9,6 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from commonweal.kinds.licence import Licence
 from commonweal.kinds.meta import Model, Name, SqlName, cel
 
 
@@ -146,3 +147,7 @@ class Narrowing(Model):
         ),
     ] = ()
     """Masks over what the trust's own masks leave."""
+    licences: Annotated[
+        tuple[Licence, ...], Field(max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] = ()
+    """Only rows under these licences; empty, rows under any."""

@@ -26,6 +26,7 @@ from commonweal.federation import (
     refuse_members,
 )
 from commonweal.grants import Ask, Federation, PolicyDataset, Refusal, Rule, decide
+from commonweal.licences import expression
 from commonweal.privacy import Charge, PrivacyError, account, cost, share, unit_of, visible
 from commonweal.secure_sum import ENTROPY_BYTES, Secrets, SecureSumError, deal, mask, pack, to_words
 from commonweal.transparency import Json
@@ -196,6 +197,7 @@ class RoundService:
                 {
                     "kind": "answered",
                     "request": state.asked["request"],
+                    "grant_hash": state.asked["grant_hash"],
                     "masked_for": state.federation.combiner,
                     "charged": None if state.charge is None else state.charge.amount,
                     "result_sha256": hashlib.sha256(masked).hexdigest(),
@@ -264,6 +266,7 @@ class RoundService:
             {
                 "kind": "released",
                 "request": state.asked["request"],
+                "grant_hash": state.asked["grant_hash"],
                 "members": list(answered),
                 "rows": len(rows),
                 "result_sha256": hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest(),
@@ -279,7 +282,7 @@ class RoundService:
             left_out=state.question.layout.groups - len(rows),
             charged=0 if state.charge is None else state.charge.amount,
             charged_unit="" if state.charge is None else state.charge.unit,
-            licence=state.dataset.licence,
+            licence=expression(_licences(state, answered)),
             synthetic=state.dataset.synthetic,
             policy_hash=state.policy_hash,
             audit_position=position,
@@ -300,6 +303,7 @@ class RoundService:
             "grant": opening.grant,
             "sql": opening.sql,
             "policy_hash": None if policy is None else policy.hash,
+            "grant_hash": None if policy is None else policy.hash_of_grant(opening.grant),
         }
 
     def _decide(self, caller: Caller, opening: Opening, now: datetime) -> _Allowed | Refusal:
@@ -399,7 +403,7 @@ class RoundService:
         )
 
     def _note_failure(self, state: OpenRound, error: Exception) -> None:
-        event = {"kind": "failed", "request": state.asked["request"]}
+        event = {"kind": "failed", "request": state.asked["request"], "grant_hash": state.asked["grant_hash"]}
         self._audit.append(self._clock(), {**event, "error": type(error).__name__, "detail": str(error)})
 
     def _give_back(self, state: OpenRound, reason: str) -> None:
@@ -428,6 +432,13 @@ class RoundService:
                 unanswered, state.stage = state.stage < Stage.ANSWERED, Stage.RELEASED
                 if unanswered:
                     self._give_back(state, "the round was not finished in time")
+
+
+def _licences(state: OpenRound, answered: tuple[str, ...]) -> set[str]:
+    """Those of all sources whose rows are in the sum; where rows name their own, what the asker may see of them."""
+    if state.dataset.licence_column is not None:
+        return set(state.dataset.licences)
+    return {licence for member in answered for licence in state.federation.licences[member]}
 
 
 def _question(opening: Opening) -> dict[str, Json]:

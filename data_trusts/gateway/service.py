@@ -218,6 +218,7 @@ class QuestionService:
             "grant": question.grant,
             "sql": question.sql,
             "policy_hash": _hash_of(policies, question),
+            "grant_hash": _grant_hash(policies, question),
         }
 
     def _decide(self, policies: Policies, caller: Caller, question: Question, now: datetime) -> _Ready | Refusal:
@@ -255,7 +256,13 @@ class QuestionService:
         except EngineError as error:
             self._audit.append(
                 self._clock(),
-                {"kind": "failed", "request": request, "error": type(error).__name__, "detail": str(error)},
+                {
+                    "kind": "failed",
+                    "request": request,
+                    "grant_hash": asked["grant_hash"],
+                    "error": type(error).__name__,
+                    "detail": str(error),
+                },
             )
             self.outcomes["failed"] += 1
             raise
@@ -269,6 +276,7 @@ class QuestionService:
             {
                 "kind": "answered",
                 "request": asked["request"],
+                "grant_hash": asked["grant_hash"],
                 "rows": len(rows),
                 "result_sha256": hashlib.sha256(content).hexdigest(),
             },
@@ -310,6 +318,12 @@ class QuestionService:
 def _hash_of(policies: Policies, question: Question) -> str | None:
     policy = policies.by_trust.get(question.trust)
     return None if policy is None else policy.hash
+
+
+def _grant_hash(policies: Policies, question: Question) -> str | None:
+    """The agreement under which is asked; None where no grant of that name is live here."""
+    policy = policies.by_trust.get(question.trust)
+    return None if policy is None else policy.hash_of_grant(question.grant)
 
 
 def _policy_changed() -> Refusal:

@@ -23,9 +23,7 @@ def measure() -> list[Measurement]:
 
 
 def _once(kubectl: Kubectl) -> float:
-    grant = kubectl.json("get", "datagrant", "trade-emissions")
-    kubectl("apply", "--server-side", "-f", "-", stdin=_renamed(grant, {"beneficiary": {"pilotApp": NAME}}))
-    kubectl("wait", "--for=condition=Ready", f"datagrant/{NAME}", "--timeout=30s")
+    _agree(kubectl, kubectl.json("get", "datagrant", "trade-emissions"))
     pilot = _renamed(kubectl.json("get", "pilotapp", "trade"), {"grants": [NAME]})
     started = time.monotonic()
     kubectl("apply", "--server-side", "-f", "-", stdin=pilot)
@@ -40,6 +38,17 @@ def _once(kubectl: Kubectl) -> float:
     finally:
         kubectl("delete", f"pilotapp/{NAME}", f"datagrant/{NAME}", "--wait=true", "--timeout=60s")
         _wait_gone(kubectl)
+
+
+def _agree(kubectl: Kubectl, grant: dict[str, Any]) -> None:
+    """A grant like this one for the second pilot; its trustees approve the text that the hub makes of it."""
+    beneficiary = {"beneficiary": {"pilotApp": NAME}}
+    kubectl("apply", "--server-side", "-f", "-", stdin=_renamed(grant, {**beneficiary, "approvals": []}))
+    kubectl("wait", "--for=jsonpath={.status.agreement.sha256}", f"datagrant/{NAME}", "--timeout=30s")
+    agreed = kubectl.json("get", "datagrant", NAME)["status"]["agreement"]["sha256"]
+    approvals = [{**approval, "agreement": agreed} for approval in grant["spec"]["approvals"]]
+    kubectl("apply", "--server-side", "-f", "-", stdin=_renamed(grant, {**beneficiary, "approvals": approvals}))
+    kubectl("wait", "--for=condition=Ready", f"datagrant/{NAME}", "--timeout=30s")
 
 
 def _renamed(body: dict[str, Any], changes: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from commonweal.agreements import with_approvals
 from commonweal.grants import compile_policy
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
@@ -116,7 +117,6 @@ def grants(beneficiary: str, now: datetime) -> list[DataGrant]:
                     "datasets": list(MINIMUM),
                     "narrowing": narrowing if name == "narrow" else [],
                     "expiresAt": now + timedelta(days=1),
-                    "approvals": [{"trustee": MEMBER}],
                 },
             }
         )
@@ -127,7 +127,9 @@ def grants(beneficiary: str, now: datetime) -> list[DataGrant]:
 def policy(pilot: Pilot) -> str:
     """The policy document that the hub would write for the one member."""
     now = datetime.now(UTC)
-    return compile_policy(trust(), grants(pilot.name, now), {MEMBER: pilot.site()}, MEMBER, now).render()
+    of = trust()
+    approved = [with_approvals(grant, of, [MEMBER]) for grant in grants(pilot.name, now)]
+    return compile_policy(of, approved, {MEMBER: pilot.site()}, MEMBER, now).render()
 
 
 def generate(beneficiary: str, draw: random.Random, count: int = 400) -> list[Row]:

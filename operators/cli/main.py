@@ -21,9 +21,11 @@ from operators.agent.credentials import INVITATION_KEY, INVITATION_SECRET
 from operators.cli import (
     apel,
     carbon,
+    contracts,
     division,
     equity,
     exports,
+    grants,
     invitations,
     journal,
     members,
@@ -52,6 +54,8 @@ app.add_typer(equity_app, name="equity")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(receipt_app, name="receipt")
 app.add_typer(crds_app, name="crds")
+app.add_typer(contracts.app, name="contract")
+app.add_typer(grants.app, name="grant")
 
 Name = Annotated[str, typer.Argument(help="The member's name, as ca.", metavar="NAME")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen and change nothing.")]

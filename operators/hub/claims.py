@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from commonweal.agreements import grant_state
 from commonweal.contributions import Around, Claim, Dataset, Decided, Past, Rules, decide, fault, standing
-from commonweal.grants import grant_state
 from commonweal.kinds.consortium import ConsortiumSpec
 from commonweal.kinds.contribution import Contribution, ContributionReason
 from commonweal.kinds.data_grant import DataGrant
@@ -17,6 +17,7 @@ from commonweal.kinds.data_trust import DataTrust
 from operators.frame import Finding, Key, Plan, Store, Tools, Watch
 from operators.hub import evidence
 from operators.hub.books import Books
+from operators.hub.grants import sponsors
 from operators.hub.resources import (
     CONSORTIUMS,
     CONTRIBUTIONS,
@@ -170,12 +171,12 @@ def around(store: Store, books: Books, claims: Iterable[Claim], at: datetime) ->
 
 def _askers(store: Store, trusts: dict[str, DataTrust], at: datetime) -> dict[Dataset, frozenset[str]]:
     """Of each dataset the members that sponsor an application with a live grant on it."""
-    sponsors = {body["metadata"]["name"]: body["spec"]["sponsor"] for body in store.list(PILOT_APPS)}
+    sponsored = sponsors(store)
     found: defaultdict[Dataset, set[str]] = defaultdict(set)
     for body in store.list(DATA_GRANTS):
         grant = DataGrant.read(body)
-        sponsor = sponsors.get(grant.spec.beneficiary.pilot_app)
-        if sponsor and grant_state(grant, trusts.get(grant.spec.trust), at).ready:
+        sponsor = sponsored.get(grant.spec.beneficiary.pilot_app)
+        if sponsor and grant_state(grant, trusts.get(grant.spec.trust), at, sponsor).ready:
             for dataset in grant.spec.datasets:
                 found[grant.spec.trust, dataset].add(sponsor)
     return {of: frozenset(members) for of, members in found.items()}

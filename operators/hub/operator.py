@@ -11,6 +11,7 @@ from operators.hub.books import Books
 from operators.hub.claims import ClaimController
 from operators.hub.consortium import ConsortiumController
 from operators.hub.front_door import FrontDoor, FrontDoorController
+from operators.hub.grants import GrantController
 from operators.hub.join import JoinController
 from operators.hub.member import MemberController
 from operators.hub.periods import PeriodController, StatementController
@@ -20,7 +21,7 @@ from operators.hub.published_log import PublishedLog
 from operators.hub.readings import ReadingController
 from operators.hub.resources import SYSTEM_NAMESPACE
 from operators.hub.settings import HubSettings
-from operators.hub.trusts import GrantController, TrustController
+from operators.hub.trusts import TrustController
 from operators.hub.uses import UseController
 from operators.kube import Kube
 

@@ -32,10 +32,11 @@ DRAIN_S = 5  # longer than the front door needs to see that a pod is not ready a
 
 @dataclass(frozen=True, kw_only=True)
 class LiveGrantOf:
-    """A live grant of an app, with the trust it is on."""
+    """A live grant of an app, with the trust it is on and the datasets that were agreed."""
 
     grant: DataGrant
     trust: DataTrust
+    datasets: tuple[str, ...]
 
 
 def grants_json(grants: Sequence[LiveGrantOf], sites: Mapping[str, Site]) -> str:
@@ -44,8 +45,8 @@ def grants_json(grants: Sequence[LiveGrantOf], sites: Mapping[str, Site]) -> str
     entries = []
     for each in grants:
         held = {dataset.name: dataset.sources for dataset in each.trust.spec.datasets}
-        datasets = [{"name": name, "members": sorted(held[name])} for name in sorted(each.grant.spec.datasets)]
-        members.update(*(held[name] for name in each.grant.spec.datasets))
+        datasets = [{"name": name, "members": sorted(held[name])} for name in sorted(each.datasets)]
+        members.update(*(held[name] for name in each.datasets))
         entries.append(
             {
                 "name": each.grant.metadata.name,

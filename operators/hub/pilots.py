@@ -3,11 +3,11 @@
 A member that gives an app up is taken out of the front door first and loses its Assignment a moment later.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from commonweal.grants import grant_state
+from commonweal.agreements import grant_state
 from commonweal.kinds.consortium import ConsortiumSpec
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
@@ -20,6 +20,7 @@ from commonweal.placement import App, Host, Placement, place, transition
 from operators.frame import Apply, Delete, Finding, Key, Plan, Store, Tools, Watch
 from operators.hub.books import Books
 from operators.hub.front_door import FrontDoor
+from operators.hub.grants import beneficiary_of, next_look_s
 from operators.hub.pilot_objects import LiveGrantOf, assignment, grants_json, replicas_of
 from operators.hub.resources import (
     ASSIGNMENTS,
@@ -34,7 +35,6 @@ from operators.hub.resources import (
     holds,
     member_of,
 )
-from operators.hub.trusts import next_look_s
 from operators.kube import NAMESPACES, Json
 
 LEAVE_DOOR_S = 2.0  # haproxy has reloaded and its last requests have gone through
@@ -151,11 +151,7 @@ def _plan(observed: Observed, app: PilotApp, body: Json, now: datetime) -> Plan:
     assigned = transition(placement, running, ready)
     in_door = {each.member for each in app.status.placements} if app.status else set()
     leaving = {m for m in running if m not in assigned and m in in_door and m in placement.outgoing}
-    live = [each for each in observed.grants if _is_live(each, app, now)]
-    grants = grants_json(
-        [LiveGrantOf(grant=each.grant, trust=each.trust) for each in live if each.grant and each.trust],
-        observed.sites or {},
-    )
+    grants = grants_json(list(_live(observed, app, now)), observed.sites or {})
     writes = [
         Apply(resource=ASSIGNMENTS, body=assignment(body, app, member, count, grants))
         for member, count in sorted(assigned.items())
@@ -165,7 +161,7 @@ def _plan(observed: Observed, app: PilotApp, body: Json, now: datetime) -> Plan:
     looks = [
         LEAVE_DOOR_S if leaving else None,
         UNPLACED_RETRY_S if placement.unplaced else None,
-        _grants_look_s(observed, now),
+        _grants_look_s(observed, app, now),
     ]
     return Plan(
         writes=(*writes, *gone),
@@ -255,7 +251,7 @@ def _unready_grants(observed: Observed, app: PilotApp, now: datetime) -> list[st
             words.append(
                 f"spec.grants: {each.name} is for {each.grant.spec.beneficiary.pilot_app}; ask for an own grant"
             )
-        elif not (state := grant_state(each.grant, each.trust, now)).ready:
+        elif not (state := grant_state(each.grant, each.trust, now, app.spec.sponsor)).ready:
             words.append(f"DataGrant {each.name}: {state.message}")
     return words
 
@@ -279,14 +275,18 @@ def _unready_members(observed: Observed, placements: list[PilotPlacement]) -> li
     return wrong
 
 
-def _is_live(asked: AskedGrant, app: PilotApp, now: datetime) -> bool:
-    grant = asked.grant
-    ours = grant is not None and grant.spec.beneficiary.pilot_app == app.metadata.name
-    return ours and grant is not None and grant_state(grant, asked.trust, now).ready
+def _live(observed: Observed, app: PilotApp, now: datetime) -> Iterator[LiveGrantOf]:
+    for each in observed.grants:
+        if each.grant is None or each.trust is None or each.grant.spec.beneficiary.pilot_app != app.metadata.name:
+            continue
+        state = grant_state(each.grant, each.trust, now, app.spec.sponsor)
+        if state.ready and state.agreement is not None:
+            yield LiveGrantOf(grant=each.grant, trust=each.trust, datasets=state.agreement.datasets)
 
 
-def _grants_look_s(observed: Observed, now: datetime) -> float | None:
-    return next_look_s([grant_state(each.grant, each.trust, now) for each in observed.grants if each.grant], now)
+def _grants_look_s(observed: Observed, app: PilotApp, now: datetime) -> float | None:
+    asked = [(each.grant, each.trust) for each in observed.grants if each.grant]
+    return next_look_s((grant_state(grant, trust, now, app.spec.sponsor) for grant, trust in asked), now)
 
 
 def _removal(app: str, member: str) -> Delete:
@@ -359,4 +359,4 @@ def _pilot_of(assigned: Json) -> tuple[Key, ...]:
 
 
 def _beneficiary_of(grant: Json) -> tuple[Key, ...]:
-    return (Key("", grant["spec"]["beneficiary"]["pilotApp"]),)
+    return (Key("", beneficiary_of(grant)),)

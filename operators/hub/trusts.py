@@ -1,17 +1,11 @@
-"""Data trusts and grants: their conditions, and the policy that each source member's gateway obeys."""
+"""Data trusts: their conditions, and the policy that each source member's gateway obeys."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from commonweal.grants import (
-    POLICY_LABEL,
-    GrantState,
-    PolicyTooLargeError,
-    compile_policy,
-    dataset_faults,
-    grant_state,
-)
+from commonweal.agreements import Deed, GrantState, negotiate
+from commonweal.grants import POLICY_LABEL, PolicyTooLargeError, compile_policy, dataset_faults
 from commonweal.kinds.assignment import OwnerKind
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust, TrustReason
@@ -19,6 +13,7 @@ from commonweal.kinds.member import Member, Site
 from commonweal.membership import member_namespace
 from commonweal.policy_parcels import pack
 from operators.frame import Apply, Delete, Finding, Key, Plan, Store, Tools, Watch, Write
+from operators.hub.grants import beneficiary_of, grants_of, next_look_s, sponsors
 from operators.hub.resources import (
     ASSIGNMENTS,
     DATA_GRANTS,
@@ -26,6 +21,7 @@ from operators.hub.resources import (
     DATA_TRUSTS,
     MEMBERS,
     OURS,
+    PILOT_APPS,
     TRUST_PREFIX,
     child,
     condition,
@@ -33,9 +29,6 @@ from operators.hub.resources import (
     member_of,
 )
 from operators.kube import NAMESPACES, Json
-
-MIN_LOOK_S = 0.2
-MAX_LOOK_S = 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +51,7 @@ class Observed:
     body: Json | None
     trust: DataTrust | None = None
     grants: tuple[DataGrant, ...] = ()
+    sponsors: Mapping[str, str] = field(default_factory=dict)
     sites: dict[str, Site] | None = None
     members: dict[str, SourceMember] | None = None
     assigned: tuple[str, ...] = ()
@@ -72,10 +66,11 @@ class TrustController:
 
     @property
     def watches(self) -> tuple[Watch, ...]:
-        """The trust, its grants, every member (whose issuer each policy names), and the Assignments it writes."""
+        """The trust, its grants and their sponsors, every member (policies name its issuer), and what it writes."""
         return (
             Watch(resource=DATA_TRUSTS),
             Watch(resource=DATA_GRANTS, keys=lambda grant: (Key("", grant["spec"]["trust"]),), spec_only=True),
+            Watch(resource=PILOT_APPS, keys=self._trusts_of, spec_only=True),
             Watch(resource=MEMBERS, keys=lambda _: map(_key, self.store.list(DATA_TRUSTS))),
             Watch(resource=ASSIGNMENTS, keys=_trust_of),
         )
@@ -95,6 +90,7 @@ class TrustController:
             body=body,
             trust=DataTrust.read(body),
             grants=grants_of(store, key.name),
+            sponsors=sponsors(store),
             sites={name: member.site for name, member in members.items() if member.site},
             members=members,
             assigned=assigned,
@@ -115,51 +111,17 @@ class TrustController:
             writes=(*policies, *_removals(observed.name, gone)),
             findings=(judge(observed, wanted, serving, too_large),),
             status={"serving": serving},
-            requeue_in_s=next_look_s((grant_state(grant, observed.trust, now) for grant in observed.grants), now),
+            requeue_in_s=next_look_s(_states(observed, observed.trust, now), now),
         )
 
-
-@dataclass(frozen=True)
-class GrantController:
-    """Says of every DataGrant whether it is live."""
-
-    store: Store
-    name: str = "datagrant"
-
-    @property
-    def watches(self) -> tuple[Watch, ...]:
-        """The grant and its trust."""
-        return (Watch(resource=DATA_GRANTS), Watch(resource=DATA_TRUSTS, keys=self._grants_of, spec_only=True))
-
-    async def observe(self, key: Key, tools: Tools) -> tuple[DataGrant, DataTrust | None] | None:
-        """Read the grant and its trust."""
-        body = tools.store.get(DATA_GRANTS, key.name)
-        if body is None:
-            return None
-        grant = DataGrant.read(body)
-        trust = tools.store.get(DATA_TRUSTS, grant.spec.trust)
-        return grant, DataTrust.read(trust) if trust else None
-
-    def plan(self, observed: tuple[DataGrant, DataTrust | None], now: datetime) -> Plan:
-        """As commonweal.grants decides."""
-        state = grant_state(*observed, now)
-        finding = Finding(type="Ready", holds=state.ready, reason=state.reason, message=state.message)
-        return Plan(findings=(finding,), requeue_in_s=next_look_s([state], now))
-
-    def _grants_of(self, trust: Json) -> tuple[Key, ...]:
-        name = trust["metadata"]["name"]
-        return tuple(_key(body) for body in self.store.list(DATA_GRANTS) if body["spec"]["trust"] == name)
+    def _trusts_of(self, app: Json) -> tuple[Key, ...]:
+        asking = [grant for grant in self.store.list(DATA_GRANTS) if beneficiary_of(grant) == app["metadata"]["name"]]
+        return tuple({Key("", grant["spec"]["trust"]) for grant in asking})
 
 
 def sources(trust: DataTrust) -> list[str]:
     """Every member that holds rows of the trust."""
     return sorted({member for dataset in trust.spec.datasets for member in dataset.sources})
-
-
-def grants_of(store: Store, trust: str) -> tuple[DataGrant, ...]:
-    """The grants on a trust, by name."""
-    bodies = [body for body in store.list(DATA_GRANTS) if body["spec"]["trust"] == trust]
-    return tuple(DataGrant.read(body) for body in sorted(bodies, key=_key))
 
 
 def judge(observed: Observed, wanted: list[str], serving: list[str], too_large: str | None = None) -> Finding:
@@ -195,12 +157,10 @@ def unusable(trust: DataTrust) -> list[str]:
     ]
 
 
-def next_look_s(states: Iterable[GrantState], now: datetime) -> float | None:
-    """In how many seconds the clock changes one of these states."""
-    changes = [state.changes_at for state in states if state.changes_at is not None]
-    if not changes:
-        return None
-    return min(max((min(changes) - now).total_seconds(), MIN_LOOK_S), MAX_LOOK_S)
+def _states(observed: Observed, trust: DataTrust, now: datetime) -> Iterator[GrantState]:
+    deed = Deed(trust)
+    for grant in observed.grants:
+        yield negotiate(grant, deed, now, observed.sponsors.get(grant.spec.beneficiary.pilot_app))
 
 
 def _packed(
@@ -212,7 +172,7 @@ def _packed(
     """
     sites = observed.sites or {}
     try:
-        return pack(compile_policy(trust, observed.grants, sites, member, now)), None
+        return pack(compile_policy(trust, observed.grants, sites, member, now, sponsors=observed.sponsors)), None
     except PolicyTooLargeError as error:
         return pack(compile_policy(trust, (), sites, member, now)), str(error)
 

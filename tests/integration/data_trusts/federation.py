@@ -55,7 +55,7 @@ def policy(member: str, issuer: Issuer, identities: Mapping[str, Identity], nois
     now = datetime.now(UTC)
     declared = trust({"datasets": [federated(noise)]})
     common = {"expiresAt": now + timedelta(days=1), "datasets": ["customs_rows"]}
-    asked = [grant({**common, "beneficiary": {"pilotApp": pilot}}, name=pilot) for pilot in PILOTS]
+    asked = [grant({**common, "beneficiary": {"pilotApp": pilot}}, name=pilot, of=declared) for pilot in PILOTS]
     sites = {
         name: site(name, issuer.jwks() if name == "ca" else '{"keys":[]}').model_copy(
             update={"gateway_certificate_pem": identity.certificate_pem}

@@ -94,7 +94,9 @@ async def test_a_granted_question_is_answered_and_remembered(ca: RunningGateway,
     assert (asked["purpose"], asked["grant"], asked["reads"]) == (PURPOSE, "steel", ["flow", "quantity_in_kg", "share"])
     assert (answered["kind"], answered["rows"], answered["request"]) == ("answered", 1, asked["request"])
     assert answered["position"] == result.audit_position == before + 1
-    assert asked["policy_hash"] == result.policy_hash == Policy.parse(written_policy_of(ca)).hash
+    written = Policy.parse(written_policy_of(ca))
+    assert asked["policy_hash"] == result.policy_hash == written.hash
+    assert asked["grant_hash"] == answered["grant_hash"] == written.hash_of_grant("steel") is not None
 
 
 def written_policy_of(gateway: RunningGateway) -> str:

@@ -56,17 +56,31 @@ async def test_an_identity_cannot_be_changed(hub: Hub, agents: dict[str, Agent])
         await hub.admin.patch(MEMBERS, "ca", {"spec": {"identityKey": "A" * 43 + "="}})
 
 
-async def test_a_trustee_approves_for_itself_only(hub: Hub, agents: dict[str, Agent]) -> None:
-    await hub.apply(GRANT | {"spec": GRANT["spec"] | {"approvals": []}})
-    ca = connection(agents["ca"])
+async def test_a_trustee_approves_for_itself_only_and_only_what_the_hub_shows(
+    hub: Hub, agents: dict[str, Agent]
+) -> None:
+    async with hub.operator():
+        await hub.apply(GRANT | {"spec": GRANT["spec"] | {"approvals": []}})
+        await hub.ready("datagrants", "trade-emissions", "AwaitingApproval", status="False")
+    seen = await hub.admin.get(DATA_GRANTS, "trade-emissions")
+    agreed = seen["status"]["agreement"]["sha256"]
+    of_ca, of_kr = ({"trustee": trustee, "agreement": agreed} for trustee in ("ca", "kr"))
+    ca, kr = connection(agents["ca"]), connection(agents["kr"])
+
+    async def approve(kube: Kube, *approvals: Json) -> None:
+        await kube.patch(DATA_GRANTS, "trade-emissions", {"spec": {"approvals": list(approvals)}})
+
     with pytest.raises(Forbidden, match="only the trustee itself"):
-        await ca.patch(DATA_GRANTS, "trade-emissions", {"spec": {"approvals": [{"trustee": "kr"}]}})
-    await ca.patch(DATA_GRANTS, "trade-emissions", {"spec": {"approvals": [{"trustee": "ca"}]}})
-    kr = connection(agents["kr"])
+        await approve(ca, of_kr)
+    for unnamed in ({"trustee": "ca"}, {"trustee": "ca", "agreement": "0" * 64}):
+        with pytest.raises(Forbidden, match="name what you approve"):
+            await approve(ca, unnamed)
+    await approve(ca, of_ca)
     with pytest.raises(Forbidden, match="only the trustee itself"):
-        await kr.patch(DATA_GRANTS, "trade-emissions", {"spec": {"approvals": [{"trustee": "kr"}]}})
-    both = [{"trustee": "ca"}, {"trustee": "kr"}]
-    await kr.patch(DATA_GRANTS, "trade-emissions", {"spec": {"approvals": both}})
+        await approve(kr, of_kr)
+    with pytest.raises(Forbidden, match="only the trustee itself"):
+        await approve(kr, {**of_ca, "agreement": "0" * 64}, of_kr)
+    await approve(kr, of_ca, of_kr)
     with pytest.raises(Forbidden, match="cannot be moved"):
         await kr.patch(DATA_GRANTS, "trade-emissions", {"spec": {"expiresAt": "2031-01-01T00:00:00Z"}})
 

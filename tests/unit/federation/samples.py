@@ -28,6 +28,6 @@ def federated(noise: Mapping[str, object] | None = None, **changes: object) -> d
 
 def dataset(noise: Mapping[str, object] | None = None) -> PolicyDataset:
     declared = trust({"datasets": [federated(noise)]})
-    found = compile_policy(declared, [grant()], {"ca": site("ca")}, "ca", NOON).dataset("customs_rows")
+    found = compile_policy(declared, [grant(of=declared)], {"ca": site("ca")}, "ca", NOON).dataset("customs_rows")
     assert found is not None
     return found

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
+from commonweal.agreements import with_approvals
 from commonweal.grants import Policy, PolicyDataset, compile_policy
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
@@ -67,9 +68,14 @@ def trust(spec: Mapping[str, object] | None = None) -> DataTrust:
 
 
 def grant(
-    spec: Mapping[str, object] | None = None, *, name: str = "steel", approved_by: Iterable[str] = ("ca", "kr")
+    spec: Mapping[str, object] | None = None,
+    *,
+    name: str = "steel",
+    approved_by: Iterable[str] = ("ca", "kr"),
+    of: DataTrust | None = None,
 ) -> DataGrant:
-    return DataGrant.model_validate(
+    """A request that trustees of `of` (the small trust) approved as it is, where it can be approved at all."""
+    asked = DataGrant.model_validate(
         {
             "metadata": {"name": name},
             "spec": {
@@ -78,11 +84,13 @@ def grant(
                 "purpose": PURPOSE,
                 "datasets": ["customs_rows", "facility_disclosures"],
                 "expiresAt": NOON + timedelta(days=30),
-                "approvals": [{"trustee": trustee} for trustee in approved_by],
                 **(spec or {}),
             },
         }
     )
+    deed = of or trust()
+    known = {dataset.name for dataset in deed.spec.datasets}
+    return with_approvals(asked, deed, approved_by) if known.issuperset(asked.spec.datasets) else asked
 
 
 def grants(*names: str) -> tuple[DataGrant, ...]:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commonweal.agreements import grant_state
 from commonweal.grants import (
     Allowed,
     Ask,
@@ -15,7 +16,6 @@ from commonweal.grants import (
     Rule,
     compile_policy,
     decide,
-    grant_state,
 )
 from commonweal.kinds.data_grant import GrantReason
 from tests.unit.grants.samples import CUSTOMS, DISCLOSURES, NOON, PURPOSE, grant, policy, site, trust
@@ -40,7 +40,9 @@ def test_a_quorum_of_trustees_makes_a_grant_live() -> None:
 def test_an_approval_by_a_member_who_is_no_trustee_does_not_count() -> None:
     state = grant_state(grant(approved_by=("ca", "ch")), trust(), NOON)
     assert (state.ready, state.reason) == (False, GrantReason.AWAITING_APPROVAL)
-    assert state.message == "1 of 2 trustees approved; ke, kr may still approve"
+    asked = grant_state(grant(approved_by=()), trust(), NOON).agreement
+    assert asked is not None
+    assert state.message == f"1 of 2 trustees approved agreement {asked.sha256}; ke, kr may still approve"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_a_grant_stops_at_its_end_even_if_no_newer_policy_comes() -> None:
 def test_a_grant_covers_only_its_own_datasets() -> None:
     disclosures_here = {**DISCLOSURES, "sources": ["ca"]}
     both = trust({"datasets": [disclosures_here, CUSTOMS | {"sources": ["ca"]}]})
-    narrow = grant({"datasets": ["facility_disclosures"]})
+    narrow = grant({"datasets": ["facility_disclosures"]}, of=both)
     written = compile_policy(both, [narrow], {"ca": site("ca")}, "ca", NOON)
     assert rule(decide(written, ASK, NOON)) is Rule.DATASET_NOT_GRANTED
 

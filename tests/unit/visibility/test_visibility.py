@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from commonweal.agreements import grant_state, with_approvals
 from commonweal.grants import (
     Allowed,
     Ask,
@@ -17,7 +18,6 @@ from commonweal.grants import (
     compile_policy,
     dataset_faults,
     decide,
-    grant_state,
 )
 from commonweal.kinds.data_grant import DataGrant, GrantReason
 from commonweal.kinds.data_trust import DataTrust
@@ -48,7 +48,8 @@ def narrow(rules: Sequence[object] = (), masks: Sequence[object] = (), dataset: 
 
 
 def policy(of: DataTrust, under: DataGrant) -> Policy:
-    return compile_policy(of, [under], {"ca": site("ca")}, "ca", NOON)
+    approved = with_approvals(under, of, ["ca", "kr"])
+    return compile_policy(of, [approved], {"ca": site("ca")}, "ca", NOON)
 
 
 def compiled(
