@@ -41,8 +41,9 @@ from pyiceberg.types import (
 
 from commonweal.grants import PolicyDataset
 from commonweal.kinds.data_trust import ColumnRole
-from data_trusts.erasure import Erased, erase, holders, root_of, value_of
+from data_trusts.erasure import Erased, erase, holders, value_of
 from data_trusts.rows import RowsRefusedError, conform
+from data_trusts.table_files import root_of
 
 CATALOG_NAME = "commonweal"  # part of every row of the catalog; data_trusts/trino/catalog names it too
 # A REST catalog that a member runs; without an address, SQLite in the data folder is the catalog.

@@ -17,6 +17,7 @@ from commonweal.kinds.meta import (
     Status,
     Text,
 )
+from commonweal.kinds.retention import HOLDS_FIT, LegalHolds, Retention
 from commonweal.kinds.visibility import MASK_SIZE, Mask, RowRules
 
 
@@ -106,10 +107,14 @@ class Dataset(Model):
     """Rows that questions see; all rules hold together, and without any every row is seen."""
     federation: FederationRules | None = None
     """How one answer is made of all sources' rows; unset, each source answers for itself only."""
+    retention: Retention | None = None
+    """How long rows are kept; unset, until somebody erases them."""
 
 
 class DataTrustSpec(Model):
     """The trust's deed."""
+
+    model_config = ConfigDict(json_schema_extra=HOLDS_FIT)
 
     title: Text
     """The trust's name for people."""
@@ -132,6 +137,8 @@ class DataTrustSpec(Model):
         ),
     ]
     """What can be asked about."""
+    legal_holds: LegalHolds = ()
+    """Orders to keep rows, which stop retention and erasure."""
 
 
 class DataTrustStatus(Status):

@@ -14,8 +14,9 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import Table
 
 from data_trusts.catalog import CATALOG_NAME, TableMissingError, Warehouse
-from data_trusts.erasure import ErasureError, files_of, holders, root_of
+from data_trusts.erasure import ErasureError, holders
 from data_trusts.gateway.certificates import make_identity
+from data_trusts.table_files import files_of, root_of
 from tests.integration.data_trusts.conftest import customs_file
 from tests.unit.grants.samples import NOON, dataset
 
