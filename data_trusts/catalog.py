@@ -18,14 +18,14 @@ from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import requests
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import NoSuchTableError, RESTError
+from pyiceberg.exceptions import NoSuchTableError, RESTError, ValidationError
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.types import (
     BooleanType,
     DateType,
@@ -38,9 +38,11 @@ from pyiceberg.types import (
     StringType,
     TimestamptzType,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
 from commonweal.grants import PolicyDataset
 from commonweal.kinds.data_trust import ColumnRole
+from data_trusts import taken
 from data_trusts.erasure import Erased, erase, holders, value_of
 from data_trusts.rows import RowsRefusedError, conform
 from data_trusts.table_files import root_of
@@ -52,12 +54,14 @@ TABLE_PROPERTIES = {
     # Else every commit leaves one more metadata file, for ever.
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
+    # Else every commit leaves one more manifest that each question opens.
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "20",
     # Writers over REST do not hold the queue while they prepare; four at once lose commits at the default of 4.
     "commit.retry.num-retries": "50",
     "commit.retry.min-wait-ms": "20",
     "commit.retry.max-wait-ms": "1000",
 }
-_FILE_DIGEST = "commonweal.file-sha256"
 _TYPES: dict[str, IcebergType] = {
     "boolean": BooleanType(),
     "int": IntegerType(),
@@ -90,9 +94,9 @@ class Warehouse:
     """The tables below one folder: `catalog.db` and `warehouse/`."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder.resolve()
+        self.folder = folder.resolve()
         self._lock = threading.Lock()
-        self.root_uri = (self._folder / "warehouse").as_uri()
+        self.root_uri = (self.folder / "warehouse").as_uri()
         folder.mkdir(parents=True, exist_ok=True)
         with self.exclusive():
             self.catalog: Catalog = self._opened()
@@ -100,7 +104,7 @@ class Warehouse:
     def _opened(self) -> Catalog:
         address = os.environ.get(CATALOG_URI)
         if not address:
-            return SqlCatalog(CATALOG_NAME, uri=f"sqlite:///{self._folder / 'catalog.db'}", warehouse=self.root_uri)
+            return SqlCatalog(CATALOG_NAME, uri=f"sqlite:///{self.folder / 'catalog.db'}", warehouse=self.root_uri)
         properties = {"uri": address, "token": os.environ.get(CATALOG_TOKEN, "")}
         properties["warehouse"] = os.environ.get(CATALOG_WAREHOUSE, "")
         try:
@@ -141,16 +145,20 @@ class Warehouse:
         arrow = conform(incoming, dataset, schema_to_pyarrow(iceberg_schema(dataset), include_field_ids=False))
         with self.exclusive():
             table = self._ensure(trust, dataset)
-            taken = [snapshot for snapshot in table.snapshots() if _digest(snapshot) == digest]
-            if not taken:
-                table.append(arrow, snapshot_properties={_FILE_DIGEST: digest})
+            before = taken.kept(self._taken(trust, dataset.name)) | {
+                taken.digest_of(each) for each in table.snapshots()
+            }
+            if digest not in before:
+                table.append(arrow, snapshot_properties={taken.FILE_DIGEST: digest})
         snapshot = table.current_snapshot()
         if snapshot is None or snapshot.summary is None:
             raise CatalogError(f"{trust}.{dataset.name}: the commit left no snapshot; look at the warehouse's disk")
         return Ingested(
-            rows=0 if taken else arrow.num_rows,
+            rows=0 if digest in before else arrow.num_rows,
             total_rows=int(snapshot.summary["total-records"] or 0),
-            snapshot_id=(taken[0] if taken else snapshot).snapshot_id,
+            snapshot_id=next(
+                (each for each in table.snapshots() if taken.digest_of(each) == digest), snapshot
+            ).snapshot_id,
         )
 
     def erase(self, trust: str, dataset: str, column: str, text: str) -> Erased:
@@ -160,8 +168,20 @@ class Warehouse:
             TableMissingError: nothing was ingested yet.
             ErasureError: bad input, or a file still holds the value.
         """
+        with self.changing(trust, dataset) as table:
+            return erase(table, column, text)
+
+    @contextmanager
+    def changing(self, trust: str, dataset: str) -> Iterator[Table]:
+        """A dataset's table, whose history may be dropped; what it has taken in stays known, and no one commits.
+
+        Raises:
+            TableMissingError: nothing was ingested yet.
+        """
         with self.exclusive():
-            return erase(self._load(trust, dataset), column, text)
+            table = self._load(trust, dataset)
+            taken.keep(self._taken(trust, dataset), table)
+            yield table
 
     def holders(self, trust: str, dataset: str, column: str, text: str) -> list[Path]:
         """The files of a dataset in which a value can be read, whether its rows are in the table or were deleted.
@@ -174,11 +194,51 @@ class Warehouse:
         value_of(text, column, table.schema().as_arrow())
         return holders(root_of(table), column, text)
 
+    def tables(self) -> list[tuple[str, str]]:
+        """Trust and dataset of every table.
+
+        Raises:
+            CatalogError: the catalog does not answer.
+        """
+        with self._explained("the list of tables"):
+            return sorted(
+                (namespace[0], identifier[-1])
+                for namespace in self.catalog.list_namespaces()
+                for identifier in self.catalog.list_tables(namespace)
+            )
+
+    def table(self, trust: str, dataset: str) -> Table:
+        """A dataset's table, to be read.
+
+        Raises:
+            TableMissingError: nothing was ingested yet.
+            CatalogError: the catalog or the table's metadata cannot be read.
+        """
+        return self._load(trust, dataset)
+
     def _load(self, trust: str, dataset: str) -> Table:
-        try:
+        with self._explained(f"{trust}.{dataset}"):
             return self.catalog.load_table((trust, dataset))
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """Say which of the things below us failed, instead of passing on how."""
+        try:
+            yield
         except NoSuchTableError:
-            raise TableMissingError(f"{trust}.{dataset} has no table yet; ingest a file into it") from None
+            raise TableMissingError(f"{what} has no table yet; ingest a file into it") from None
+        except (RESTError, requests.RequestException, SQLAlchemyError) as error:
+            place = os.environ.get(CATALOG_URI) or self.folder / "catalog.db"
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise CatalogError(f"{what}: the catalog {place} does not answer ({why}); start or restore it") from error
+        except (ValidationError, ValueError, OSError) as error:
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise CatalogError(
+                f"{what}: its metadata file cannot be read ({why}); restore it from the backup"
+            ) from error
+
+    def _taken(self, trust: str, dataset: str) -> Path:
+        return taken.path_for(self.folder, trust, dataset)
 
     def _ensure(self, trust: str, dataset: PolicyDataset) -> Table:
         schema = iceberg_schema(dataset)
@@ -205,7 +265,7 @@ class Warehouse:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the queue of commits: no one else writes meanwhile, in no process of this member."""
-        with self._lock, (self._folder / "catalog.lock").open("w") as lock:
+        with self._lock, (self.folder / "catalog.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -225,7 +285,3 @@ def _iceberg_type(of_type: str) -> IcebergType:
         precision, scale = of_type.removeprefix("decimal(").removesuffix(")").split(",")
         return DecimalType(int(precision), int(scale))
     return _TYPES[of_type]
-
-
-def _digest(snapshot: Snapshot) -> str | None:
-    return snapshot.summary.additional_properties.get(_FILE_DIGEST) if snapshot.summary else None
