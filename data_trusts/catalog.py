@@ -145,9 +145,7 @@ class Warehouse:
         arrow = conform(incoming, dataset, schema_to_pyarrow(iceberg_schema(dataset), include_field_ids=False))
         with self.exclusive():
             table = self._ensure(trust, dataset)
-            before = taken.kept(self._taken(trust, dataset.name)) | {
-                taken.digest_of(each) for each in table.snapshots()
-            }
+            before = taken.known(self.folder, table, trust, dataset.name)
             if digest not in before:
                 table.append(arrow, snapshot_properties={taken.FILE_DIGEST: digest})
         snapshot = table.current_snapshot()
@@ -180,7 +178,7 @@ class Warehouse:
         """
         with self.exclusive():
             table = self._load(trust, dataset)
-            taken.keep(self._taken(trust, dataset), table)
+            taken.keep(self.folder, table, trust, dataset)
             yield table
 
     def holders(self, trust: str, dataset: str, column: str, text: str) -> list[Path]:
@@ -236,9 +234,6 @@ class Warehouse:
             raise CatalogError(
                 f"{what}: its metadata file cannot be read ({why}); restore it from the backup"
             ) from error
-
-    def _taken(self, trust: str, dataset: str) -> Path:
-        return taken.path_for(self.folder, trust, dataset)
 
     def _ensure(self, trust: str, dataset: PolicyDataset) -> Table:
         schema = iceberg_schema(dataset)

@@ -41,9 +41,7 @@ def _bound(trust: str, dataset: PolicyDataset, now: datetime) -> tuple[Retention
     retention = dataset.retention
     column = dataset.column(retention.column) if retention else None
     if retention is None or column is None:
-        raise RetainError(
-            f"{trust}.{dataset.name}: its DataTrust declares no retention; declare one, or erase rows"
-        )
+        raise RetainError(f"{trust}.{dataset.name}: its DataTrust declares no retention; declare one, or erase rows")
     return retention, first_kept(retention, column.type, now)
 
 

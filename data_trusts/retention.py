@@ -9,7 +9,6 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from pyiceberg.expressions import IsNull, LessThan
 from pyiceberg.manifest import FileFormat
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
@@ -64,7 +63,7 @@ def end_rows(table: Table, column: str, first: date | datetime) -> Ending:
     root_of(table)
     _forbid_other_formats(table)
     needed = named_by_table(table)
-    ended = LessThan(column, first.isoformat())
+    ended = f"\"{column}\" < '{first.isoformat()}'"
     rows = table.scan(row_filter=ended).count()
     if rows:
         table.delete(ended)
@@ -108,7 +107,7 @@ def remove(table: Table, column: str, first: date | datetime, ending: Ending, no
     return Ended(
         ended_rows=ending.rows,
         kept_rows=table.scan().count(),
-        undated_rows=table.scan(row_filter=IsNull(column)).count(),
+        undated_rows=table.scan(row_filter=f'"{column}" IS NULL').count(),
         snapshot_id=current.snapshot_id if current else None,
         removed_files=len(doomed),
         removed_bytes=removed_bytes,

@@ -7,10 +7,15 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
+from pyiceberg.io import FileIO
+from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
+
+# Properties of a table that name a place of their own for some of its files.
+PLACES = ("write.data.path", "write.metadata.path", "write.object-storage.path", "write.folder-storage.path")
 
 
 class FilesError(Exception):
@@ -37,9 +42,14 @@ def root_of(table: Table) -> Path:
     return path_of(table.location())
 
 
-def path_of(location: str) -> Path:
-    """The path that a file's address means."""
-    return Path(unquote(urlsplit(location).path))
+def path_of(address: str) -> Path:
+    """The path that a file's address means: engines take an address as it stands, and decode no percent sign."""
+    return Path(PyArrowFileIO.parse_location(address)[2])
+
+
+def address_of(path: Path) -> str:
+    """The address of a path, encoded as little as engines decode it."""
+    return f"file://{path}"
 
 
 def files_of(root: Path) -> list[Path]:
@@ -47,26 +57,36 @@ def files_of(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.is_file())
 
 
-def named_by(table: Table, snapshots: Iterable[Snapshot]) -> set[Path]:
-    """The files that some snapshots need: manifest lists, manifests, data and delete files that are live in them."""
-    named: set[Path] = set()
+def addresses_of(snapshots: Iterable[Snapshot], io: FileIO) -> set[str]:
+    """What some snapshots need: manifest lists, manifests, and the data and delete files that are live in them."""
+    named: set[str] = set()
     for snapshot in snapshots:
-        named.add(path_of(snapshot.manifest_list))
-        for manifest in snapshot.manifests(table.io):
-            if path_of(manifest.manifest_path) not in named:
-                named.add(path_of(manifest.manifest_path))
-                named |= {path_of(entry.data_file.file_path) for entry in manifest.fetch_manifest_entry(table.io)}
+        named.add(snapshot.manifest_list)
+        for manifest in snapshot.manifests(io):
+            if manifest.manifest_path not in named:
+                named.add(manifest.manifest_path)
+                named |= {entry.data_file.file_path for entry in manifest.fetch_manifest_entry(io)}
     return named
 
 
+def named_by(table: Table, snapshots: Iterable[Snapshot]) -> set[Path]:
+    """The files that some snapshots of a table need."""
+    return {path_of(address) for address in addresses_of(snapshots, table.io)}
+
+
 def named_by_table(table: Table) -> set[Path]:
-    """Every file that the table still needs: those of all its snapshots, its metadata, and its statistics."""
+    """Every file that the table still needs: those of all its snapshots, its metadata, and its statistics.
+
+    Raises:
+        FilesError: one of them is not there, so nobody may conclude which others are in excess.
+    """
     metadata = table.metadata
-    earlier = (entry.metadata_file for entry in metadata.metadata_log)
+    earlier = {path_of(entry.metadata_file) for entry in metadata.metadata_log}
     statistics = (each.statistics_path for each in (*metadata.statistics, *metadata.partition_statistics))
-    return named_by(table, table.snapshots()) | {
-        path_of(location) for location in (table.metadata_location, *earlier, *statistics)
-    }
+    needed = named_by(table, table.snapshots()) | {path_of(each) for each in (table.metadata_location, *statistics)}
+    if lost := [path for path in needed if not path.exists()]:
+        raise FilesError(f"{min(lost)}: the table names it and it is gone; restore it from the backup")
+    return needed | earlier
 
 
 def drop_history(table: Table) -> None:

@@ -5,6 +5,7 @@ the same file could come in twice, and an erased row come back.
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from pyiceberg.table import Table
@@ -31,15 +32,20 @@ def kept(path: Path) -> set[str]:
     return set(_DIGEST.findall(path.read_text())) if path.exists() else set()
 
 
-def keep(path: Path, table: Table) -> None:
-    """Write down the digests of all snapshots of a table that are not there yet, durably."""
-    known = kept(path)
-    fresh = [digest for snapshot in table.snapshots() if (digest := digest_of(snapshot)) and digest not in known]
-    if fresh:
+def known(folder: Path, table: Table, trust: str, dataset: str) -> set[str]:
+    """The digests of all files that a dataset has taken in, below a member's data folder and in its snapshots."""
+    fresh = {digest for snapshot in table.snapshots() if (digest := digest_of(snapshot))}
+    return fresh | kept(path_for(folder, trust, dataset))
+
+
+def keep(folder: Path, table: Table, trust: str, dataset: str) -> None:
+    """Write down the digests of all snapshots of a table, durably, so that the snapshots may go."""
+    path = path_for(folder, trust, dataset)
+    if fresh := known(folder, table, trust, dataset) - kept(path):
         add(path, fresh)
 
 
-def add(path: Path, digests: list[str]) -> None:
+def add(path: Path, digests: Iterable[str]) -> None:
     """Add digests, durably."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_durably(path, "".join(f"{digest}\n" for digest in sorted(kept(path) | set(digests))).encode())
+    write_durably(path, "".join(f"{digest}\n" for digest in sorted(kept(path) | {*digests})).encode())

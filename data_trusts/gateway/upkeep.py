@@ -51,6 +51,7 @@ class Upkeep:
     identity: Identity
     clock: Callable[[], datetime]
     every_s: float = 3600.0
+    pause: Callable[[float], bool] | None = None  # waits so many seconds; true where the gateway ends meanwhile
     stop: threading.Event = field(default_factory=threading.Event)
     done: Counter[str] = field(default_factory=Counter)
     _refused: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -168,7 +169,7 @@ class Upkeep:
             self.audit.append(self.clock(), {**where, "kind": "maintained", **told})
 
     def _wait(self, seconds: float) -> None:
-        if self.stop.wait(seconds):
+        if (self.pause or self.stop.wait)(seconds):
             raise StoppedUpkeepError
 
     def _refuse(self, where: Mapping[str, Json], why: str) -> None:

@@ -39,6 +39,7 @@ class Desk:
             audit=self.audit,
             identity=self.identity,
             clock=lambda: self.now,
+            pause=lambda _: False,
         )
 
     def obey(self, policy: Policy | None, *more: str) -> None:
@@ -54,8 +55,6 @@ class Desk:
         return [entry["kind"] for entry in self.entries()]
 
     def turn(self) -> None:
-        self.upkeep.stop.clear()
-        self.upkeep._wait = lambda _: None  # type: ignore[method-assign]
         self.upkeep.turn()
 
 
@@ -175,7 +174,10 @@ def test_a_running_gateway_does_it_by_itself(start_gateway: StartGateway, tmp_pa
     warehouse.ingest("trade", kept_dataset(), customs_file(10))
     warehouse.close()
     gateway = start_gateway("ca", keeping(HOLD).render(), COMMONWEAL_UPKEEP_EVERY_S="0.5")
-    recorded = lambda: {entry["kind"] for entry in gateway.audit()}  # noqa: E731
+
+    def recorded() -> set[str]:
+        return {entry["kind"] for entry in gateway.audit()}
+
     wait_for("the hold", lambda: {"hold-declared", "retention-refused"} <= recorded(), gateway.process, 20)
     gateway.publish(keeping().render())
     wait_for("the release", lambda: {"hold-ended", "retention-begun"} <= recorded(), gateway.process, 20)
