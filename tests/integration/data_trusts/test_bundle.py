@@ -157,7 +157,7 @@ def _append(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("which", "change_to")),
+    ("which", "change_to"),
     [
         ("tables/*/*/data/*.parquet", (_flip, "is not as it was signed")),
         ("tables/*/*/metadata/*.metadata.json", (_flip, "is not as it was signed")),
