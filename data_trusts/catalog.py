@@ -6,9 +6,11 @@ The namespace is the trust, the table is the dataset. Commits queue on one lock,
 conflict handling loses writers. Rows come in a whole file at a time, or not at all.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
+import re
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -22,7 +24,7 @@ import requests
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import NoSuchTableError, RESTError, ValidationError
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, RESTError, ValidationError
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
@@ -73,6 +75,13 @@ _TYPES: dict[str, IcebergType] = {
 }
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK = re.compile("disk I/O error|disk is full")  # SQLite's words
+_CATALOG = (RESTError, requests.RequestException, SQLAlchemyError)
+# What readers of damaged metadata, Avro and Parquet files raise; a wrong length ends as any of these.
+_UNREADABLE = (*_CATALOG, ValidationError, OSError, ValueError, EOFError, SystemError, TypeError, IndexError, KeyError)
+
+
 class CatalogError(Exception):
     """The tables cannot be used as asked; the message says why and what to do."""
 
@@ -103,14 +112,12 @@ class Warehouse:
 
     def _opened(self) -> Catalog:
         address = os.environ.get(CATALOG_URI)
-        if not address:
-            return SqlCatalog(CATALOG_NAME, uri=f"sqlite:///{self.folder / 'catalog.db'}", warehouse=self.root_uri)
-        properties = {"uri": address, "token": os.environ.get(CATALOG_TOKEN, "")}
-        properties["warehouse"] = os.environ.get(CATALOG_WAREHOUSE, "")
-        try:
+        with explained("the tables"):
+            if not address:
+                return SqlCatalog(CATALOG_NAME, uri=f"sqlite:///{self.folder / 'catalog.db'}", warehouse=self.root_uri)
+            properties = {"uri": address, "token": os.environ.get(CATALOG_TOKEN, "")}
+            properties["warehouse"] = os.environ.get(CATALOG_WAREHOUSE, "")
             return RestCatalog(CATALOG_NAME, **{name: value for name, value in properties.items() if value})
-        except (RESTError, OSError) as error:
-            raise CatalogError(f"{CATALOG_URI} is {address}: {error}; check the address and {CATALOG_TOKEN}") from error
 
     def close(self) -> None:
         """Let go of the catalog."""
@@ -121,11 +128,13 @@ class Warehouse:
 
         Raises:
             TableMissingError: nothing was ingested yet.
+            CatalogError: the catalog or a file of the table cannot be read.
         """
         table = self._load(trust, dataset)
         names = [field.name for field in table.schema().fields]
         wanted = [name for name in names if columns is None or name in columns] or names[:1]
-        return table.scan(selected_fields=tuple(wanted)).to_arrow()
+        with explained(f"{trust}.{dataset}"):
+            return table.scan(selected_fields=tuple(wanted)).to_arrow()
 
     def ingest(self, trust: str, dataset: PolicyDataset, file: IO[bytes]) -> Ingested:
         """Append the rows of a Parquet file, in one commit.
@@ -134,7 +143,8 @@ class Warehouse:
 
         Raises:
             RowsRefusedError: a row or a field breaks the dataset's schema; nothing was written.
-            CatalogError: the table was made from another schema.
+            CatalogError: the table was made from another schema, the catalog does not answer, a file cannot be read, or
+                the disk is full; the table is as it was.
         """
         content = file.read()
         digest = hashlib.sha256(content).hexdigest()
@@ -143,7 +153,7 @@ class Warehouse:
         except (pa.ArrowInvalid, OSError) as error:
             raise RowsRefusedError(f"the file is not Parquet ({error}); write it with a Parquet library") from error
         arrow = conform(incoming, dataset, schema_to_pyarrow(iceberg_schema(dataset), include_field_ids=False))
-        with self.exclusive():
+        with self.exclusive(), explained(f"{trust}.{dataset.name}"):
             table = self._ensure(trust, dataset)
             before = taken.known(self.folder, table, trust, dataset.name)
             if digest not in before:
@@ -175,8 +185,9 @@ class Warehouse:
 
         Raises:
             TableMissingError: nothing was ingested yet.
+            CatalogError: the catalog does not answer, a file cannot be read, or the disk is full.
         """
-        with self.exclusive():
+        with self.exclusive(), explained(f"{trust}.{dataset}"):
             table = self._load(trust, dataset)
             taken.keep(self.folder, table, trust, dataset)
             yield table
@@ -198,7 +209,7 @@ class Warehouse:
         Raises:
             CatalogError: the catalog does not answer.
         """
-        with self._explained("the list of tables"):
+        with explained("the list of tables"):
             return sorted(
                 (namespace[0], identifier[-1])
                 for namespace in self.catalog.list_namespaces()
@@ -215,25 +226,8 @@ class Warehouse:
         return self._load(trust, dataset)
 
     def _load(self, trust: str, dataset: str) -> Table:
-        with self._explained(f"{trust}.{dataset}"):
+        with explained(f"{trust}.{dataset}", "its metadata file"):
             return self.catalog.load_table((trust, dataset))
-
-    @contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
-        """Say which of the things below us failed, instead of passing on how."""
-        try:
-            yield
-        except NoSuchTableError:
-            raise TableMissingError(f"{what} has no table yet; ingest a file into it") from None
-        except (RESTError, requests.RequestException, SQLAlchemyError) as error:
-            place = os.environ.get(CATALOG_URI) or self.folder / "catalog.db"
-            why = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise CatalogError(f"{what}: the catalog {place} does not answer ({why}); start or restore it") from error
-        except (ValidationError, ValueError, OSError) as error:
-            why = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise CatalogError(
-                f"{what}: its metadata file cannot be read ({why}); restore it from the backup"
-            ) from error
 
     def _ensure(self, trust: str, dataset: PolicyDataset) -> Table:
         schema = iceberg_schema(dataset)
@@ -263,6 +257,34 @@ class Warehouse:
         with self._lock, (self.folder / "catalog.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+@contextmanager
+def explained(what: str, part: str = "a file of it") -> Iterator[None]:
+    """Say which of the things below us failed, in place of how.
+
+    Args:
+        what: the table, as messages call it.
+        part: which of its files is read.
+
+    Raises:
+        TableMissingError: there is no such table.
+        CatalogError: the disk is full, the catalog does not answer, or a file is not what it must be.
+    """
+    try:
+        yield
+    except NoSuchTableError:
+        raise TableMissingError(f"{what} has no table yet; ingest a file into it") from None
+    except CommitFailedException as error:
+        raise CatalogError(f"{what}: other writers were faster each time ({error}); run it again") from error
+    except _UNREADABLE as error:
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        if getattr(error, "errno", None) in _FULL or (isinstance(error, SQLAlchemyError) and _DISK.search(why)):
+            raise CatalogError(f"{what}: the disk takes no more ({why}); free some space and run it again") from error
+        if isinstance(error, _CATALOG):
+            place = f"{CATALOG_URI} {os.environ[CATALOG_URI]}" if CATALOG_URI in os.environ else "catalog.db"
+            raise CatalogError(f"{what}: the catalog, {place}, fails ({why}); start or restore it") from error
+        raise CatalogError(f"{what}: {part} cannot be read ({why}); restore it from the backup") from error
 
 
 def iceberg_schema(dataset: PolicyDataset) -> Schema:

@@ -13,7 +13,6 @@ from typing import Protocol
 
 import duckdb
 import httpx
-import pyarrow as pa
 import requests
 import trino
 
@@ -140,7 +139,7 @@ class DuckDbEngine:
                 return EngineRows(columns=tuple(column[0] for column in cursor.description), rows=cursor.fetchall())
             except TableMissingError as error:
                 raise NoTableError(str(error)) from error
-            except (CatalogError, OSError, pa.ArrowException) as error:
+            except CatalogError as error:
                 raise EngineError(str(error)) from error
             except duckdb.InterruptException as error:
                 if stop.is_set():
