@@ -65,25 +65,27 @@ def retain(
     *,
     member: str,
     now: datetime,
+    held_now: Callable[[], str | None],
     wait: Callable[[float], object] = time.sleep,
 ) -> dict[str, Any]:
     """Remove a dataset's ended rows for good; returns the signed receipt, of which a copy is kept.
 
     Safe to repeat after a crash at any point. Questions go on: the files are removed after `wait` was given the seconds
-    that the longest question may still read them. Where `wait` raises, a later run does the rest.
+    that the longest question may still read them. Where `wait` raises, a later run does the rest. `held_now` says why
+    rows may not be destroyed at this moment; it is asked before rows leave the table, and before files are removed.
 
     Raises:
-        HeldError: a legal hold is in force; nothing was touched.
+        HeldError: a legal hold is in force; no file was removed.
         RetainError: the dataset has no retention.
         CatalogError: it has no table, or the catalog cannot be read.
         FilesError: a file still holds an ended row.
     """
     retention, first = _bound(trust, dataset, now)
-    if why := held(dataset.name, dataset.holds, now):
-        raise HeldError(f"{trust}.{why}")
+    _forbid_held(held_now)
     with warehouse.changing(trust, dataset.name) as table:
         ending = end_rows(table, retention.column, first)
     wait(GRACE_S)
+    _forbid_held(held_now)
     with warehouse.changing(trust, dataset.name) as table:
         ended = remove(table, retention.column, first, ending, now)
     receipt = {
@@ -103,20 +105,39 @@ def retain(
     return document
 
 
+def _forbid_held(held_now: Callable[[], str | None]) -> None:
+    if why := held_now():
+        raise HeldError(why)
+
+
 def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     identity = asyncio.run(own_identity(arguments.data))  # first: nothing is removed that no receipt could be given for
-    policies = policies_of(arguments.member, arguments.policy_dir)
-    dataset = declared_dataset(policies, arguments.trust, arguments.dataset)
-    now = datetime.now(UTC)
+    dataset, now = _declared(arguments), datetime.now(UTC)
+
+    def held_now() -> str | None:
+        return held(dataset.name, _declared(arguments).holds, datetime.now(UTC))
+
     warehouse = Warehouse(arguments.data)
     try:
         if arguments.dry_run:
             found = due(warehouse, arguments.trust, dataset, now)
-            why = held(dataset.name, dataset.holds, now)
-            return {"dryRun": True, "files": [str(path) for path in found], "held": why}
-        return retain(warehouse, identity, arguments.trust, dataset, member=arguments.member, now=now, wait=_patiently)
+            return {"dryRun": True, "files": [str(path) for path in found], "held": held_now()}
+        return retain(
+            warehouse,
+            identity,
+            arguments.trust,
+            dataset,
+            member=arguments.member,
+            now=now,
+            held_now=held_now,
+            wait=_patiently,
+        )
     finally:
         warehouse.close()
+
+
+def _declared(arguments: argparse.Namespace) -> PolicyDataset:
+    return declared_dataset(policies_of(arguments.member, arguments.policy_dir), arguments.trust, arguments.dataset)
 
 
 def _patiently(seconds: float) -> None:

@@ -26,13 +26,14 @@ from data_trusts.gateway.certificates import Identity
 from data_trusts.gateway.policies import Policies, PolicyBook
 from data_trusts.maintain import maintainable
 from data_trusts.maintenance import maintain
-from data_trusts.retain import due, retain
+from data_trusts.retain import HeldError, due, retain
 from data_trusts.signed import SignedError
 from data_trusts.table_files import FilesError
 from data_trusts.tlog import write_durably
 
 TOLD = ("firstKept", "endedRows", "keptRows", "undatedRows", "removedFiles")
 LOOK_S = 1.0
+FIRST_TURN_S = 60.0  # also a gateway that restarts often must come to it
 _LOG = logging.getLogger(__name__)
 
 
@@ -68,9 +69,10 @@ class Upkeep:
             turns.cancel()
 
     async def _turns(self) -> None:
+        await asyncio.sleep(min(self.every_s, FIRST_TURN_S))
         while True:
-            await asyncio.sleep(self.every_s)
             await self._safely(self.turn)
+            await asyncio.sleep(self.every_s)
 
     async def _safely(self, work: Callable[[], None]) -> None:
         """Nothing here may end the gateway, which must go on to answer or to say that its log is shut."""
@@ -131,22 +133,36 @@ class Upkeep:
         try:
             if not due(self.warehouse, policy.trust, dataset, now):
                 return
-            if why := held(name, dataset.holds, now):
+            if why := self._held(policy.trust, name):
                 self._refuse(where, why)
                 return
             self.audit.append(now, {**where, "kind": "retention-begun", "policy_hash": policy.hash})
             receipt = retain(
-                self.warehouse, self.identity, policy.trust, dataset, member=self.member, now=now, wait=self._wait
+                self.warehouse,
+                self.identity,
+                policy.trust,
+                dataset,
+                member=self.member,
+                now=now,
+                held_now=lambda: self._held(policy.trust, name),
+                wait=self._wait,
             )["receipt"]
-            told = {
-                name: receipt[name] for name in ("firstKept", "endedRows", "keptRows", "undatedRows", "removedFiles")
-            }
+            told = {field: receipt[field] for field in TOLD}
             self.audit.append(self.clock(), {**where, "kind": "retention-done", **told})
             self.done["retentions"] += 1
         except TableMissingError:
             return
+        except HeldError as error:
+            self._refuse(where, str(error))
         except (CatalogError, FilesError, SignedError, OSError) as error:
             self._failed("retention", where, error)
+
+    def _held(self, trust: str, name: str) -> str | None:
+        """Why rows may not be destroyed now; also where nobody can say."""
+        now = self.clock()
+        policy = self.book.current(now).by_trust.get(trust)
+        dataset = policy.dataset(name) if policy else None
+        return held(name, dataset.holds, now) if dataset else f"no policy says now whether {name} is held"
 
     def _maintain(self, policies: Policies) -> None:
         where: dict[str, Json] = {"member": self.member}

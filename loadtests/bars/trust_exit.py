@@ -5,50 +5,33 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
-import requests
-import trino
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import StaticTable, Table
 
-from infra.local.trino import TrinoServer, serving
+from infra.local.trino import Run, administrator, serving
 from loadtests import datasets
 from loadtests.bars import Measurement
 from loadtests.wire import WireError
 
 NEEDS_DEMO = False
 COPIES = 5
-START_WITHIN_S = 120.0
 NAME = (datasets.TRUST, datasets.DATASET)
-CATALOG = """
-connector.name=iceberg
-iceberg.catalog.type=jdbc
-iceberg.jdbc-catalog.catalog-name=commonweal
-iceberg.jdbc-catalog.driver-class=org.sqlite.JDBC
-iceberg.jdbc-catalog.connection-url=jdbc:sqlite:{data}/catalog.db
-iceberg.jdbc-catalog.default-warehouse-dir=file://{data}/warehouse
-iceberg.jdbc-catalog.schema-version=V1
-iceberg.register-table-procedure.enabled=true
-fs.native-local.enabled=true
-local.location=/
-"""
-Run = Callable[[str], list[list[object]]]
 
 
 def measure() -> list[Measurement]:
-    """Delete some rows with Trino, export, read the bundle with each engine, import elsewhere, and compare every row."""
+    """Delete some rows with Trino, export, read the bundle with each engine, import elsewhere, compare every row."""
     with tempfile.TemporaryDirectory() as scratch:
         here, there = Path(scratch) / "here", Path(scratch) / "there"
         for folder in (here, there):
             datasets.member_folder(folder)
         file = datasets.generated(here, "rows.parquet")
         datasets.ingest(here, file)
-        with serving(here, here / "data", controlled=False, catalog=CATALOG.format(data=here / "data")) as server:
-            run = _asker(server)
+        with serving(here, here / "data", controlled=False) as server:
+            run = administrator(server)
             run("DELETE FROM trade.customs_rows WHERE quantity_in_kg % 7 = 0")  # leaves positional deletes
             out = Path(scratch) / "bundle"
             began = time.monotonic()
@@ -75,24 +58,6 @@ def measure() -> list[Measurement]:
                 note="the table's folder copied as it is",
             ),
         ]
-
-
-def _asker(server: TrinoServer) -> Run:
-    def run(sql: str) -> list[list[object]]:
-        with trino.dbapi.connect(host="127.0.0.1", port=server.port, user="admin", catalog="commonweal") as connection:
-            rows: list[list[object]] = connection.cursor().execute(sql).fetchall()
-            return rows
-
-    ends_at = time.monotonic() + START_WITHIN_S
-    while True:
-        try:
-            run("SELECT 1")
-        except (trino.exceptions.Error, requests.RequestException) as error:
-            if time.monotonic() > ends_at:
-                raise WireError(f"Trino did not start within {START_WITHIN_S:g} s: {error}") from error
-            time.sleep(0.5)
-        else:
-            return run
 
 
 def _exported(folder: Path, out: Path) -> Path:

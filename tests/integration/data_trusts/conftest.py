@@ -21,8 +21,6 @@ import jwt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import requests
-import trino
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from commonweal.checkpoints import read_vkey
@@ -201,27 +199,6 @@ def trino_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrinoServ
     data.mkdir()
     with serving(folder, data) as server:
         yield server
-
-
-Run = Callable[[str], list[list[object]]]
-
-
-def administrator(server: TrinoServer) -> Run:
-    """Runs SQL on a server that lets anyone do all it can, as soon as it has started."""
-
-    def run(sql: str) -> list[list[object]]:
-        with trino.dbapi.connect(host="127.0.0.1", port=server.port, user="admin", catalog="commonweal") as connection:
-            rows: list[list[object]] = connection.cursor().execute(sql).fetchall()
-            return rows
-
-    def is_up() -> bool:
-        try:
-            return run("SELECT 1") == [[1]]
-        except (trino.exceptions.Error, requests.RequestException):
-            return False
-
-    wait_for("trino", is_up, server.process)
-    return run
 
 
 class RememberedStatements(Statements):

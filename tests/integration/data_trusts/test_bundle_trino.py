@@ -12,24 +12,12 @@ from data_trusts.bundle_import import take_in
 from data_trusts.catalog import Warehouse
 from data_trusts.retain import retain
 from data_trusts.table_files import address_of, files_of, path_of, root_of
-from infra.local.trino import serving
-from tests.integration.data_trusts.conftest import administrator, customs_file
+from infra.local.trino import administrator, serving
+from tests.integration.data_trusts.conftest import customs_file
 from tests.integration.data_trusts.keeping import identity_in, kept_dataset
 from tests.unit.grants.samples import NOON
 
 KEPT = kept_dataset()
-CATALOG = """
-connector.name=iceberg
-iceberg.catalog.type=jdbc
-iceberg.jdbc-catalog.catalog-name=commonweal
-iceberg.jdbc-catalog.driver-class=org.sqlite.JDBC
-iceberg.jdbc-catalog.connection-url=jdbc:sqlite:{data}/catalog.db
-iceberg.jdbc-catalog.default-warehouse-dir=file://{data}/warehouse
-iceberg.jdbc-catalog.schema-version=V1
-iceberg.register-table-procedure.enabled=true
-fs.native-local.enabled=true
-local.location=/
-"""
 
 
 def contents(table: Table) -> list[str]:
@@ -48,7 +36,7 @@ def test_what_trino_deleted_and_partitioned_goes_along_and_is_erased(tmp_path: P
     identity, warehouse = identity_in(data), Warehouse(data)
     for dataset in ("customs_rows", "others"):
         warehouse.ingest("trade", KEPT.model_copy(update={"name": dataset}), customs_file(12))
-    with serving(tmp_path, data, controlled=False, catalog=CATALOG.format(data=data)) as server:
+    with serving(tmp_path, data, controlled=False) as server:
         run = administrator(server)
         run(
             "CREATE TABLE trade.parts WITH (partitioning = ARRAY['bucket(consignment_id, 3)', 'month(day)']) "
@@ -88,7 +76,7 @@ def test_what_trino_deleted_and_partitioned_goes_along_and_is_erased(tmp_path: P
         assert "SECRET-5" not in values_on_disk(warehouse.table("trade", "customs_rows"), "consignment_id")
         others = KEPT.model_copy(update={"name": "others"})
         run("DELETE FROM trade.others WHERE day = DATE '2026-01-01'")
-        retain(warehouse, identity, "trade", others, member="ca", now=NOON, wait=lambda _: None)
+        retain(warehouse, identity, "trade", others, member="ca", now=NOON, held_now=lambda: None, wait=lambda _: None)
         assert min(map(str, values_on_disk(warehouse.table("trade", "others"), "day"))) == "2026-01-02"
         assert run("SELECT count(*) FROM trade.others") == [[7]]
         assert path_of(warehouse.root_uri).exists()

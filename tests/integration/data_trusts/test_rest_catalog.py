@@ -25,8 +25,8 @@ from pyiceberg.catalog.rest.response import ErrorResponse
 from pyiceberg.exceptions import NamespaceNotEmptyError, NoSuchTableError, TableAlreadyExistsError
 
 from data_trusts.catalog import Warehouse
-from infra.local.trino import free_port, serving
-from tests.integration.data_trusts.conftest import administrator, customs_file, stop, wait_for
+from infra.local.trino import administrator, free_port, serving
+from tests.integration.data_trusts.conftest import customs_file, stop, wait_for
 from tests.unit.grants.samples import dataset
 
 ROWS = pa.table({"number": [1, 2, 3], "name": ["a", "b", "c"]})

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from commonweal.grants import Policy
@@ -14,6 +15,7 @@ from data_trusts.catalog import Warehouse
 from data_trusts.gateway.policies import MAX_SILENCE, PolicyBook
 from data_trusts.gateway.upkeep import Upkeep
 from data_trusts.maintenance import GRACE, KEEP_SNAPSHOTS
+from data_trusts.table_files import files_of, root_of
 from tests.integration.data_trusts.conftest import StartGateway, customs_file, wait_for
 from tests.integration.data_trusts.keeping import HOLD, identity_in, keeping, kept_dataset
 from tests.unit.grants.samples import NOON
@@ -135,6 +137,22 @@ def test_what_is_held_stays_and_is_refused_once(desk: Desk) -> None:
     assert desk.kinds() == ["retention-refused"]
     assert "court of ke" in desk.entries()[0]["reason"]
     assert desk.warehouse.rows("trade", "customs_rows").num_rows == 10
+
+
+def test_a_hold_that_comes_while_questions_are_waited_for_keeps_the_files(desk: Desk) -> None:
+    desk.warehouse.ingest("trade", kept_dataset(), customs_file(10))
+    desk.obey(keeping())
+
+    def declared_meanwhile(_: float) -> bool:
+        desk.obey(keeping(HOLD))
+        return False
+
+    desk.upkeep.pause = declared_meanwhile
+    desk.turn()
+    assert desk.kinds() == ["retention-begun", "retention-refused"]
+    table = desk.warehouse.table("trade", "customs_rows")
+    found = [pq.read_table(path) for path in files_of(root_of(table)) if path.suffix == ".parquet"]
+    assert sum(each["day"].to_pylist().count(date(2026, 1, 1)) for each in found) == 4
 
 
 def test_while_the_policies_are_silent_nothing_is_destroyed(desk: Desk) -> None:
