@@ -7,7 +7,6 @@ this member's warehouse. Only the member's own administrator runs them, beside t
 
 import argparse
 import asyncio
-import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ from data_trusts.bundle_export import Order, contracts_in, export
 from data_trusts.bundle_form import Bundle, BundleError, unpacked, verified
 from data_trusts.bundle_import import take_in
 from data_trusts.catalog import CatalogError, Warehouse
-from data_trusts.declared import add_arguments, policies_of
+from data_trusts.declared import add_arguments, policies_of, printed
 from data_trusts.gateway.cluster import ClusterError
 from data_trusts.signed import SignedError, own_identity
 from data_trusts.table_files import FilesError, address_of
@@ -128,13 +127,8 @@ def _absolute(text: str) -> Path:
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; an error is one sentence and status 1."""
     arguments = _arguments(argv)
-    try:
-        result = arguments.run(arguments)
-    except (BundleError, FilesError, SignedError, CatalogError, ClusterError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    sys.stdout.write(f"{json.dumps(result, indent=2)}\n")
-    return 0
+    errors = (BundleError, FilesError, SignedError, CatalogError, ClusterError, OSError)
+    return printed(lambda: arguments.run(arguments), *errors)
 
 
 if __name__ == "__main__":

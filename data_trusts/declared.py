@@ -2,8 +2,12 @@
 
 import argparse
 import asyncio
+import json
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from commonweal.grants import POLICY_KEY, POLICY_LABEL, PolicyDataset
 from data_trusts.gateway.cluster import Cluster
@@ -72,3 +76,14 @@ def declared_dataset(policies: Policies, trust: str, dataset: str) -> PolicyData
         held = ", ".join(each.name for each in policy.datasets) or "none"
         raise NotDeclaredError(f"--dataset {dataset}: {policy.member} is no source of it; its datasets are {held}")
     return found
+
+
+def printed(work: Callable[[], dict[str, Any]], *errors: type[Exception]) -> int:
+    """Do a command's work and print its result as JSON; one of the errors is one sentence, and status 1."""
+    try:
+        result = work()
+    except errors as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    sys.stdout.write(f"{json.dumps(result, indent=2)}\n")
+    return 0

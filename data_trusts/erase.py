@@ -8,7 +8,6 @@ once. `verify` checks a receipt with the gateway's certificate, which the hub pu
 import argparse
 import asyncio
 import hashlib
-import json
 import secrets
 import sys
 from datetime import UTC, datetime
@@ -17,10 +16,10 @@ from typing import Any
 
 from commonweal.retention import held
 from data_trusts.catalog import CatalogError, Warehouse
-from data_trusts.declared import NotDeclaredError, add_arguments, declared_dataset, policies_of
+from data_trusts.declared import NotDeclaredError, add_arguments, declared_dataset, policies_of, printed
 from data_trusts.erasure import ErasureError
 from data_trusts.gateway.cluster import ClusterError
-from data_trusts.signed import SignedError, keep_copy, opened, own_identity, signed, wire
+from data_trusts.signed import SignedError, keep_copy, opened_file, own_identity, signed, wire
 from data_trusts.table_files import FilesError
 
 RECEIPT_KIND = "ErasureReceipt"
@@ -29,19 +28,6 @@ RECEIPT_KIND = "ErasureReceipt"
 def commitment(value: str, nonce: str) -> str:
     """What a receipt holds in place of the value: who knows both can check it, who guesses values cannot."""
     return hashlib.sha256(f"{nonce}:{value}".encode()).hexdigest()
-
-
-def verify(document: dict[str, Any], certificate_pem: str, value: str | None, nonce: str | None) -> dict[str, Any]:
-    """The receipt, if the certificate's key signed it and, where value and number are given, it is about that value.
-
-    Raises:
-        SignedError: it is not as it was signed.
-        ErasureError: it is about something else.
-    """
-    receipt = opened(document, certificate_pem, RECEIPT_KIND)
-    if value is not None and nonce is not None and receipt["valueSha256"] != commitment(value, nonce):
-        raise ErasureError("--value, --nonce: the receipt is about another value")
-    return receipt
 
 
 def _run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -77,11 +63,11 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _verify(arguments: argparse.Namespace) -> dict[str, Any]:
-    try:
-        document = json.loads(arguments.receipt.read_text())
-    except ValueError as error:
-        raise ErasureError(f"{arguments.receipt}: is not JSON ({error})") from error
-    receipt = verify(document, arguments.certificate.read_text(), arguments.value, arguments.nonce)
+    """The receipt, if the certificate's key signed it and, where value and number are given, it is about that value."""
+    receipt = opened_file(arguments.receipt, arguments.certificate, RECEIPT_KIND)
+    value, nonce = arguments.value, arguments.nonce
+    if value is not None and nonce is not None and receipt["valueSha256"] != commitment(value, nonce):
+        raise ErasureError("--value, --nonce: the receipt is about another value")
     return {"verified": True, "at": receipt["at"], "erasedRows": receipt["erasedRows"]}
 
 
@@ -105,13 +91,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; an error is one sentence and status 1."""
     arguments = _arguments(argv)
-    try:
-        result = _run(arguments) if arguments.verb == "run" else _verify(arguments)
-    except (FilesError, SignedError, NotDeclaredError, CatalogError, ClusterError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    sys.stdout.write(f"{json.dumps(result, indent=2)}\n")
-    return 0
+    work = _run if arguments.verb == "run" else _verify
+    errors = (FilesError, SignedError, NotDeclaredError, CatalogError, ClusterError, OSError)
+    return printed(lambda: work(arguments), *errors)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ gateway's certificate, which the hub publishes. Legal holds come first: a datase
 
 import argparse
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -18,11 +17,11 @@ from commonweal.grants import PolicyDataset
 from commonweal.kinds.retention import Retention
 from commonweal.retention import first_kept, held
 from data_trusts.catalog import CatalogError, Warehouse
-from data_trusts.declared import NotDeclaredError, add_arguments, declared_dataset, policies_of
+from data_trusts.declared import NotDeclaredError, add_arguments, declared_dataset, policies_of, printed
 from data_trusts.gateway.certificates import Identity
 from data_trusts.gateway.cluster import ClusterError
 from data_trusts.retention import end_rows, ended_files, remove
-from data_trusts.signed import SignedError, keep_copy, opened, own_identity, signed, wire
+from data_trusts.signed import SignedError, keep_copy, opened_file, own_identity, signed, wire
 from data_trusts.table_files import FilesError
 
 RECEIPT_KIND = "RetentionReceipt"
@@ -146,11 +145,7 @@ def _patiently(seconds: float) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> dict[str, Any]:
-    try:
-        document = json.loads(arguments.receipt.read_text())
-    except ValueError as error:
-        raise SignedError(f"{arguments.receipt}: is not JSON ({error})") from error
-    receipt = opened(document, arguments.certificate.read_text(), RECEIPT_KIND)
+    receipt = opened_file(arguments.receipt, arguments.certificate, RECEIPT_KIND)
     return {"verified": True, **{name: receipt[name] for name in ("at", "firstKept", "endedRows")}}
 
 
@@ -171,13 +166,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; an error is one sentence and status 1."""
     arguments = _arguments(argv)
-    try:
-        result = _run(arguments) if arguments.verb == "run" else _verify(arguments)
-    except (RetainError, FilesError, SignedError, NotDeclaredError, CatalogError, ClusterError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    sys.stdout.write(f"{json.dumps(result, indent=2)}\n")
-    return 0
+    work = _run if arguments.verb == "run" else _verify
+    errors = (RetainError, FilesError, SignedError, NotDeclaredError, CatalogError, ClusterError, OSError)
+    return printed(lambda: work(arguments), *errors)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,20 @@ def opened(document: dict[str, Any], certificate_pem: str, *kinds: str) -> dict[
     return receipt
 
 
+def opened_file(path: Path, certificate: Path, *kinds: str) -> dict[str, Any]:
+    """As `opened`, of a document in a file.
+
+    Raises:
+        SignedError: the file is not JSON, or not as it was signed.
+        OSError: a file cannot be read.
+    """
+    try:
+        document = json.loads(path.read_text())
+    except ValueError as error:
+        raise SignedError(f"{path}: is not JSON ({error})") from error
+    return opened(document, certificate.read_text(), *kinds)
+
+
 async def own_identity(data: Path) -> Identity:
     """The gateway's key, from its data folder or the Secret of its cluster.
 

@@ -30,6 +30,7 @@ from data_trusts.relocation import Relocation
 from data_trusts.table_files import path_of
 from tests.integration.data_trusts.conftest import customs_file
 from tests.integration.data_trusts.keeping import identity_in, policies_in
+from tests.integration.data_trusts.killed import killed_at
 from tests.unit.grants.samples import NOON, dataset, grant, policy, trust
 
 CUSTOMS = dataset("customs_rows")
@@ -242,26 +243,13 @@ def test_a_dry_run_changes_nothing(leaving: Warehouse, arriving: Warehouse, iden
     assert tree(arriving.folder) == before
 
 
-# Ends the process as SIGKILL does, at the n-th step that puts something in place.
 KILLED = """
-import os, signal, sys
-from pathlib import Path
 import data_trusts.relocation as relocation
 from data_trusts.bundle_form import verified
 from data_trusts.bundle_import import take_in
-from data_trusts.catalog import Warehouse
-left = int(sys.argv[4])
-def counted(step):
-    def run(*arguments, **named):
-        global left
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return step(*arguments, **named)
-    return run
-folder = Path(sys.argv[1])
-bundle = verified(folder, Path(sys.argv[2]).read_text())
-warehouse = Warehouse(Path(sys.argv[3]))
+folder = Path(sys.argv[2])
+bundle = verified(folder, Path(sys.argv[3]).read_text())
+warehouse = Warehouse(Path(sys.argv[4]))
 relocation.synced, Path.rename = counted(relocation.synced), counted(Path.rename)
 warehouse.catalog.register_table = counted(warehouse.catalog.register_table)
 take_in(warehouse, folder, bundle)
@@ -273,22 +261,16 @@ def test_killed_at_any_step_nothing_is_half_there_and_the_next_run_does_the_rest
 ) -> None:
     exported(leaving, identity, tmp_path / "bundle", "nature", "trade")
     certificate = tmp_path / "data" / "tls" / "certificate.pem"
-    killed = 0
-    for step in range(30):
-        argv = [tmp_path / "bundle", certificate, tmp_path / "elsewhere", step]
-        command = [sys.executable, "-c", KILLED, *map(str, argv)]
-        done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    step, going = 0, True
+    while going:
+        going = killed_at(step, KILLED, tmp_path / "bundle", certificate, tmp_path / "elsewhere")
         arriving = Warehouse(tmp_path / "elsewhere")
-        for of, _ in arriving.tables():
-            assert rows(arriving, of) == rows(leaving, of), step
-        complete = len(arriving.tables()) == 2
+        there = arriving.tables()
+        assert all(rows(arriving, of) == rows(leaving, of) for of, _ in there), step
         arriving.close()
-        if done.returncode == 0:
-            assert complete
-            break
-        assert done.returncode == -9, done.stderr
-        killed += 1
-    assert killed >= 4
+        step += 1
+    assert len(there) == 2
+    assert step > 4
     assert not (tmp_path / "elsewhere" / "warehouse" / ".importing" / "trade.customs_rows").exists()
 
 
