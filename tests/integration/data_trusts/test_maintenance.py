@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pyiceberg.table import Table
 
 from data_trusts.catalog import Warehouse
 from data_trusts.maintenance import GRACE, KEEP_SNAPSHOTS, Maintained, maintain
-from data_trusts.table_files import files_of, named_by_table, root_of
+from data_trusts.table_files import FilesError, files_of, named_by_table, path_of, root_of
 from tests.integration.data_trusts.conftest import customs_file
 from tests.integration.data_trusts.keeping import HOLD, keeping, policies_in
 from tests.integration.data_trusts.killed import killed_at
@@ -108,6 +109,53 @@ def test_a_dry_run_says_what_a_run_does_and_does_nothing(warehouse: Warehouse, b
     assert len(busy.refresh().snapshots()) == COMMITS
     assert files_of(root_of(busy)) == before
     assert not (warehouse.folder / "maintenance").exists()
+
+
+def test_an_address_with_signs_in_it_is_the_file_that_it_names(warehouse: Warehouse) -> None:
+    """Partitions put values into addresses; who decoded them would take live files for orphans."""
+    warehouse.catalog.create_namespace("trade")
+    table = warehouse.catalog.create_table("trade.customs_rows", pa.schema([("key", pa.string())]))
+    with table.update_spec() as spec:
+        spec.add_identity("key")
+    table.append(pa.table({"key": ["a b", "100%", "d/é=%20", None]}))
+    run(warehouse, later())
+    assert run(warehouse, later(GRACE)).removed_files == 0
+    assert warehouse.rows("trade", "customs_rows").num_rows == 4
+
+
+def test_a_table_that_lost_a_file_is_left_as_it_is(warehouse: Warehouse, busy: Table) -> None:
+    lost = path_of(next(iter(busy.scan().plan_files())).file.file_path)
+    lost.unlink()
+    before = files_of(root_of(busy))
+    with pytest.raises(FilesError, match="the table names it and it is gone; restore it from the backup"):
+        run(warehouse, datetime.now(UTC))
+    assert files_of(root_of(busy)) == before
+
+
+def test_ingests_and_questions_go_on_beside_it(warehouse: Warehouse, tmp_path: Path) -> None:
+    warehouse.ingest("trade", CUSTOMS, customs_file(1))
+    seen: list[int] = []
+
+    def take_in(first: int) -> None:
+        own = Warehouse(tmp_path / "data")
+        for rows in range(first, first + 6):
+            own.ingest("trade", CUSTOMS, customs_file(rows))
+        own.close()
+
+    def ask() -> None:
+        seen.extend(warehouse.rows("trade", "customs_rows").num_rows for _ in range(12))
+
+    def tidy() -> None:
+        own = Warehouse(tmp_path / "data")
+        for turn in range(6):
+            run(own, later(turn * SOON))
+        own.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(take_in, 2), pool.submit(take_in, 8), pool.submit(ask), pool.submit(tidy)]:
+            done.result()
+    assert warehouse.rows("trade", "customs_rows").num_rows == sum(range(1, 14))
+    assert seen == sorted(seen), "no question saw fewer rows than one before it"
 
 
 KILLED = """
