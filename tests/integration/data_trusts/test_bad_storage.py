@@ -1,10 +1,9 @@
 """Damaged files, a full disk and a dead catalog: a clear error that names the cause, and nothing half-written."""
 
-import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -17,6 +16,7 @@ from data_trusts.maintenance import maintain
 from data_trusts.table_files import FilesError, files_of, path_of, root_of
 from infra.local.trino import free_port
 from tests.integration.data_trusts.conftest import customs_file, stop, wait_for
+from tests.integration.data_trusts.faults import disk_of
 from tests.unit.grants.samples import NOON, dataset
 
 CUSTOMS = dataset("customs_rows")
@@ -75,17 +75,6 @@ def test_a_damaged_file_is_an_error_with_the_tables_name_and_no_one_acts_on_it(
     path.write_bytes(content)
     assert {**before, path: content} == tree(stock)
     assert warehouse.rows("trade", "customs_rows").num_rows == 14
-
-
-@contextmanager
-def disk_of(size_bytes: int) -> Iterator[None]:
-    """No file may grow beyond a size: the same call fails as on a full disk, with the next error number."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("size_bytes", [200, 2500, 4500, 6000])

@@ -1,7 +1,6 @@
 """A bundle holds the rows that were there, proves itself, and comes in elsewhere whole or not at all."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -29,8 +28,8 @@ from data_trusts.gateway.certificates import Identity, make_identity
 from data_trusts.relocation import Relocation
 from data_trusts.table_files import path_of
 from tests.integration.data_trusts.conftest import customs_file
+from tests.integration.data_trusts.faults import disk_of, killed_at
 from tests.integration.data_trusts.keeping import identity_in, policies_in
-from tests.integration.data_trusts.killed import killed_at
 from tests.unit.grants.samples import NOON, dataset, grant, policy, trust
 
 CUSTOMS = dataset("customs_rows")
@@ -301,19 +300,19 @@ def test_the_commands_carry_a_member_from_one_place_to_another(leaving: Warehous
     assert rows(leaving)
 
 
-def test_a_full_disk_leaves_nothing_behind(leaving: Warehouse, identity: Identity, tmp_path: Path) -> None:
-    """A limit on the size of files stands for the disk: the same error comes from the same call."""
-    assert identity.key_pem
-    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); import signal; "
-    limited += "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); from data_trusts.bundle import main; sys.exit(main())"
-    environment = {**os.environ, "COMMONWEAL_MEMBER": "ca", "COMMONWEAL_DATA": str(leaving.folder)}
-    environment["COMMONWEAL_POLICY_DIR"] = str(policies_in(tmp_path / "policies", policy("ca")))
-    argv = [sys.executable, "-c", limited, "export", "--trust", "trade", "--out", str(tmp_path / "bundle")]
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 1
-    assert "error: " in done.stderr
-    assert "File too large" in done.stderr
-    assert not list(tmp_path.glob("*bundle*"))
+def test_a_full_disk_leaves_nothing_behind(
+    leaving: Warehouse, arriving: Warehouse, identity: Identity, tmp_path: Path
+) -> None:
+    for size_bytes in (100, 3000):
+        with disk_of(size_bytes), pytest.raises(OSError, match="File too large"):
+            exported(leaving, identity, tmp_path / "bundle")
+        assert not list(tmp_path.glob("*bundle*"))
+    bundle = exported(leaving, identity, tmp_path / "bundle", "nature", "trade")
+    before = tree(arriving.folder)
+    with disk_of(3000), pytest.raises(OSError, match="File too large"):
+        take_in(arriving, tmp_path / "bundle", bundle)
+    assert tree(arriving.folder) == before
+    assert all(each.added for each in take_in(arriving, tmp_path / "bundle", bundle))
 
 
 SCALARS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {

@@ -17,8 +17,8 @@ from data_trusts.catalog import Warehouse
 from data_trusts.maintenance import GRACE, KEEP_SNAPSHOTS, Maintained, maintain
 from data_trusts.table_files import FilesError, files_of, named_by_table, path_of, root_of
 from tests.integration.data_trusts.conftest import customs_file
+from tests.integration.data_trusts.faults import killed_at
 from tests.integration.data_trusts.keeping import HOLD, keeping, policies_in
-from tests.integration.data_trusts.killed import killed_at
 from tests.unit.grants.samples import dataset, policy
 
 CUSTOMS = dataset("customs_rows")
