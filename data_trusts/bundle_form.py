@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
 from pyiceberg.serializers import FromInputFile
@@ -24,7 +24,7 @@ from data_trusts.relocation import LocatedIO
 from data_trusts.signed import SignedError, opened
 from data_trusts.table_files import address_of, addresses_of, path_of
 
-KIND = "TrustBundle"
+KIND: Final = "TrustBundle"
 MANIFEST = "bundle.json"
 ENTRIES = "audit/entries.jsonl"
 _BLOCK = 1 << 20

@@ -2,7 +2,7 @@
 
 Iceberg names files by whole addresses, so a table that is copied still points to where it was. Data files are copied
 byte for byte; manifests, manifest list, metadata and positional deletes, which hold addresses, are written anew. Only
-the current snapshot goes along: history, branches, tags and statistics stay behind, and with them what was deleted.
+the current snapshot goes along: history, branches, tags and statistics stay behind.
 """
 
 import os

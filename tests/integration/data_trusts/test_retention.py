@@ -24,6 +24,7 @@ from data_trusts.rows import RowsRefusedError
 from data_trusts.signed import opened
 from data_trusts.table_files import FilesError, files_of, root_of
 from tests.integration.data_trusts.conftest import customs_file
+from tests.integration.data_trusts.faults import killed_at
 from tests.integration.data_trusts.keeping import HOLD, identity_in, keeping, kept_dataset, policies_in
 from tests.unit.grants.samples import NOON, dataset
 
@@ -134,6 +135,37 @@ def test_a_run_that_was_cut_short_is_completed_by_a_later_one(
         os.utime(path, (an_hour_on, an_hour_on))
     assert run(warehouse, identity)["endedRows"] == 0
     assert ended_on_disk(stock) == []
+
+
+KILLED = """
+from data_trusts.retain import retain
+from tests.integration.data_trusts.keeping import kept_dataset
+from tests.unit.grants.samples import NOON
+from data_trusts.gateway.certificates import Identity
+data = Path(sys.argv[2])
+for path in data.rglob("*"):
+    os.utime(path, (0, 0))
+warehouse = Warehouse(data)
+pem = lambda name: (data / "tls" / f"{name}.pem").read_text()
+Path.unlink, Path.replace = counted(Path.unlink), counted(Path.replace)
+warehouse.catalog.commit_table = counted(warehouse.catalog.commit_table)
+identity = Identity(key_pem=pem("key"), certificate_pem=pem("certificate"))
+retain(warehouse, identity, "trade", kept_dataset(), member="ca", now=NOON, held_now=lambda: None, wait=lambda _: None)
+"""
+
+
+def test_killed_at_any_step_no_kept_row_is_lost_and_the_next_run_does_the_rest(
+    warehouse: Warehouse, stock: Table, identity: Identity, tmp_path: Path
+) -> None:
+    assert identity.key_pem
+    step = 0
+    while killed_at(step, KILLED, tmp_path / "data"):
+        days = warehouse.rows("trade", "customs_rows")["day"].to_pylist()
+        assert sum(day >= FIRST_KEPT for day in days) == 8, step
+        step += 1
+    assert step >= 3
+    assert ended_on_disk(stock) == []
+    assert len(list((tmp_path / "data" / "retentions").iterdir())) == 1
 
 
 def test_what_a_branch_or_tag_kept_alive_ends_too(warehouse: Warehouse, stock: Table, identity: Identity) -> None:
