@@ -1,6 +1,7 @@
 """A member's Iceberg tables: one SQLite catalog and one folder of files, which Trino and DuckDB read as they are.
 
-Where the member runs a REST catalog, its address (COMMONWEAL_CATALOG_URI) takes the place of both.
+Where the member runs a REST catalog, its address (COMMONWEAL_CATALOG_URI) takes the place of both; where it runs
+PostgreSQL, the database (COMMONWEAL_CATALOG_SQL) takes the place of SQLite.
 
 The namespace is the trust, the table is the dataset. Commits queue on one lock, also across processes: SQLite's own
 conflict handling loses writers. Rows come in a whole file at a time, or not at all.
@@ -40,6 +41,7 @@ from pyiceberg.types import (
     StringType,
     TimestamptzType,
 )
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from commonweal.grants import PolicyDataset
@@ -50,7 +52,8 @@ from data_trusts.rows import RowsRefusedError, conform
 from data_trusts.table_files import root_of
 
 CATALOG_NAME = "commonweal"  # part of every row of the catalog; data_trusts/trino/catalog names it too
-# A REST catalog that a member runs; without an address, SQLite in the data folder is the catalog.
+# A REST catalog or a database that a member runs; without an address, SQLite in the data folder is the catalog.
+CATALOG_SQL = "COMMONWEAL_CATALOG_SQL"
 CATALOG_URI, CATALOG_TOKEN, CATALOG_WAREHOUSE = (f"COMMONWEAL_CATALOG_{name}" for name in ("URI", "TOKEN", "WAREHOUSE"))
 TABLE_PROPERTIES = {
     # Else every commit leaves one more metadata file, for ever.
@@ -112,12 +115,25 @@ class Warehouse:
 
     def _opened(self) -> Catalog:
         address = os.environ.get(CATALOG_URI)
+        if address and os.environ.get(CATALOG_SQL):
+            raise CatalogError(f"{CATALOG_URI} and {CATALOG_SQL} are both set; a member has one catalog, so unset one")
         with explained("the tables"):
             if not address:
-                return SqlCatalog(CATALOG_NAME, uri=f"sqlite:///{self.folder / 'catalog.db'}", warehouse=self.root_uri)
+                return SqlCatalog(CATALOG_NAME, uri=self._database(), warehouse=self.root_uri)
             properties = {"uri": address, "token": os.environ.get(CATALOG_TOKEN, "")}
             properties["warehouse"] = os.environ.get(CATALOG_WAREHOUSE, "")
             return RestCatalog(CATALOG_NAME, **{name: value for name, value in properties.items() if value})
+
+    def _database(self) -> str:
+        text = os.environ.get(CATALOG_SQL)
+        if not text:
+            return f"sqlite:///{self.folder / 'catalog.db'}"
+        address = make_url(text)
+        if address.get_backend_name() != "postgresql":
+            raise CatalogError(
+                f"{CATALOG_SQL}: is {address.drivername}; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+            )
+        return address.set(drivername="postgresql+pg8000").render_as_string(hide_password=False)
 
     def close(self) -> None:
         """Let go of the catalog."""
@@ -282,9 +298,15 @@ def explained(what: str, part: str = "a file of it") -> Iterator[None]:
         if getattr(error, "errno", None) in _FULL or (isinstance(error, SQLAlchemyError) and _DISK.search(why)):
             raise CatalogError(f"{what}: the disk takes no more ({why}); free some space and run it again") from error
         if isinstance(error, _CATALOG):
-            place = f"{CATALOG_URI} {os.environ[CATALOG_URI]}" if CATALOG_URI in os.environ else "catalog.db"
-            raise CatalogError(f"{what}: the catalog, {place}, fails ({why}); start or restore it") from error
+            raise CatalogError(f"{what}: the catalog, {_place()}, fails ({why}); start or restore it") from error
         raise CatalogError(f"{what}: {part} cannot be read ({why}); restore it from the backup") from error
+
+
+def _place() -> str:
+    """The catalog as messages call it; a database's address has a password in it."""
+    if address := os.environ.get(CATALOG_URI):
+        return f"{CATALOG_URI} {address}"
+    return f"the database of {CATALOG_SQL}" if os.environ.get(CATALOG_SQL) else "catalog.db"
 
 
 def iceberg_schema(dataset: PolicyDataset) -> Schema:
