@@ -51,9 +51,22 @@ def database() -> Iterator[Database]:
         password.write_text("se/cret")
         if user is not None:
             subprocess.run(["chown", "-R", user, scratch], check=True)
-        make = [program("initdb"), "--no-sync", "--auth=scram-sha-256", "--username=catalog", f"--pwfile={password}"]
+        make: list[str | Path] = [
+            program("initdb"),
+            "--no-sync",
+            "--auth=scram-sha-256",
+            "--username=catalog",
+            f"--pwfile={password}",
+        ]
         subprocess.run([*make, folder / "data"], check=True, user=user, capture_output=True, timeout=60)
-        argv = [program("postgres"), "-D", folder / "data", "-h127.0.0.1", f"-p{port}", "-cunix_socket_directories="]
+        argv: list[str | Path] = [
+            program("postgres"),
+            "-D",
+            folder / "data",
+            "-h127.0.0.1",
+            f"-p{port}",
+            "-cunix_socket_directories=",
+        ]
         process = subprocess.Popen(argv, user=user, stderr=subprocess.DEVNULL)
         started = Database(folder, port, process)
         try:
