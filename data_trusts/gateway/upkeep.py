@@ -136,6 +136,7 @@ class Upkeep:
             if why := self._held(policy.trust, name):
                 self._refuse(where, why)
                 return
+            self._refused.pop((policy.trust, name), None)
             self.audit.append(now, {**where, "kind": "retention-begun", "policy_hash": policy.hash})
             receipt = retain(
                 self.warehouse,

@@ -13,13 +13,13 @@ DAYS = 326
 HOLD = {"name": "court", "reason": "Case 7", "declaredBy": "ke"}
 
 
-def keeping(*holds: dict[str, Any], days: int = DAYS, now: datetime = NOON) -> Policy:
-    spec = {"datasets": [{**CUSTOMS, "retention": {"column": "day", "days": days}}], "legalHolds": list(holds)}
+def keeping(*holds: dict[str, Any], column: str = "day", days: int = DAYS, now: datetime = NOON) -> Policy:
+    spec = {"datasets": [{**CUSTOMS, "retention": {"column": column, "days": days}}], "legalHolds": list(holds)}
     return compile_policy(trust(spec), [grant({"datasets": ["customs_rows"]})], {"ca": site("ca")}, "ca", now)
 
 
-def kept_dataset(*holds: dict[str, Any], days: int = DAYS) -> PolicyDataset:
-    found = keeping(*holds, days=days).dataset("customs_rows")
+def kept_dataset(*holds: dict[str, Any], column: str = "day", days: int = DAYS) -> PolicyDataset:
+    found = keeping(*holds, column=column, days=days).dataset("customs_rows")
     assert found is not None
     return found
 

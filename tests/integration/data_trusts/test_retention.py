@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyiceberg.table import Table
@@ -25,7 +26,7 @@ from data_trusts.signed import opened
 from data_trusts.table_files import FilesError, files_of, root_of
 from tests.integration.data_trusts.conftest import customs_file
 from tests.integration.data_trusts.faults import killed_at
-from tests.integration.data_trusts.keeping import HOLD, identity_in, keeping, kept_dataset, policies_in
+from tests.integration.data_trusts.keeping import DAYS, HOLD, identity_in, keeping, kept_dataset, policies_in
 from tests.unit.grants.samples import NOON, dataset
 
 FIRST_KEPT = date(2026, 1, 2)
@@ -82,6 +83,18 @@ def test_ended_rows_are_in_no_file_and_every_other_row_is_kept(
     kept = warehouse.rows("trade", "customs_rows").to_pylist()
     assert sorted(map(str, kept)) == sorted(str(row) for row in before if row["day"] >= FIRST_KEPT)
     assert due(warehouse, "trade", KEPT, NOON) == []
+
+
+@pytest.mark.parametrize(("days", "ended"), [(DAYS, 3), (DAYS + 1, 1), (DAYS + 2, 0)])
+def test_instants_end_at_midnight_in_utc_whatever_their_zone_was(
+    warehouse: Warehouse, identity: Identity, days: int, ended: int
+) -> None:
+    zone = timezone(timedelta(hours=9))
+    instants = [datetime(2026, 1, day, hour, tzinfo=zone) for day, hour in ((1, 8), (1, 9), (2, 8), (2, 9))]
+    of = kept_dataset(column="cleared_at", days=days)
+    warehouse.ingest("trade", of, customs_file(4, {"cleared_at": pa.array(instants)}))
+    assert run(warehouse, identity, dataset=of)["endedRows"] == ended
+    assert warehouse.rows("trade", "customs_rows").num_rows == 4 - ended
 
 
 def test_a_second_run_changes_no_row_and_a_file_that_was_taken_is_not_taken_again(
