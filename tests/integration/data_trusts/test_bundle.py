@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -129,6 +130,29 @@ def test_a_tar_carries_the_same_and_is_read_where_it_is_unpacked(
     shutil.unpack_archive(tmp_path / "bundle.tar", tmp_path / "bundle")
     assert contents(StaticTable.from_metadata((tmp_path / "bundle" / bundle.tables[0].root).as_uri())) == rows(leaving)
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+@pytest.mark.parametrize("name", ["../evil", "/evil"])
+def test_a_tar_that_reaches_outside_is_refused(tmp_path: Path, name: str) -> None:
+    content = tmp_path / "content"
+    content.write_text("x")
+    with tarfile.open(tmp_path / "bundle.tar", "w") as archive:
+        member = archive.gettarinfo(content)
+        member.name = name
+        with content.open("rb") as file:
+            archive.addfile(member, file)
+    with pytest.raises(BundleError, match="is outside the bundle"), unpacked(tmp_path / "bundle.tar"):
+        pass
+    assert not (tmp_path / "evil").exists()
+
+
+def test_what_is_no_tar_is_said_to_be_so(tmp_path: Path) -> None:
+    (tmp_path / "bundle.tar").write_text("x")
+    with (
+        pytest.raises(BundleError, match="is neither a folder nor a whole tar file"),
+        unpacked(tmp_path / "bundle.tar"),
+    ):
+        pass
 
 
 def test_only_what_concerns_the_trust_goes_along_and_the_log_proves_it(
