@@ -66,9 +66,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write, as config.properties and others")
     for name, default in asdict(TrinoPaths()).items():
         parser.add_argument(f"--{name}", type=type(default), default=default, help=f"default {default}")
+    parser.add_argument(
+        "--database-from",
+        metavar="VARIABLE",
+        help="take the catalog's postgresql:// address, which holds a password, from here, as in COMMONWEAL_CATALOG_SQL",
+    )
     values = vars(parser.parse_args())
     paths = TrinoPaths(**{name: values[name] for name in asdict(TrinoPaths())})
-    write(paths, values["out"], os.environ.get("COMMONWEAL_CATALOG_SQL", ""))  # it holds a password, so no argument
+    write(paths, values["out"], os.environ.get(values["database_from"] or "", ""))
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ def serving(folder: Path, data: Path, *, controlled: bool = True, catalog: str |
     home, java, etc, port, policy_port = _home(), _java(), folder / "etc", free_port(), free_port()
     places = {"etc": etc, "home": home, "data": data, "archive": home / "test.jsa", "port": port}
     written = [f"--{name}={value}" for name, value in (places | {"policy_port": policy_port}).items()]
-    run([sys.executable, "-m", "data_trusts.trino_config", f"--out={etc}", *written])
+    database = "--database-from=COMMONWEAL_CATALOG_SQL"
+    run([sys.executable, "-m", "data_trusts.trino_config", f"--out={etc}", database, *written])
     properties = etc / "catalog" / "commonweal.properties"
     if not controlled:
         (etc / "access-control.properties").write_text("access-control.name=default\n")
