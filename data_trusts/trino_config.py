@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument(
         "--database-from",
         metavar="VARIABLE",
-        help="take the catalog's postgresql:// address, which holds a password, from here, as in COMMONWEAL_CATALOG_SQL",
+        help="where the catalog's postgresql:// address is, which holds a password, as in COMMONWEAL_CATALOG_SQL",
     )
     values = vars(parser.parse_args())
     paths = TrinoPaths(**{name: values[name] for name in asdict(TrinoPaths())})
