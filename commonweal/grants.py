@@ -25,7 +25,9 @@ from commonweal.kinds.federation import FederationRules
 from commonweal.kinds.licence import Licence
 from commonweal.kinds.member import Site
 from commonweal.kinds.meta import Count, MemberName, Model, Name, Sha256, SqlName, Url
+from commonweal.kinds.retention import LegalHold, Retention
 from commonweal.kinds.visibility import Mask, Narrowing, RowRule
+from commonweal.retention import holds_on, retention_faults, row_rule
 from commonweal.visibility import Asker, bound, mask_faults, rule_faults
 
 POLICY_KEY = "policy.json"
@@ -80,6 +82,8 @@ class PolicyDataset(Model):
     columns: Annotated[tuple[PolicyColumn, ...], Field(min_length=1, max_length=128)]
     row_rules: Annotated[tuple[RowRule, ...], Field(max_length=32)] = ()
     federation: Federation | None = None
+    retention: Retention | None = None
+    holds: Annotated[tuple[LegalHold, ...], Field(max_length=16)] = ()
 
     @property
     def licence(self) -> str:
@@ -189,7 +193,7 @@ def dataset_faults(dataset: DeclaredDataset) -> list[str]:
     """Why a dataset's own rules cannot be applied, one sentence a fault; such a dataset is in no policy."""
     masks = ((column.name, column.mask) for column in dataset.columns if column.mask is not None)
     rules = rule_faults(dataset.row_rules, dataset.columns) + mask_faults(masks, dataset.columns)
-    return [*rules, *licences.faults(dataset)]
+    return [*rules, *retention_faults(dataset.retention, dataset.columns), *licences.faults(dataset)]
 
 
 def compile_policy(
@@ -209,7 +213,7 @@ def compile_policy(
         PolicyTooLargeError: there are more live grants than a policy holds.
     """
     datasets = tuple(
-        _compile_dataset(dataset, member)
+        _compile_dataset(dataset, member, trust.spec.legal_holds)
         for dataset in sorted(trust.spec.datasets, key=lambda each: each.name)
         if member in dataset.sources and not dataset_faults(dataset)
     )
@@ -266,7 +270,7 @@ def _compile_grant(grant: DataGrant, agreed: Agreement, held: Mapping[str, Polic
     )
 
 
-def _compile_dataset(dataset: DeclaredDataset, member: str) -> PolicyDataset:
+def _compile_dataset(dataset: DeclaredDataset, member: str, holds: Iterable[LegalHold]) -> PolicyDataset:
     releases = ROW_RELEASES if dataset.minimum_group_size == 1 else GROUP_RELEASES
     return PolicyDataset(
         name=dataset.name,
@@ -293,6 +297,8 @@ def _compile_dataset(dataset: DeclaredDataset, member: str) -> PolicyDataset:
             sources=tuple(sorted(dataset.sources)),
             licences=dict(licences.by_source(dataset)),
         ),
+        retention=dataset.retention,
+        holds=holds_on(dataset.name, holds),
     )
 
 
@@ -408,7 +414,17 @@ def _decide_grant(
             remedy="Ask for a new grant",
         )
     asker = Asker(member=ask.member, beneficiary=ask.beneficiary, purpose=ask.purpose)
-    return Allowed(grant=grant, dataset=_narrowed(dataset, grant, asker))
+    return Allowed(grant=grant, dataset=_narrowed(_unended(dataset, now), grant, asker))
+
+
+def _unended(dataset: PolicyDataset, now: datetime) -> PolicyDataset:
+    """The dataset without the rows whose retention has passed, which may still be on disk."""
+    if dataset.retention is None:
+        return dataset
+    column = dataset.column(dataset.retention.column)
+    # Without its column the rule is unusable, so no row is shown.
+    rule = row_rule(dataset.retention, column.type if column else "date", now)
+    return dataset.model_copy(update={"row_rules": (rule, *dataset.row_rules)})
 
 
 def _narrowed(dataset: PolicyDataset, grant: LiveGrant, asker: Asker) -> PolicyDataset:

@@ -16,6 +16,7 @@ Terms = Mapping[str, Any]
 _FREE = frozenset({"name", "description", "sources"})
 _JUDGED = frozenset({"columns", "rowRules", "minimumGroupSize"})
 _MAPS = ("columns", "rowRules")
+_RETENTION = "retention"
 
 
 def terms_of(dataset: Dataset) -> str:
@@ -52,9 +53,10 @@ def breaking(before: Terms, after: Terms) -> list[str]:
         *_columns(before["columns"], after["columns"]),
         *_rules(before["rowRules"], after["rowRules"]),
         *_group_size(before["minimumGroupSize"], after["minimumGroupSize"]),
+        *_retention(before.get(_RETENTION), after.get(_RETENTION)),
         *(
             f"{field}: {_words(before.get(field))} became {_words(after.get(field))}"
-            for field in sorted((before.keys() | after.keys()) - _JUDGED)
+            for field in sorted((before.keys() | after.keys()) - _JUDGED - {_RETENTION})
             if before.get(field) != after.get(field)
         ),
     ]
@@ -92,6 +94,15 @@ def _rules(before: Terms, after: Terms) -> Iterator[str]:
 def _group_size(before: int, after: int) -> Iterator[str]:
     if after < before:
         yield f"minimumGroupSize: {before} became {after}"
+
+
+def _retention(before: Terms | None, after: Terms | None) -> Iterator[str]:
+    """Rows may end earlier than agreed; what ends later, or by another day, shows rows that were to be gone."""
+    if before is None:
+        return
+    sooner = after is not None and after["column"] == before["column"] and after["days"] <= before["days"]
+    if not sooner:
+        yield f"retention: {_words(before)} became {_words(after)}"
 
 
 def _words(value: object) -> str:

@@ -1,14 +1,17 @@
 """A member's Iceberg tables: one SQLite catalog and one folder of files, which Trino and DuckDB read as they are.
 
-Where the member runs a REST catalog, its address (COMMONWEAL_CATALOG_URI) takes the place of both.
+Where the member runs a REST catalog, its address (COMMONWEAL_CATALOG_URI) takes the place of both; where it runs
+PostgreSQL, the database (COMMONWEAL_CATALOG_SQL) takes the place of SQLite.
 
 The namespace is the trust, the table is the dataset. Commits queue on one lock, also across processes: SQLite's own
 conflict handling loses writers. Rows come in a whole file at a time, or not at all.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
+import re
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -18,14 +21,14 @@ from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import requests
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import NoSuchTableError, RESTError
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, RESTError, ValidationError
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.types import (
     BooleanType,
     DateType,
@@ -38,25 +41,32 @@ from pyiceberg.types import (
     StringType,
     TimestamptzType,
 )
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from commonweal.grants import PolicyDataset
 from commonweal.kinds.data_trust import ColumnRole
-from data_trusts.erasure import Erased, erase, holders, root_of, value_of
+from data_trusts import taken
+from data_trusts.erasure import Erased, erase, holders, value_of
 from data_trusts.rows import RowsRefusedError, conform
+from data_trusts.table_files import root_of
 
 CATALOG_NAME = "commonweal"  # part of every row of the catalog; data_trusts/trino/catalog names it too
-# A REST catalog that a member runs; without an address, SQLite in the data folder is the catalog.
+# A REST catalog or a database that a member runs; without an address, SQLite in the data folder is the catalog.
+CATALOG_SQL = "COMMONWEAL_CATALOG_SQL"
 CATALOG_URI, CATALOG_TOKEN, CATALOG_WAREHOUSE = (f"COMMONWEAL_CATALOG_{name}" for name in ("URI", "TOKEN", "WAREHOUSE"))
 TABLE_PROPERTIES = {
     # Else every commit leaves one more metadata file, for ever.
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "20",
+    # Else every commit leaves one more manifest that each question opens.
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "20",
     # Writers over REST do not hold the queue while they prepare; four at once lose commits at the default of 4.
     "commit.retry.num-retries": "50",
     "commit.retry.min-wait-ms": "20",
     "commit.retry.max-wait-ms": "1000",
 }
-_FILE_DIGEST = "commonweal.file-sha256"
 _TYPES: dict[str, IcebergType] = {
     "boolean": BooleanType(),
     "int": IntegerType(),
@@ -66,6 +76,13 @@ _TYPES: dict[str, IcebergType] = {
     "date": DateType(),
     "timestamptz": TimestamptzType(),
 }
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK = re.compile("disk I/O error|disk is full")  # SQLite's words
+_CATALOG = (RESTError, requests.RequestException, SQLAlchemyError)
+# What readers of damaged metadata, Avro and Parquet files raise; a wrong length ends as any of these.
+_UNREADABLE = (*_CATALOG, ValidationError, OSError, ValueError, EOFError, SystemError, TypeError, IndexError, KeyError)
 
 
 class CatalogError(Exception):
@@ -89,23 +106,34 @@ class Warehouse:
     """The tables below one folder: `catalog.db` and `warehouse/`."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder.resolve()
+        self.folder = folder.resolve()
         self._lock = threading.Lock()
-        self.root_uri = (self._folder / "warehouse").as_uri()
+        self.root_uri = (self.folder / "warehouse").as_uri()
         folder.mkdir(parents=True, exist_ok=True)
         with self.exclusive():
             self.catalog: Catalog = self._opened()
 
     def _opened(self) -> Catalog:
         address = os.environ.get(CATALOG_URI)
-        if not address:
-            return SqlCatalog(CATALOG_NAME, uri=f"sqlite:///{self._folder / 'catalog.db'}", warehouse=self.root_uri)
-        properties = {"uri": address, "token": os.environ.get(CATALOG_TOKEN, "")}
-        properties["warehouse"] = os.environ.get(CATALOG_WAREHOUSE, "")
-        try:
+        if address and os.environ.get(CATALOG_SQL):
+            raise CatalogError(f"{CATALOG_URI} and {CATALOG_SQL} are both set; a member has one catalog, so unset one")
+        with explained("the tables"):
+            if not address:
+                return SqlCatalog(CATALOG_NAME, uri=self._database(), warehouse=self.root_uri)
+            properties = {"uri": address, "token": os.environ.get(CATALOG_TOKEN, "")}
+            properties["warehouse"] = os.environ.get(CATALOG_WAREHOUSE, "")
             return RestCatalog(CATALOG_NAME, **{name: value for name, value in properties.items() if value})
-        except (RESTError, OSError) as error:
-            raise CatalogError(f"{CATALOG_URI} is {address}: {error}; check the address and {CATALOG_TOKEN}") from error
+
+    def _database(self) -> str:
+        text = os.environ.get(CATALOG_SQL)
+        if not text:
+            return f"sqlite:///{self.folder / 'catalog.db'}"
+        address = make_url(text)
+        if address.get_backend_name() != "postgresql":
+            raise CatalogError(
+                f"{CATALOG_SQL}: is {address.drivername}; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+            )
+        return address.set(drivername="postgresql+pg8000").render_as_string(hide_password=False)
 
     def close(self) -> None:
         """Let go of the catalog."""
@@ -116,11 +144,13 @@ class Warehouse:
 
         Raises:
             TableMissingError: nothing was ingested yet.
+            CatalogError: the catalog or a file of the table cannot be read.
         """
         table = self._load(trust, dataset)
         names = [field.name for field in table.schema().fields]
         wanted = [name for name in names if columns is None or name in columns] or names[:1]
-        return table.scan(selected_fields=tuple(wanted)).to_arrow()
+        with explained(f"{trust}.{dataset}"):
+            return table.scan(selected_fields=tuple(wanted)).to_arrow()
 
     def ingest(self, trust: str, dataset: PolicyDataset, file: IO[bytes]) -> Ingested:
         """Append the rows of a Parquet file, in one commit.
@@ -129,7 +159,8 @@ class Warehouse:
 
         Raises:
             RowsRefusedError: a row or a field breaks the dataset's schema; nothing was written.
-            CatalogError: the table was made from another schema.
+            CatalogError: the table was made from another schema, the catalog does not answer, a file cannot be read, or
+                the disk is full; the table is as it was.
         """
         content = file.read()
         digest = hashlib.sha256(content).hexdigest()
@@ -138,18 +169,20 @@ class Warehouse:
         except (pa.ArrowInvalid, OSError) as error:
             raise RowsRefusedError(f"the file is not Parquet ({error}); write it with a Parquet library") from error
         arrow = conform(incoming, dataset, schema_to_pyarrow(iceberg_schema(dataset), include_field_ids=False))
-        with self.exclusive():
+        with self.exclusive(), explained(f"{trust}.{dataset.name}"):
             table = self._ensure(trust, dataset)
-            taken = [snapshot for snapshot in table.snapshots() if _digest(snapshot) == digest]
-            if not taken:
-                table.append(arrow, snapshot_properties={_FILE_DIGEST: digest})
+            before = taken.known(self.folder, table, trust, dataset.name)
+            if digest not in before:
+                table.append(arrow, snapshot_properties={taken.FILE_DIGEST: digest})
         snapshot = table.current_snapshot()
         if snapshot is None or snapshot.summary is None:
             raise CatalogError(f"{trust}.{dataset.name}: the commit left no snapshot; look at the warehouse's disk")
         return Ingested(
-            rows=0 if taken else arrow.num_rows,
+            rows=0 if digest in before else arrow.num_rows,
             total_rows=int(snapshot.summary["total-records"] or 0),
-            snapshot_id=(taken[0] if taken else snapshot).snapshot_id,
+            snapshot_id=next(
+                (each for each in table.snapshots() if taken.digest_of(each) == digest), snapshot
+            ).snapshot_id,
         )
 
     def erase(self, trust: str, dataset: str, column: str, text: str) -> Erased:
@@ -159,8 +192,21 @@ class Warehouse:
             TableMissingError: nothing was ingested yet.
             ErasureError: bad input, or a file still holds the value.
         """
-        with self.exclusive():
-            return erase(self._load(trust, dataset), column, text)
+        with self.changing(trust, dataset) as table:
+            return erase(table, column, text)
+
+    @contextmanager
+    def changing(self, trust: str, dataset: str) -> Iterator[Table]:
+        """A dataset's table, whose history may be dropped; what it has taken in stays known, and no one commits.
+
+        Raises:
+            TableMissingError: nothing was ingested yet.
+            CatalogError: the catalog does not answer, a file cannot be read, or the disk is full.
+        """
+        with self.exclusive(), explained(f"{trust}.{dataset}"):
+            table = self._load(trust, dataset)
+            taken.keep(self.folder, table, trust, dataset)
+            yield table
 
     def holders(self, trust: str, dataset: str, column: str, text: str) -> list[Path]:
         """The files of a dataset in which a value can be read, whether its rows are in the table or were deleted.
@@ -173,11 +219,31 @@ class Warehouse:
         value_of(text, column, table.schema().as_arrow())
         return holders(root_of(table), column, text)
 
+    def tables(self) -> list[tuple[str, str]]:
+        """Trust and dataset of every table.
+
+        Raises:
+            CatalogError: the catalog does not answer.
+        """
+        with explained("the list of tables"):
+            return sorted(
+                (namespace[0], identifier[-1])
+                for namespace in self.catalog.list_namespaces()
+                for identifier in self.catalog.list_tables(namespace)
+            )
+
+    def table(self, trust: str, dataset: str) -> Table:
+        """A dataset's table, to be read.
+
+        Raises:
+            TableMissingError: nothing was ingested yet.
+            CatalogError: the catalog or the table's metadata cannot be read.
+        """
+        return self._load(trust, dataset)
+
     def _load(self, trust: str, dataset: str) -> Table:
-        try:
+        with explained(f"{trust}.{dataset}", "its metadata file"):
             return self.catalog.load_table((trust, dataset))
-        except NoSuchTableError:
-            raise TableMissingError(f"{trust}.{dataset} has no table yet; ingest a file into it") from None
 
     def _ensure(self, trust: str, dataset: PolicyDataset) -> Table:
         schema = iceberg_schema(dataset)
@@ -204,9 +270,43 @@ class Warehouse:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the queue of commits: no one else writes meanwhile, in no process of this member."""
-        with self._lock, (self._folder / "catalog.lock").open("w") as lock:
+        with self._lock, (self.folder / "catalog.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+@contextmanager
+def explained(what: str, part: str = "a file of it") -> Iterator[None]:
+    """Say which of the things below us failed, in place of how.
+
+    Args:
+        what: the table, as messages call it.
+        part: which of its files is read.
+
+    Raises:
+        TableMissingError: there is no such table.
+        CatalogError: the disk is full, the catalog does not answer, or a file is not what it must be.
+    """
+    try:
+        yield
+    except NoSuchTableError:
+        raise TableMissingError(f"{what} has no table yet; ingest a file into it") from None
+    except CommitFailedException as error:
+        raise CatalogError(f"{what}: other writers were faster each time ({error}); run it again") from error
+    except _UNREADABLE as error:
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        if getattr(error, "errno", None) in _FULL or (isinstance(error, SQLAlchemyError) and _DISK.search(why)):
+            raise CatalogError(f"{what}: the disk takes no more ({why}); free some space and run it again") from error
+        if isinstance(error, _CATALOG):
+            raise CatalogError(f"{what}: the catalog, {_place()}, fails ({why}); start or restore it") from error
+        raise CatalogError(f"{what}: {part} cannot be read ({why}); restore it from the backup") from error
+
+
+def _place() -> str:
+    """The catalog as messages call it; a database's address has a password in it."""
+    if address := os.environ.get(CATALOG_URI):
+        return f"{CATALOG_URI} {address}"
+    return f"the database of {CATALOG_SQL}" if os.environ.get(CATALOG_SQL) else "catalog.db"
 
 
 def iceberg_schema(dataset: PolicyDataset) -> Schema:
@@ -224,7 +324,3 @@ def _iceberg_type(of_type: str) -> IcebergType:
         precision, scale = of_type.removeprefix("decimal(").removesuffix(")").split(",")
         return DecimalType(int(precision), int(scale))
     return _TYPES[of_type]
-
-
-def _digest(snapshot: Snapshot) -> str | None:
-    return snapshot.summary.additional_properties.get(_FILE_DIGEST) if snapshot.summary else None

@@ -16,7 +16,7 @@ import httpx
 import requests
 import trino
 
-from data_trusts.catalog import TableMissingError, Warehouse
+from data_trusts.catalog import CatalogError, TableMissingError, Warehouse
 from data_trusts.queries import Dialect
 from data_trusts.trino_access import CATALOG, Statements, reads
 
@@ -139,6 +139,8 @@ class DuckDbEngine:
                 return EngineRows(columns=tuple(column[0] for column in cursor.description), rows=cursor.fetchall())
             except TableMissingError as error:
                 raise NoTableError(str(error)) from error
+            except CatalogError as error:
+                raise EngineError(str(error)) from error
             except duckdb.InterruptException as error:
                 if stop.is_set():
                     raise StoppedError("stopped, because the right to the answer ended") from error

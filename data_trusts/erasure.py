@@ -5,33 +5,24 @@ and leaves them on disk. So: rewrite without the rows, expire every other snapsh
 file that the one remaining snapshot does not name, then search what is left.
 """
 
-import hashlib
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.table import Table
 
+from data_trusts.table_files import FileLeft, FilesError, drop_history, files_of, left, named_by, path_of, root_of
+
 LEAST_RAW_BYTES = 6  # shorter text turns up in compressed bytes by chance, and is searched for in decoded files only
 _AVRO_MAGIC = b"Obj\x01"
 
 
-class ErasureError(Exception):
+class ErasureError(FilesError):
     """The value cannot be erased as asked, or is still there; the message says where and what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileLeft:
-    """A file that is left after an erasure, as it was searched."""
-
-    path: str
-    size_bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +66,12 @@ def erase(table: Table, column: str, text: str) -> Erased:
     value = value_of(text, column, rows.schema)
     gone = pc.fill_null(pc.equal(rows[column], value), False)
     kept = rows.filter(pc.invert(gone))
-    if kept.num_rows < rows.num_rows:
+    # A row that another engine deleted by its position is in no scan, and still in a file that is live.
+    if kept.num_rows < rows.num_rows or any(_holds(path, column, text) for path in _current_files(table)):
         table.overwrite(kept)
-    _forget_history(table)
-    removed = list(_unreferenced(table, root))
+    drop_history(table)
+    kept_files = {path_of(table.metadata_location), *_current_files(table)}
+    removed = [path for path in files_of(root) if path not in kept_files]
     removed_bytes = sum(path.stat().st_size for path in removed)
     for path in removed:
         path.unlink()
@@ -92,30 +85,18 @@ def erase(table: Table, column: str, text: str) -> Erased:
         snapshot_id=snapshot.snapshot_id if snapshot else None,
         removed_files=len(removed),
         removed_bytes=removed_bytes,
-        files=tuple(_left(path, root) for path in files_of(root)),
+        files=tuple(left(path, root) for path in files_of(root)),
     )
-
-
-def root_of(table: Table) -> Path:
-    """The folder of a table.
-
-    Raises:
-        ErasureError: the table does not lie in a folder.
-    """
-    address = urlsplit(table.location())
-    if address.scheme not in {"", "file"}:
-        raise ErasureError(f"{table.location()}: only a table in a folder can be searched file by file")
-    return Path(unquote(address.path))
-
-
-def files_of(root: Path) -> list[Path]:
-    """Every file below a folder, in order."""
-    return sorted(path for path in root.rglob("*") if path.is_file())
 
 
 def holders(root: Path, column: str, text: str) -> list[Path]:
     """The files below `root` in which the value can still be read, as it stands or by who decodes the file."""
     return [path for path in files_of(root) if _holds(path, column, text)]
+
+
+def _current_files(table: Table) -> set[Path]:
+    snapshot = table.current_snapshot()
+    return named_by(table, [snapshot] if snapshot else [])
 
 
 def _holds(path: Path, column: str, text: str) -> bool:
@@ -127,7 +108,7 @@ def _holds(path: Path, column: str, text: str) -> bool:
 
 
 def _parquet_holds(path: Path, column: str, text: str) -> bool:
-    table = pq.read_table(path, columns=[column]) if column in pq.read_schema(path).names else None
+    table = pq.read_table(path, columns=[column], partitioning=None) if column in pq.read_schema(path).names else None
     if table is None:
         return False
     return bool(pc.any(pc.equal(table[column], value_of(text, column, table.schema))).as_py())
@@ -168,37 +149,3 @@ def _long(content: bytes, place: int) -> tuple[int, int]:
 def _bytes(content: bytes, place: int) -> tuple[bytes, int]:
     length, place = _long(content, place)
     return content[place : place + length], place + length
-
-
-def _forget_history(table: Table) -> None:
-    """Drop every branch, tag and snapshot but the current one."""
-    with table.manage_snapshots() as manage:
-        for name, reference in table.metadata.refs.items():
-            if name != "main":
-                drop = manage.remove_tag if reference.snapshot_ref_type == "tag" else manage.remove_branch
-                drop(name)
-    current = table.current_snapshot()
-    old = [each.snapshot_id for each in table.snapshots() if current is None or each.snapshot_id != current.snapshot_id]
-    if old:
-        table.maintenance.expire_snapshots().by_ids(old).commit()
-
-
-def _unreferenced(table: Table, root: Path) -> Iterable[Path]:
-    kept = {_path(table.metadata_location)}
-    if (snapshot := table.current_snapshot()) is not None:
-        kept.add(_path(snapshot.manifest_list))
-        for manifest in snapshot.manifests(table.io):
-            kept.add(_path(manifest.manifest_path))
-            kept |= {_path(entry.data_file.file_path) for entry in manifest.fetch_manifest_entry(table.io)}
-    return (path for path in files_of(root) if path not in kept)
-
-
-def _path(location: str) -> Path:
-    return Path(unquote(urlsplit(location).path))
-
-
-def _left(path: Path, root: Path) -> FileLeft:
-    content = path.read_bytes()
-    return FileLeft(
-        path=str(path.relative_to(root)), size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
-    )

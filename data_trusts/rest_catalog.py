@@ -46,11 +46,11 @@ from starlette.routing import Route
 
 from data_trusts.catalog import CATALOG_URI, TABLE_PROPERTIES, Warehouse
 from data_trusts.ports import port
+from data_trusts.table_files import PLACES
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 TOKEN_FILE = "rest-catalog-token"  # noqa: S105 -- a name, not a secret
 _SEPARATOR = "\x1f"  # between the levels of a namespace in a path
-_PLACES = ("write.data.path", "write.metadata.path", "write.object-storage.path", "write.folder-storage.path")
 _LOG = logging.getLogger(__name__)
 
 Body = dict[str, Any]
@@ -212,7 +212,7 @@ class RestCatalog:
             self._confine_properties(update.updates)
 
     def _confine_properties(self, properties: Mapping[str, str]) -> None:
-        for name in _PLACES:
+        for name in PLACES:
             self._confine(properties.get(name))
 
     def _confine(self, location: str | None) -> None:

@@ -35,7 +35,9 @@ def conform(incoming: pa.Table, dataset: PolicyDataset, schema: pa.Schema) -> pa
         for column in dataset.columns
     ]
     for column, values in zip(dataset.columns, columns, strict=True):
-        _forbid_missing(values, column.name, required=column.role is ColumnRole.MEASURE)
+        dates = dataset.retention is not None and dataset.retention.column == column.name
+        needed_by = "a measure" if column.role is ColumnRole.MEASURE else "retention" if dates else None
+        _forbid_missing(values, column.name, needed_by)
         if column.name == dataset.licence_column:
             _forbid_other(values, column.name, dataset.licences)
     return pa.Table.from_arrays(columns, schema=schema)
@@ -69,10 +71,10 @@ def _exact(from_type: pa.DataType, to_type: pa.DataType) -> bool:
     return bool(from_type == to_type)
 
 
-def _forbid_missing(values: pa.ChunkedArray, name: str, *, required: bool) -> None:
-    if required and values.null_count:
+def _forbid_missing(values: pa.ChunkedArray, name: str, needed_by: str | None) -> None:
+    if needed_by and values.null_count:
         row = pc.index(values.is_null(), True).as_py() + 1
-        raise RowsRefusedError(f"row {row}, field {name}: is empty; a measure needs a value in every row")
+        raise RowsRefusedError(f"row {row}, field {name}: is empty; {needed_by} needs a value in every row")
     if pa.types.is_floating(values.type):
         finite = pc.fill_null(pc.is_finite(values), True)
         if not pc.all(finite, min_count=0).as_py():

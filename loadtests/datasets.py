@@ -78,6 +78,15 @@ def command(folder: Path, module: str, *arguments: str) -> subprocess.CompletedP
     return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
+def command_succeeds(folder: Path, module: str, *arguments: str) -> str:
+    """Run one of our modules on the folder; returns what it printed.
+
+    Raises:
+        WireError: it failed.
+    """
+    return _succeeded(command(folder, module, *arguments))
+
+
 def generated(folder: Path, name: str) -> Path:
     """A Parquet file of synthetic customs rows.
 

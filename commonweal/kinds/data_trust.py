@@ -19,6 +19,7 @@ from commonweal.kinds.meta import (
     Text,
     both,
 )
+from commonweal.kinds.retention import HOLDS_FIT, LegalHolds, Retention
 from commonweal.kinds.visibility import MASK_SIZE, Mask, RowRules
 
 
@@ -120,10 +121,14 @@ class Dataset(Model):
     """Rows that questions see; all rules hold together, and without any every row is seen."""
     federation: FederationRules | None = None
     """How one answer is made of all sources' rows; unset, each source answers for itself only."""
+    retention: Retention | None = None
+    """How long rows are kept; unset, until somebody erases them."""
 
 
 class DataTrustSpec(Model):
     """The trust's deed."""
+
+    model_config = ConfigDict(json_schema_extra=HOLDS_FIT)
 
     title: Text
     """The trust's name for people."""
@@ -146,6 +151,8 @@ class DataTrustSpec(Model):
         ),
     ]
     """What can be asked about."""
+    legal_holds: LegalHolds = ()
+    """Orders to keep rows, which stop retention and erasure."""
 
 
 class DataTrustStatus(Status):

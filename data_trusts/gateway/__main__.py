@@ -18,7 +18,7 @@ import uvicorn
 from commonweal.kinds.member import Engine as EngineName
 from data_trusts import trino_access
 from data_trusts.audit import ORIGIN, AuditError, AuditLog
-from data_trusts.catalog import Warehouse
+from data_trusts.catalog import CatalogError, Warehouse
 from data_trusts.engines import DuckDbEngine, Engine, TrinoEngine
 from data_trusts.gateway.app import Gateway
 from data_trusts.gateway.certificates import TLS_SECRET, Identity, make_identity, serves
@@ -27,6 +27,7 @@ from data_trusts.gateway.policies import PolicyBook
 from data_trusts.gateway.rounds import RoundService
 from data_trusts.gateway.service import QuestionService
 from data_trusts.gateway.sources import ClusterSource, FolderSource, PolicySource
+from data_trusts.gateway.upkeep import Upkeep
 from data_trusts.lineage import Lineage
 from data_trusts.ports import port
 from data_trusts.privacy_ledger import PrivacyLedger, PrivacyLedgerError
@@ -54,6 +55,7 @@ class Settings:
     trino_policy_port: int
     policy_folder: Path | None
     lineage: str | None
+    upkeep_every_s: float
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> "Settings":
@@ -84,6 +86,7 @@ class Settings:
             trino_policy_port=_port(env, "COMMONWEAL_TRINO_POLICY_PORT", 8181),
             policy_folder=Path(folder) if folder else None,
             lineage=env.get("COMMONWEAL_OPENLINEAGE") or None,
+            upkeep_every_s=_seconds(env, "COMMONWEAL_UPKEEP_EVERY_S", 3600.0),
         )
 
 
@@ -93,6 +96,16 @@ def _port(env: Mapping[str, str], name: str, default: int) -> int:
         return port(value)
     except ValueError:
         raise SettingsError(f"{name} is {value}; set it to a port number") from None
+
+
+def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        seconds = float(env.get(name, default))
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise SettingsError(f"{name} is {env[name]}; set it to a number of seconds above 0")
+    return seconds
 
 
 def now() -> datetime:
@@ -162,8 +175,24 @@ async def _listen(settings: Settings, identity: Identity, source: PolicySource) 
             identity=identity,
             clock=now,
         )
+        upkeep = Upkeep(
+            member=settings.member,
+            book=book,
+            warehouse=warehouse,
+            audit=audit,
+            identity=identity,
+            clock=now,
+            every_s=settings.upkeep_every_s,
+        )
         gateway = Gateway(
-            service=service, rounds=rounds, book=book, source=source, engine=engine, audit=audit, clock=now
+            service=service,
+            rounds=rounds,
+            book=book,
+            source=source,
+            engine=engine,
+            audit=audit,
+            clock=now,
+            upkeep=upkeep,
         )
         _LOG.info("gateway of %s on port %d, engine %s", settings.member, settings.port, settings.engine)
         await uvicorn.Server(_server_config(gateway, identity, settings.port)).serve()
@@ -210,7 +239,7 @@ def main() -> int:
     except SettingsError as error:
         _LOG.error("%s", error)
         return 2
-    except (AuditError, ClusterError, PolicyServiceError, PrivacyLedgerError, OSError) as error:
+    except (AuditError, CatalogError, ClusterError, PolicyServiceError, PrivacyLedgerError, OSError) as error:
         _LOG.error("%s", error)
         return 1
     return 0

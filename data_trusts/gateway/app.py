@@ -27,6 +27,7 @@ from data_trusts.gateway.rounds import RoundService
 from data_trusts.gateway.service import Question, QuestionService, Refused
 from data_trusts.gateway.sources import PolicySource
 from data_trusts.gateway.tokens import Caller, TokenError
+from data_trusts.gateway.upkeep import Upkeep
 from data_trusts.noise import NoiseError
 from data_trusts.privacy_ledger import PrivacyLedgerError
 
@@ -62,8 +63,10 @@ class Gateway:
         engine: Engine,
         audit: AuditLog,
         clock: Callable[[], datetime],
+        upkeep: Upkeep,
     ) -> None:
         self._service = service
+        self._upkeep = upkeep
         self._steps: dict[str, tuple[type[BaseModel], Callable[[Caller, Any], object]]] = {
             "open": (Opening, rounds.open),
             "deal": (Dealing, rounds.deal),
@@ -106,7 +109,7 @@ class Gateway:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        works = (self._source.follow(self._book), self._stop_ended(), self._publish())
+        works = (self._source.follow(self._book), self._stop_ended(), self._publish(), self._upkeep.follow())
         tasks = [asyncio.create_task(work) for work in works]
         for task in tasks:
             task.add_done_callback(self._note_end)
@@ -203,6 +206,9 @@ class Gateway:
             "# TYPE commonweal_gateway_lineage_lost_total counter",
             f"commonweal_gateway_lineage_lost_total {self._service.lineage_lost}",
         ]
+        name = "commonweal_gateway_upkeep_total"
+        lines += [f"# HELP {name} Turns of the gateway's own work on its tables.", f"# TYPE {name} counter"]
+        lines += [f'{name}{{what="{what}"}} {self._upkeep.done[what]}' for what in ("turns", "retentions", "failures")]
         return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
     def _caller(self, request: Request) -> Caller:

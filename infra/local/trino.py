@@ -5,17 +5,23 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import requests
+import trino
+
 from infra.images.trino_image import SQLITE_DRIVER, VERSION
 from infra.images.workshop import fetch_java, install_packages, requirements
-from infra.local.machine import cache_dir, run
+from infra.local.machine import LocalError, cache_dir, run
 
 PLUGINS = ("iceberg", "opa")
-STOP_WITHIN_S = 30.0
+START_WITHIN_S, STOP_WITHIN_S = 180.0, 30.0
+_ONE_NODE = {"use_preferred_write_partitioning": "false"}  # buckets are dealt to workers, and a coordinator is none
+Run = Callable[[str], list[list[object]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +50,17 @@ def serving(folder: Path, data: Path, *, controlled: bool = True, catalog: str |
     home, java, etc, port, policy_port = _home(), _java(), folder / "etc", free_port(), free_port()
     places = {"etc": etc, "home": home, "data": data, "archive": home / "test.jsa", "port": port}
     written = [f"--{name}={value}" for name, value in (places | {"policy_port": policy_port}).items()]
-    run([sys.executable, "-m", "data_trusts.trino_config", f"--out={etc}", *written])
+    database = "--database-from=COMMONWEAL_CATALOG_SQL"
+    run([sys.executable, "-m", "data_trusts.trino_config", f"--out={etc}", database, *written])
+    properties = etc / "catalog" / "commonweal.properties"
     if not controlled:
         (etc / "access-control.properties").write_text("access-control.name=default\n")
+        own = properties.read_text()
+        properties.write_text(
+            own.replace("iceberg.security=READ_ONLY", "iceberg.register-table-procedure.enabled=true")
+        )
     if catalog is not None:
-        (etc / "catalog" / "commonweal.properties").write_text(catalog)
+        properties.write_text(catalog)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([java, f"@{etc}/jvm.config"], stdout=log, stderr=log, cwd=folder)
     try:
@@ -60,6 +72,30 @@ def serving(folder: Path, data: Path, *, controlled: bool = True, catalog: str |
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def administrator(server: TrinoServer) -> Run:
+    """Runs SQL on a server that is not controlled, once it has started.
+
+    Raises:
+        LocalError: it does not start.
+    """
+
+    def run(sql: str) -> list[list[object]]:
+        with trino.dbapi.connect(
+            host="127.0.0.1", port=server.port, user="admin", catalog="commonweal", session_properties=_ONE_NODE
+        ) as connection:
+            rows: list[list[object]] = connection.cursor().execute(sql).fetchall()
+            return rows
+
+    ends_at = time.monotonic() + START_WITHIN_S
+    while time.monotonic() < ends_at and server.process.poll() is None:
+        # A server says that it has started a moment before it counts itself among its workers.
+        with suppress(trino.exceptions.Error, requests.RequestException):
+            if run("SELECT count(*) FROM system.runtime.nodes WHERE state = 'active'") == [[1]]:
+                return run
+        time.sleep(0.2)
+    raise LocalError(f"Trino did not start within {START_WITHIN_S:g} s; its log lies beside its etc folder")
 
 
 def free_port() -> int:

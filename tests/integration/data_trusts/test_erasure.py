@@ -14,10 +14,12 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import Table
 
 from data_trusts.catalog import CATALOG_NAME, TableMissingError, Warehouse
-from data_trusts.erasure import ErasureError, files_of, holders, root_of
+from data_trusts.erasure import ErasureError, holders
 from data_trusts.gateway.certificates import make_identity
+from data_trusts.table_files import files_of, root_of
 from tests.integration.data_trusts.conftest import customs_file
-from tests.unit.grants.samples import NOON, dataset
+from tests.integration.data_trusts.keeping import HOLD, identity_in, keeping, policies_in
+from tests.unit.grants.samples import NOON, dataset, policy
 
 CUSTOMS = dataset("customs_rows")
 WHERE = ("trade", "customs_rows", "consignment_id")
@@ -138,7 +140,9 @@ def test_a_table_that_is_not_there_is_said_to_be_so(warehouse: Warehouse) -> Non
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "data_trusts.erase", *arguments]
+    policies = folder / "policies"
     environment = {"COMMONWEAL_MEMBER": "ca", "COMMONWEAL_DATA": str(folder / "data")}
+    environment["COMMONWEAL_POLICY_DIR"] = str(policies if policies.exists() else policies_in(policies, policy("ca")))
     return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -149,13 +153,8 @@ def run(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """The gateway's identity in the data folder, as a gateway without a cluster keeps it."""
-    identity = make_identity("ca", ["127.0.0.1"], NOON)
-    (tmp_path / "data" / "tls").mkdir(parents=True)
-    (tmp_path / "data" / "tls" / "key.pem").write_text(identity.key_pem)
-    path = tmp_path / "data" / "tls" / "certificate.pem"
-    path.write_text(identity.certificate_pem)
-    return path
+    identity_in(tmp_path / "data")
+    return tmp_path / "data" / "tls" / "certificate.pem"
 
 
 def test_a_receipt_names_what_is_left_and_verifies_with_the_gateways_certificate(
@@ -208,3 +207,28 @@ def test_without_a_key_for_the_receipt_nothing_is_erased(stock: Table, tmp_path:
     assert done.returncode == 1
     assert "not in a pod with a service account" in done.stderr
     assert files_of(root_of(stock)) == before
+
+
+def test_a_legal_hold_forbids_erasure_by_name(stock: Table, certificate: Path, tmp_path: Path) -> None:
+    assert certificate.exists()
+    policies_in(tmp_path / "policies", keeping(HOLD))
+    before = files_of(root_of(stock))
+    done = run(tmp_path)
+    assert done.returncode == 1
+    assert "customs_rows is under legal hold: court of ke until released (Case 7)" in done.stderr
+    assert files_of(root_of(stock)) == before
+
+
+def test_while_no_policy_says_what_is_held_nothing_is_erased(stock: Table, certificate: Path, tmp_path: Path) -> None:
+    assert certificate.exists()
+    (tmp_path / "policies").mkdir()
+    before = files_of(root_of(stock))
+    done = run(tmp_path)
+    assert (done.returncode, "no policy here" in done.stderr) == (1, True)
+    assert files_of(root_of(stock)) == before
+
+
+def test_a_file_that_was_erased_from_is_not_taken_again(warehouse: Warehouse, stock: Table) -> None:
+    warehouse.erase(*WHERE, "SECRET-2")
+    assert warehouse.ingest("trade", CUSTOMS, customs_file(10)).rows == 0
+    assert readable(stock, "SECRET-2") == []

@@ -12,8 +12,6 @@ from typing import Any
 import httpx
 import pyarrow as pa
 import pytest
-import requests
-import trino
 from pyiceberg.catalog.rest import (
     ConfigResponse,
     ListNamespaceResponse,
@@ -27,7 +25,7 @@ from pyiceberg.catalog.rest.response import ErrorResponse
 from pyiceberg.exceptions import NamespaceNotEmptyError, NoSuchTableError, TableAlreadyExistsError
 
 from data_trusts.catalog import Warehouse
-from infra.local.trino import free_port, serving
+from infra.local.trino import administrator, free_port, serving
 from tests.integration.data_trusts.conftest import customs_file, stop, wait_for
 from tests.unit.grants.samples import dataset
 
@@ -292,21 +290,7 @@ def test_trino_runs_its_whole_cycle(server: Server, tmp_path: Path) -> None:
         "local.location=/\n"
     )
     with serving(tmp_path, server.data, controlled=False, catalog=catalog) as started:
-
-        def run(sql: str) -> list[list[object]]:
-            with trino.dbapi.connect(
-                host="127.0.0.1", port=started.port, user="admin", catalog="commonweal"
-            ) as connection:
-                rows: list[list[object]] = connection.cursor().execute(sql).fetchall()
-                return rows
-
-        def is_up() -> bool:
-            try:
-                return run("SELECT 1") == [[1]]
-            except (trino.exceptions.Error, requests.RequestException):
-                return False
-
-        wait_for("trino", is_up, started.process)
+        run = administrator(started)
         run("CREATE SCHEMA made")
         run("CREATE TABLE made.t AS SELECT 1 AS number, 'a' AS name")
         run("INSERT INTO made.t VALUES (2, 'b'), (3, 'c')")

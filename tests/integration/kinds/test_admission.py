@@ -175,3 +175,32 @@ def test_a_prefix_mask_without_a_size_is_refused(kubectl: Kubectl) -> None:
     body = example("DataTrust")
     body["spec"]["datasets"][0]["columns"][0]["mask"] = {"kind": "Prefix"}
     assert "Prefix and Bucket take a size" in refusal(kubectl, body)
+
+
+HOLD = {"name": "court", "reason": "Case 7", "declaredBy": "ca"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"declaredBy": "xx"}, "declaredBy is no trustee; name the trustee that answers for the hold"),
+        ({"datasets": ["payroll"]}, "the trust has no such dataset; name its datasets, or none for all"),
+        ({"until": "soon"}, "spec.legalHolds[0].until"),
+    ],
+)
+def test_a_hold_that_no_trustee_or_dataset_stands_behind_is_refused(
+    kubectl: Kubectl, change: dict[str, object], said: str
+) -> None:
+    body = example("DataTrust")
+    held = body["spec"]["datasets"][0]["name"]
+    body["spec"]["legalHolds"] = [HOLD, {**HOLD, "name": "own", "datasets": [held], "until": "2027-01-01T00:00:00Z"}]
+    accepted = kubectl("create", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(body))
+    assert accepted.returncode == 0, accepted.stderr
+    body["spec"]["legalHolds"] = [{**HOLD, **change}]
+    assert said in refusal(kubectl, body)
+
+
+def test_a_retention_without_days_is_refused(kubectl: Kubectl) -> None:
+    body = example("DataTrust")
+    body["spec"]["datasets"][0]["retention"] = {"column": "day", "days": 0}
+    assert "retention.days" in refusal(kubectl, body)

@@ -81,9 +81,18 @@ def test_a_mask_may_be_put_on_but_not_taken_off_or_exchanged() -> None:
     assert len(found(four, two)) == 1
 
 
+def test_rows_may_end_earlier_than_agreed_but_not_later_or_by_another_day() -> None:
+    year, month = ({**SMALL, "retention": {"column": "day", "days": days}} for days in (365, 30))
+    assert found(SMALL, year) == found(year, month) == []
+    assert found(month, year) == ['retention: {"column": "day", "days": 30} became {"column": "day", "days": 365}']
+    assert found(year, SMALL) == ['retention: {"column": "day", "days": 365} became nothing']
+    assert len(found(year, {**SMALL, "retention": {"column": "seen_on", "days": 30}})) == 1
+
+
 steps = st.fixed_dictionaries(
     {},
     optional={
+        "retention": st.sampled_from([{"column": "day", "days": 365}, {"column": "day", "days": 30}]),
         "minimumGroupSize": st.integers(1, 4),
         "rowRules": st.sampled_from([[], [IMPORTS], [IMPORTS, OLD], [OLD]]),
         "licence": st.sampled_from(["CC-BY-4.0", "CC0-1.0"]),

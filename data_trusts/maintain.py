@@ -1,0 +1,71 @@
+"""`python -m data_trusts.maintain`: expires old snapshots and removes files that no table needs.
+
+The gateway does it by itself every hour; this is for an administrator who wants to look (`--dry-run`) or not to wait.
+Tables of which no policy says whether they are under legal hold, and those that are, are left alone.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from commonweal.retention import held
+from data_trusts.catalog import CatalogError, Warehouse
+from data_trusts.declared import NotDeclaredError, add_arguments, declared_dataset, policies_of
+from data_trusts.gateway.cluster import ClusterError
+from data_trusts.gateway.policies import Policies
+from data_trusts.maintenance import maintain
+from data_trusts.signed import wire
+from data_trusts.table_files import FilesError
+
+
+def maintainable(
+    warehouse: Warehouse, policies: Policies, now: datetime, tell: Callable[[str], None]
+) -> Iterator[tuple[str, str]]:
+    """Trust and dataset of each table that may be maintained; `tell` hears which may not, and why.
+
+    Raises:
+        CatalogError: the catalog cannot be read.
+    """
+    for trust, dataset in warehouse.tables():
+        try:
+            why = held(dataset, declared_dataset(policies, trust, dataset).holds, now)
+        except NotDeclaredError as error:
+            why = f"nobody knows its legal holds ({error})"
+        if why is None:
+            yield trust, dataset
+        else:
+            tell(f"{trust}.{dataset}: left alone; {why}")
+
+
+def _tell(said: str) -> None:
+    sys.stderr.write(f"{said}\n")
+    sys.stderr.flush()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print one JSON line a table; an error is one sentence and status 1."""
+    parser = argparse.ArgumentParser(prog="python -m data_trusts.maintain", description=__doc__)
+    add_arguments(parser)
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    arguments = parser.parse_args(argv)
+    now = datetime.now(UTC)
+    try:
+        policies = policies_of(arguments.member, arguments.policy_dir)
+        warehouse = Warehouse(arguments.data)
+        try:
+            for trust, dataset in maintainable(warehouse, policies, now, _tell):
+                done = maintain(warehouse, trust, dataset, now, dry_run=arguments.dry_run, tell=_tell)
+                sys.stdout.write(f"{json.dumps({'dryRun': arguments.dry_run, **wire(done)})}\n")
+                sys.stdout.flush()
+        finally:
+            warehouse.close()
+    except (CatalogError, ClusterError, FilesError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

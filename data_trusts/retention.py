@@ -1,0 +1,141 @@
+"""Removes rows whose retention has passed from a table's files, and proves it by reading every file that is left.
+
+First the rows leave the table (`end_rows`); then, when no question can still read the old files, these are removed
+(`remove`). Which rows have ended is decided in commonweal/retention.py.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from pyiceberg.manifest import FileFormat
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
+
+from data_trusts.table_files import (
+    FileLeft,
+    FilesError,
+    drop_history,
+    files_of,
+    left,
+    named_by,
+    named_by_table,
+    path_of,
+    root_of,
+)
+
+ORPHAN_AGE = timedelta(hours=1)  # a file that is in no snapshot and younger may belong to a commit under way
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """Rows that have left a table, and files that may still hold them."""
+
+    rows: int
+    files: frozenset[Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """What was done to one table; paths are relative to its root. `undated_rows` have no date, and are kept unseen."""
+
+    ended_rows: int
+    kept_rows: int
+    undated_rows: int
+    snapshot_id: int | None
+    removed_files: int
+    removed_bytes: int
+    files: tuple[FileLeft, ...]
+
+
+def ended_files(table: Table, column: str, first: date | datetime) -> list[Path]:
+    """The data files below a table's root that hold a row from before `first`, whether or not a snapshot names them."""
+    return [path for path in files_of(root_of(table)) if path.suffix == ".parquet" and _holds(path, column, first)]
+
+
+def end_rows(table: Table, column: str, first: date | datetime) -> Ending:
+    """Take the rows from before `first` out of the table and of its history; the files stay for the moment.
+
+    Raises:
+        FilesError: the table does not lie in a folder, or has data files that cannot be searched.
+    """
+    root_of(table)
+    _forbid_other_formats(table)
+    needed = named_by_table(table)
+    ended = f"\"{column}\" < '{first.isoformat()}'"
+    rows = table.scan(row_filter=ended).count()
+    if rows:
+        table.delete(ended)
+    live = named_by(table, _current(table))
+    # A row that another engine deleted by its position is in no scan, and still in a file that is live.
+    hidden = any(path in live for path in ended_files(table, column, first))
+    if hidden:
+        table.overwrite(table.scan().to_arrow())
+    if rows or hidden:
+        needed |= named_by_table(table)
+        # Manifests that tell of removed files, with their bounds, are left behind by the next snapshot.
+        with table.transaction() as transaction, transaction.update_snapshot().fast_append():
+            pass
+    needed |= named_by_table(table)
+    drop_history(table)
+    return Ending(rows=rows, files=frozenset(needed))
+
+
+def remove(table: Table, column: str, first: date | datetime, ending: Ending, now: datetime) -> Ended:
+    """Remove the files that the table needed before `ending` and no longer needs, and search what is left.
+
+    What a killed run left behind is removed as well, once it is older than `ORPHAN_AGE`.
+
+    Raises:
+        FilesError: a file still holds an ended row.
+    """
+    root = root_of(table)
+    needed = named_by_table(table)
+    orphans = (path for path in ended_files(table, column, first) if path not in needed and _old(path, now))
+    doomed = sorted({path for path in (*ending.files, *orphans) if path not in needed and path.exists()})
+    removed_bytes = sum(path.stat().st_size for path in doomed)
+    for path in doomed:
+        path.unlink()
+    if holding := ended_files(table, column, first):
+        named = ", ".join(str(path.relative_to(root)) for path in holding)
+        raise FilesError(
+            f"{column}: rows from before {first.isoformat()} are still in {named}; another writer is at work, "
+            "run it again in an hour"
+        )
+    current = table.current_snapshot()
+    return Ended(
+        ended_rows=ending.rows,
+        kept_rows=table.scan().count(),
+        undated_rows=table.scan(row_filter=f'"{column}" IS NULL').count(),
+        snapshot_id=current.snapshot_id if current else None,
+        removed_files=len(doomed),
+        removed_bytes=removed_bytes,
+        files=tuple(left(path, root) for path in files_of(root)),
+    )
+
+
+def _current(table: Table) -> list[Snapshot]:
+    current = table.current_snapshot()
+    return [current] if current else []
+
+
+def _forbid_other_formats(table: Table) -> None:
+    for task in table.scan().plan_files():
+        if task.file.file_format != FileFormat.PARQUET:
+            raise FilesError(
+                f"{path_of(task.file.file_path).name}: is {task.file.file_format.value}, and only Parquet can be "
+                "searched; set write.format.default to parquet and rewrite the table"
+            )
+
+
+def _holds(path: Path, column: str, first: date | datetime) -> bool:
+    """Row groups whose statistics say that all is younger are not read."""
+    if column not in pq.read_schema(path).names:
+        return False
+    older = pq.read_table(path, columns=[column], filters=[(column, "<", first)], partitioning=None)
+    return bool(older.num_rows)
+
+
+def _old(path: Path, now: datetime) -> bool:
+    return now - datetime.fromtimestamp(path.stat().st_mtime, now.tzinfo) > ORPHAN_AGE
