@@ -19,6 +19,7 @@ from commonweal.kinds.member import Engine as EngineName
 from data_trusts import trino_access
 from data_trusts.audit import ORIGIN, AuditError, AuditLog
 from data_trusts.catalog import Warehouse
+from data_trusts.cosigners import Cosigner, CosignerError, Cosigners, read_cosigners
 from data_trusts.engines import DuckDbEngine, Engine, TrinoEngine
 from data_trusts.gateway.app import Gateway
 from data_trusts.gateway.certificates import TLS_SECRET, Identity, make_identity, serves
@@ -54,6 +55,7 @@ class Settings:
     trino_policy_port: int
     policy_folder: Path | None
     lineage: str | None
+    witnesses: tuple[Cosigner, ...]
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> "Settings":
@@ -84,7 +86,15 @@ class Settings:
             trino_policy_port=_port(env, "COMMONWEAL_TRINO_POLICY_PORT", 8181),
             policy_folder=Path(folder) if folder else None,
             lineage=env.get("COMMONWEAL_OPENLINEAGE") or None,
+            witnesses=_witnesses(env),
         )
+
+
+def _witnesses(env: Mapping[str, str]) -> tuple[Cosigner, ...]:
+    try:
+        return read_cosigners(env.get("COMMONWEAL_WITNESSES", ""))
+    except CosignerError as error:
+        raise SettingsError(f"COMMONWEAL_WITNESSES: {error}") from None
 
 
 def _port(env: Mapping[str, str], name: str, default: int) -> int:
@@ -163,7 +173,14 @@ async def _listen(settings: Settings, identity: Identity, source: PolicySource) 
             clock=now,
         )
         gateway = Gateway(
-            service=service, rounds=rounds, book=book, source=source, engine=engine, audit=audit, clock=now
+            service=service,
+            rounds=rounds,
+            book=book,
+            source=source,
+            engine=engine,
+            audit=audit,
+            cosigners=Cosigners(audit.folder, audit.verifier, settings.witnesses, now),
+            clock=now,
         )
         _LOG.info("gateway of %s on port %d, engine %s", settings.member, settings.port, settings.engine)
         await uvicorn.Server(_server_config(gateway, identity, settings.port)).serve()

@@ -20,6 +20,7 @@ from commonweal.federation import RoundRefusedError
 from commonweal.grants import Refusal
 from commonweal.secure_sum import SecureSumError
 from data_trusts.audit import AuditError, AuditLog, EntryError
+from data_trusts.cosigners import Cosigners, metrics
 from data_trusts.engines import DeadlineError, Engine, EngineError, NoTableError, UnavailableError
 from data_trusts.gateway.policies import PolicyBook
 from data_trusts.gateway.round_bodies import Answering, Dealing, Opening, Releasing, Revealing
@@ -61,9 +62,11 @@ class Gateway:
         source: PolicySource,
         engine: Engine,
         audit: AuditLog,
+        cosigners: Cosigners,
         clock: Callable[[], datetime],
     ) -> None:
         self._service = service
+        self._rounds = rounds
         self._steps: dict[str, tuple[type[BaseModel], Callable[[Caller, Any], object]]] = {
             "open": (Opening, rounds.open),
             "deal": (Dealing, rounds.deal),
@@ -75,6 +78,7 @@ class Gateway:
         self._source = source
         self._engine = engine
         self._audit = audit
+        self._cosigners = cosigners
         self._clock = clock
         self._ended: str | None = None
 
@@ -106,7 +110,7 @@ class Gateway:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        works = (self._source.follow(self._book), self._stop_ended(), self._publish())
+        works = (self._source.follow(self._book), self._stop_ended(), self._publish(), self._cosigners.run())
         tasks = [asyncio.create_task(work) for work in works]
         for task in tasks:
             task.add_done_callback(self._note_end)
@@ -130,6 +134,7 @@ class Gateway:
         while True:
             await asyncio.sleep(LOOK_S)
             await asyncio.to_thread(self._service.stop_ended)
+            await asyncio.to_thread(self._rounds.stop_ended)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         """Without a source the book falls silent, and without a watch revoked questions run on: liveness says so."""
@@ -202,6 +207,7 @@ class Gateway:
             "# HELP commonweal_gateway_lineage_lost_total Answers of which no lineage event could be sent.",
             "# TYPE commonweal_gateway_lineage_lost_total counter",
             f"commonweal_gateway_lineage_lost_total {self._service.lineage_lost}",
+            *metrics(self._cosigners.standings),
         ]
         return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 

@@ -31,7 +31,7 @@ from commonweal.secure_sum import ENTROPY_BYTES, Secrets, SecureSumError, deal, 
 from commonweal.transparency import Json
 from data_trusts import noise
 from data_trusts.audit import AuditLog
-from data_trusts.engines import Engine, EngineError
+from data_trusts.engines import Engine, EngineError, StoppedError
 from data_trusts.federated_questions import FederatedQuestion, compile_federated, words
 from data_trusts.gateway.certificates import Identity, sign
 from data_trusts.gateway.policies import PolicyBook
@@ -98,7 +98,14 @@ class RoundService:
         self._identity = identity
         self._clock = clock
         self._rounds: dict[str, OpenRound] = {}
+        self._running: dict[str, tuple[OpenRound, threading.Event]] = {}
         self._lock = threading.Lock()
+
+    def stop_ended(self) -> None:
+        """Stop this member's part of every round that could not be asked any more; call it often, from any thread."""
+        for state, stop in list(self._running.values()):
+            if self._ended(state) is not None:
+                stop.set()
 
     def open(self, caller: Caller, opening: Opening) -> dict[str, object] | Refused:
         """Check a question, set its cost aside, and make this member's keys for it.
@@ -304,15 +311,7 @@ class RoundService:
 
     def _decide(self, caller: Caller, opening: Opening, now: datetime) -> _Allowed | Refusal:
         policy = self._book.current(now).by_trust.get(opening.trust)
-        ask = Ask(
-            trust=opening.trust,
-            dataset=opening.dataset,
-            purpose=opening.purpose,
-            grant=opening.grant,
-            beneficiary=caller.beneficiary,
-            member=caller.member,
-        )
-        decision = decide(policy, ask, now)
+        decision = decide(policy, _ask(caller, opening), now)
         if isinstance(decision, Refusal) or policy is None:
             return decision if isinstance(decision, Refusal) else _not_federated(opening.dataset)
         dataset = decision.dataset
@@ -342,15 +341,18 @@ class RoundService:
 
     def _masked(self, state: OpenRound) -> bytes | Refusal:
         """The member's words under its masks, or why it may not give them."""
-        opening, question = state.opening, state.question
-        rows = self._engine.run(question.statement.sql, opening.deadline_s).rows
-        again = self._decide(state.caller, opening, self._clock())
-        if isinstance(again, Refusal):
-            return again  # whoever was revoked while the engine ran gets nothing either
-        if again.dataset != state.dataset:
-            return Refusal(
-                rule=Rule.ROUND, reason="the policy changed while the question ran", remedy="Open a new round"
-            )
+        opening, question, stop = state.opening, state.question, threading.Event()
+        self._running[opening.round] = (state, stop)
+        try:
+            rows = self._engine.run(question.statement.sql, opening.deadline_s, stop).rows
+            # Whoever was revoked while the engine ran gets nothing, even where it was faster than the stop.
+            ended = self._ended(state)
+        except StoppedError:
+            ended = self._ended(state) or _policy_changed()
+        finally:
+            del self._running[opening.round]
+        if ended is not None:
+            return ended
         if len(rows) > MAX_ROWS:
             return Refusal(
                 rule=Rule.TOO_MANY_ROWS,
@@ -360,6 +362,15 @@ class RoundService:
         layout = question.layout
         own = to_words(words(rows, layout), layout.bits, len(opening.members))
         return pack(mask(own, self._member, state.secrets, state.agreed), layout.bits)
+
+    def _ended(self, state: OpenRound) -> Refusal | None:
+        """Why a round that runs could not be asked again now, or None where it could."""
+        now = self._clock()
+        policy = self._book.current(now).by_trust.get(state.opening.trust)
+        again = decide(policy, _ask(state.caller, state.opening), now)
+        if isinstance(again, Refusal):
+            return again
+        return None if again.dataset == state.dataset else _policy_changed()
 
     def _with_noise(self, state: OpenRound, total: list[int]) -> tuple[list[int], dict[int, float]]:
         """Noise added once to the sum, value by value; and the width that holds 95 % of it, in the value's own unit."""
@@ -430,6 +441,17 @@ class RoundService:
                     self._give_back(state, "the round was not finished in time")
 
 
+def _ask(caller: Caller, opening: Opening) -> Ask:
+    return Ask(
+        trust=opening.trust,
+        dataset=opening.dataset,
+        purpose=opening.purpose,
+        grant=opening.grant,
+        beneficiary=caller.beneficiary,
+        member=caller.member,
+    )
+
+
 def _question(opening: Opening) -> dict[str, Json]:
     """What is asked, as JSON without floats: how long the engine may take is no part of it."""
     return opening.model_dump(mode="json", exclude={"deadline_s"})
@@ -439,6 +461,10 @@ def _not_federated(dataset: str) -> Refusal:
     return Refusal(
         rule=Rule.NOT_FEDERATED, reason=f"{dataset} has no federation rules", remedy="Ask each member by /v1/query"
     )
+
+
+def _policy_changed() -> Refusal:
+    return Refusal(rule=Rule.ROUND, reason="the policy changed while the question ran", remedy="Open a new round")
 
 
 def _no_room() -> Refusal:
