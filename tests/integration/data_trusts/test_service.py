@@ -29,7 +29,7 @@ class ScriptedEngine:
     dialect = Dialect.DUCKDB
 
     def __init__(self) -> None:
-        self.runs = 0
+        self.runs = self.stopped = 0
         self.rows: list[list[object]] = [[5, 5]]
         self.meanwhile: Callable[[], None] = lambda: None
 
@@ -42,6 +42,7 @@ class ScriptedEngine:
         self.runs += 1
         self.meanwhile()
         if stop.is_set():
+            self.stopped += 1
             raise StoppedError("stopped")
         return EngineRows(columns=("0$", "1$"), rows=self.rows)
 
