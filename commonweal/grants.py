@@ -20,8 +20,9 @@ from commonweal.kinds.data_trust import ColumnRole, DataTrust, IcebergType, Purp
 from commonweal.kinds.data_trust import Dataset as DeclaredDataset
 from commonweal.kinds.federation import FederationRules
 from commonweal.kinds.member import Site
-from commonweal.kinds.meta import Count, MemberName, Model, Name, Sha256, SqlName, Url
+from commonweal.kinds.meta import Count, MemberName, Model, Name, Sha256, SqlName, Text, Url
 from commonweal.kinds.visibility import Mask, Narrowing, RowRule
+from commonweal.transparency import Json
 from commonweal.visibility import Asker, bound, mask_faults, rule_faults
 
 POLICY_KEY = "policy.json"
@@ -80,8 +81,15 @@ class PolicyDataset(Model):
         return tuple(column for column in self.columns if column.role is not ColumnRole.HIDDEN)
 
 
+class EmergencyNote(Model):
+    """Why and by whom an access beyond every grant was opened; each question under it is recorded with this."""
+
+    reason: Text
+    opened_by: Annotated[tuple[Annotated[str, StringConstraints(max_length=280)], ...], Field(max_length=64)]
+
+
 class LiveGrant(Model):
-    """An approved grant; it stops by itself at `expires_at`, whether or not a newer policy arrives."""
+    """An approved grant, or an open emergency; it stops by itself at `expires_at`, also without a newer policy."""
 
     name: Name
     beneficiary: Name
@@ -89,6 +97,7 @@ class LiveGrant(Model):
     datasets: Annotated[tuple[SqlName, ...], Field(min_length=1, max_length=32)]
     narrowing: Annotated[tuple[Narrowing, ...], Field(max_length=32)] = ()
     expires_at: AwareDatetime
+    emergency: EmergencyNote | None = None
 
 
 class Issuer(Model):
@@ -241,9 +250,15 @@ def _approval(grant: DataGrant, trust: DataTrust) -> GrantState:
 
 
 def compile_policy(
-    trust: DataTrust, grants: Iterable[DataGrant], sites: Mapping[str, Site], member: str, now: datetime
+    trust: DataTrust,
+    grants: Iterable[DataGrant],
+    sites: Mapping[str, Site],
+    member: str,
+    now: datetime,
+    *,
+    emergencies: Iterable[LiveGrant] = (),
 ) -> Policy:
-    """Say what `member` may answer for `trust`: its own datasets, live grants on them, and every issuer."""
+    """Say what `member` may answer for `trust`: its own datasets, what is live on them, and every issuer."""
     datasets = tuple(
         _compile_dataset(dataset)
         for dataset in sorted(trust.spec.datasets, key=lambda each: each.name)
@@ -262,13 +277,18 @@ def compile_policy(
         for grant in sorted(grants, key=lambda each: each.metadata.name)
         if held.intersection(grant.spec.datasets) and grant_state(grant, trust, now).ready
     )
+    opened = tuple(
+        each.model_copy(update={"datasets": tuple(sorted(held.intersection(each.datasets)))})
+        for each in emergencies
+        if held.intersection(each.datasets)
+    )
     policy = Policy(
         trust=trust.metadata.name,
         member=member,
         generation=trust.metadata.generation,
         purposes=tuple(sorted(trust.spec.purposes)),
         datasets=datasets,
-        grants=live,
+        grants=(*live, *opened),
         members={
             name: Issuer(issuer=site.issuer, jwks=site.jwks, gateway_certificate_pem=site.gateway_certificate_pem)
             for name, site in sorted(sites.items())
@@ -416,6 +436,14 @@ def _decide_grant(
         )
     asker = Asker(member=ask.member, beneficiary=ask.beneficiary, purpose=ask.purpose)
     return Allowed(grant=grant, dataset=_narrowed(dataset, grant, asker))
+
+
+def emergency_entry(policy: Policy | None, grant: str) -> dict[str, Json]:
+    """What an audit entry says of the emergency under which a question is asked; nothing where there is none."""
+    live = None if policy is None else policy.grant(grant)
+    if live is None or live.emergency is None:
+        return {}
+    return {"emergency": {"reason": live.emergency.reason, "opened_by": list(live.emergency.opened_by)}}
 
 
 def _narrowed(dataset: PolicyDataset, grant: LiveGrant, asker: Asker) -> PolicyDataset:

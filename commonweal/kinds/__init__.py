@@ -4,6 +4,7 @@ from commonweal.kinds.assignment import Assignment
 from commonweal.kinds.consortium import Consortium
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
+from commonweal.kinds.emergency_access import EmergencyAccess
 from commonweal.kinds.equity_statement import EquityStatement
 from commonweal.kinds.member import Member
 from commonweal.kinds.meta import Resource
@@ -19,6 +20,7 @@ KINDS: tuple[type[Resource], ...] = (
     PilotApp,
     Assignment,
     EquityStatement,
+    EmergencyAccess,
 )
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "Consortium",
     "DataGrant",
     "DataTrust",
+    "EmergencyAccess",
     "EquityStatement",
     "Member",
     "PilotApp",

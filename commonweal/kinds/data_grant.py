@@ -119,6 +119,12 @@ class DataGrant(Resource):
             Column(name="Purpose", json_path=".spec.purpose"),
             Column(name="Expires", json_path=".spec.expiresAt", priority=1),
         ),
+        rules=(
+            {
+                "rule": "!self.metadata.name.startsWith('emergency-')",
+                "message": "metadata.name: emergency- is for EmergencyAccess; begin it otherwise",
+            },
+        ),
     )
 
     kind: str = "DataGrant"

@@ -19,6 +19,8 @@ from commonweal.kinds.meta import (
 )
 from commonweal.kinds.visibility import MASK_SIZE, Mask, RowRules
 
+EMERGENCY_MAX_HOURS = 168  # a week: whatever lasts longer can be asked for as a grant
+
 
 class Purpose(StrEnum):
     """The closed vocabulary of purposes; a trust declares which of them it serves."""
@@ -37,6 +39,8 @@ class TrustReason(StrEnum):
     SOURCE_NOT_READY = "SourceNotReady"
     POLICY_PENDING = "PolicyPending"
     RULE_UNUSABLE = "RuleUnusable"
+    NO_EMERGENCY = "NoEmergency"
+    NOTHING_TO_REVIEW = "NothingToReview"
 
 
 class ColumnRole(StrEnum):
@@ -132,6 +136,8 @@ class DataTrustSpec(Model):
         ),
     ]
     """What can be asked about."""
+    emergency_hours: Annotated[int, Field(ge=0, le=EMERGENCY_MAX_HOURS)] | None = None
+    """The most hours that an EmergencyAccess of this trust may last; unset or 0, there is none."""
 
 
 class DataTrustStatus(Status):

@@ -25,7 +25,7 @@ from commonweal.federation import (
     points,
     refuse_members,
 )
-from commonweal.grants import Ask, Federation, PolicyDataset, Refusal, Rule, decide
+from commonweal.grants import Ask, Federation, PolicyDataset, Refusal, Rule, decide, emergency_entry
 from commonweal.privacy import Charge, PrivacyError, account, cost, share, unit_of, visible
 from commonweal.secure_sum import ENTROPY_BYTES, Secrets, SecureSumError, deal, mask, pack, to_words
 from commonweal.transparency import Json
@@ -307,6 +307,7 @@ class RoundService:
             "grant": opening.grant,
             "sql": opening.sql,
             "policy_hash": None if policy is None else policy.hash,
+            **emergency_entry(policy, opening.grant),
         }
 
     def _decide(self, caller: Caller, opening: Opening, now: datetime) -> _Allowed | Refusal:

@@ -17,7 +17,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from commonweal.grants import Ask, PolicyDataset, Refusal, Rule, decide
+from commonweal.grants import Ask, PolicyDataset, Refusal, Rule, decide, emergency_entry
 from commonweal.kinds.meta import Name, SqlName
 from commonweal.transparency import Json
 from data_trusts.audit import AuditLog
@@ -218,6 +218,7 @@ class QuestionService:
             "grant": question.grant,
             "sql": question.sql,
             "policy_hash": _hash_of(policies, question),
+            **emergency_entry(policies.by_trust.get(question.trust), question.grant),
         }
 
     def _decide(self, policies: Policies, caller: Caller, question: Question, now: datetime) -> _Ready | Refusal:

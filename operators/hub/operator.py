@@ -6,6 +6,7 @@ from operators.frame import Controller, Operator, Settings, Store
 from operators.frame.leader import Lease
 from operators.hub.books import Books
 from operators.hub.consortium import ConsortiumController
+from operators.hub.emergencies import EmergencyController
 from operators.hub.front_door import FrontDoor, FrontDoorController
 from operators.hub.join import JoinController
 from operators.hub.member import MemberController
@@ -31,6 +32,7 @@ def controllers(store: Store, books: Books, front: FrontDoor) -> tuple[Controlle
         PledgeController(store, books),
         TrustController(store),
         GrantController(store),
+        EmergencyController(store),
         PilotController(store, books, front),
         ReadingController(store, books),
         UseController(store, books),

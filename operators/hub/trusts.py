@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from commonweal.emergencies import REVIEW_DUE, EmergencyState, emergency_state, live_emergencies, review_state
 from commonweal.grants import POLICY_KEY, POLICY_LABEL, GrantState, compile_policy, dataset_faults, grant_state
 from commonweal.kinds.assignment import OwnerKind
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust, TrustReason
+from commonweal.kinds.emergency_access import EmergencyAccess, EmergencyReason, ReviewReason
 from commonweal.kinds.member import Member, Site
 from commonweal.membership import member_namespace
 from operators.frame import Apply, Delete, Finding, Key, Plan, Store, Tools, Watch, Write
@@ -16,6 +18,7 @@ from operators.hub.resources import (
     DATA_GRANTS,
     DATA_NAMESPACE,
     DATA_TRUSTS,
+    EMERGENCIES,
     MEMBERS,
     OURS,
     TRUST_PREFIX,
@@ -26,6 +29,7 @@ from operators.hub.resources import (
 )
 from operators.kube import NAMESPACES, Json
 
+EMERGENCY_OPEN = "EmergencyOpen"
 MIN_LOOK_S = 0.2
 MAX_LOOK_S = 86_400.0
 
@@ -53,6 +57,7 @@ class Observed:
     sites: dict[str, Site] | None = None
     members: dict[str, SourceMember] | None = None
     assigned: tuple[str, ...] = ()
+    emergencies: tuple[EmergencyAccess, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,11 @@ class TrustController:
 
     @property
     def watches(self) -> tuple[Watch, ...]:
-        """The trust, its grants, every member (whose issuer each policy names), and the Assignments it writes."""
+        """The trust, its grants and emergencies, every member (its issuer is in each policy), what is assigned."""
         return (
             Watch(resource=DATA_TRUSTS),
             Watch(resource=DATA_GRANTS, keys=lambda grant: (Key("", grant["spec"]["trust"]),), spec_only=True),
+            Watch(resource=EMERGENCIES, keys=lambda access: (Key("", access["spec"]["trust"]),)),
             Watch(resource=MEMBERS, keys=lambda _: map(_key, self.store.list(DATA_TRUSTS))),
             Watch(resource=ASSIGNMENTS, keys=_trust_of),
         )
@@ -90,6 +96,7 @@ class TrustController:
             sites={name: member.site for name, member in members.items() if member.site},
             members=members,
             assigned=assigned,
+            emergencies=emergencies_of(store, key.name),
         )
 
     def plan(self, observed: Observed, now: datetime) -> Plan:
@@ -103,9 +110,9 @@ class TrustController:
         serving = [name for name in here if observed.members[name].applied and observed.members[name].ready]
         return Plan(
             writes=(*policies, *_removals(observed.name, gone)),
-            findings=(judge(observed, wanted, serving),),
+            findings=(judge(observed, wanted, serving), *emergency_findings(observed.emergencies, observed.trust, now)),
             status={"serving": serving},
-            requeue_in_s=next_look_s((grant_state(grant, observed.trust, now) for grant in observed.grants), now),
+            requeue_in_s=next_look_s(_states(observed, now), now),
         )
 
 
@@ -152,6 +159,35 @@ def grants_of(store: Store, trust: str) -> tuple[DataGrant, ...]:
     return tuple(DataGrant.read(body) for body in sorted(bodies, key=_key))
 
 
+def emergencies_of(store: Store, trust: str) -> tuple[EmergencyAccess, ...]:
+    """The accesses beyond every grant that were asked for on a trust, by name."""
+    bodies = [body for body in store.list(EMERGENCIES) if body["spec"]["trust"] == trust]
+    return tuple(EmergencyAccess.read(body) for body in sorted(bodies, key=_key))
+
+
+def emergency_findings(accesses: Iterable[EmergencyAccess], trust: DataTrust, now: datetime) -> tuple[Finding, Finding]:
+    """What every trustee sees at the trust: what is open beyond the grants, and what waits for a review."""
+    opened, due = [], []
+    for access in accesses:
+        state, review = emergency_state(access, trust, now), review_state(access, trust, now)
+        opened += [f"{access.metadata.name}: {state.message}"] if state.ready else []
+        due += [f"{access.metadata.name}: {review.message}"] if review.due else []
+    return (
+        Finding(
+            type=EMERGENCY_OPEN,
+            holds=bool(opened),
+            reason=EmergencyReason.OPEN if opened else TrustReason.NO_EMERGENCY,
+            message="; ".join(opened) or "Nothing is open beyond the grants",
+        ),
+        Finding(
+            type=REVIEW_DUE,
+            holds=bool(due),
+            reason=ReviewReason.AWAITING_REVIEW if due else TrustReason.NOTHING_TO_REVIEW,
+            message="; ".join(due) or "No emergency access waits for a review",
+        ),
+    )
+
+
 def judge(observed: Observed, wanted: list[str], serving: list[str]) -> Finding:
     """The Ready condition: every rule can be applied, and every source is there, well, and has taken its policy."""
     faults = unusable(observed.trust) if observed.trust else []
@@ -182,7 +218,12 @@ def unusable(trust: DataTrust) -> list[str]:
     ]
 
 
-def next_look_s(states: Iterable[GrantState], now: datetime) -> float | None:
+def _states(observed: Observed, now: datetime) -> Iterable[GrantState | EmergencyState]:
+    yield from (grant_state(grant, observed.trust, now) for grant in observed.grants)
+    yield from (emergency_state(access, observed.trust, now) for access in observed.emergencies)
+
+
+def next_look_s(states: Iterable[GrantState | EmergencyState], now: datetime) -> float | None:
     """In how many seconds the clock changes one of these states."""
     changes = [state.changes_at for state in states if state.changes_at is not None]
     if not changes:
@@ -191,7 +232,8 @@ def next_look_s(states: Iterable[GrantState], now: datetime) -> float | None:
 
 
 def _policy(body: Json, trust: DataTrust, observed: Observed, member: str, now: datetime) -> Apply:
-    policy = compile_policy(trust, observed.grants, observed.sites or {}, member, now)
+    opened = live_emergencies(observed.emergencies, trust, now)
+    policy = compile_policy(trust, observed.grants, observed.sites or {}, member, now, emergencies=opened)
     config_map: Json = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
