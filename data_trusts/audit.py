@@ -182,6 +182,11 @@ class AuditLog:
         return self._public.verifier
 
     @property
+    def entries_path(self) -> Path:
+        """The file of entries; the last line is being written while it has no end."""
+        return self._path
+
+    @property
     def folder(self) -> Path:
         """Where the log's public files lie."""
         return self._path.parent

@@ -25,6 +25,7 @@ from data_trusts.gateway.app import Gateway
 from data_trusts.gateway.certificates import TLS_SECRET, Identity, make_identity, serves
 from data_trusts.gateway.cluster import Cluster, ClusterError
 from data_trusts.gateway.policies import PolicyBook
+from data_trusts.gateway.reports import Reporter
 from data_trusts.gateway.rounds import RoundService
 from data_trusts.gateway.service import QuestionService
 from data_trusts.gateway.sources import ClusterSource, FolderSource, PolicySource
@@ -172,6 +173,7 @@ async def _listen(settings: Settings, identity: Identity, source: PolicySource) 
             identity=identity,
             clock=now,
         )
+        cosigners = Cosigners(audit.folder, audit.verifier, settings.witnesses, now)
         gateway = Gateway(
             service=service,
             rounds=rounds,
@@ -179,7 +181,8 @@ async def _listen(settings: Settings, identity: Identity, source: PolicySource) 
             source=source,
             engine=engine,
             audit=audit,
-            cosigners=Cosigners(audit.folder, audit.verifier, settings.witnesses, now),
+            cosigners=cosigners,
+            reporter=Reporter(member=settings.member, audit=audit, cosigners=cosigners, identity=identity, clock=now),
             clock=now,
         )
         _LOG.info("gateway of %s on port %d, engine %s", settings.member, settings.port, settings.engine)

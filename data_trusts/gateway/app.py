@@ -23,6 +23,7 @@ from data_trusts.audit import AuditError, AuditLog, EntryError
 from data_trusts.cosigners import Cosigners, metrics
 from data_trusts.engines import DeadlineError, Engine, EngineError, NoTableError, UnavailableError
 from data_trusts.gateway.policies import PolicyBook
+from data_trusts.gateway.reports import Reporter
 from data_trusts.gateway.round_bodies import Answering, Dealing, Opening, Releasing, Revealing
 from data_trusts.gateway.rounds import RoundService
 from data_trusts.gateway.service import Question, QuestionService, Refused
@@ -63,6 +64,7 @@ class Gateway:
         engine: Engine,
         audit: AuditLog,
         cosigners: Cosigners,
+        reporter: Reporter,
         clock: Callable[[], datetime],
     ) -> None:
         self._service = service
@@ -79,6 +81,7 @@ class Gateway:
         self._engine = engine
         self._audit = audit
         self._cosigners = cosigners
+        self._reporter = reporter
         self._clock = clock
         self._ended: str | None = None
 
@@ -93,6 +96,7 @@ class Gateway:
                 Route("/readyz", self._readyz),
                 Route("/metrics", self._metrics),
                 Route("/v1/audit/{path:path}", self._audit_file),
+                Route("/v1/public", self._public),
             ],
             exception_handlers={
                 ProblemError: _problem,
@@ -192,6 +196,14 @@ class Gateway:
                 remedy="Ask for checkpoint, vkey or tile/LEVEL/INDEX as the checkpoint's size allows",
             )
         return Response(content, media_type="application/octet-stream", headers={"cache-control": "no-cache"})
+
+    async def _public(self, _: Request) -> Response:
+        """What everyone may know, signed; without policies no name could be told from an asker's invention."""
+        policies = self._book.current(self._clock())
+        if "source" in policies.problems:
+            raise ProblemError(503, rule="NoPolicy", reason=policies.problems["source"], remedy="Ask again later")
+        content = await run_in_threadpool(self._reporter.document, policies)
+        return Response(content, media_type="application/json", headers={"cache-control": "no-cache"})
 
     async def _metrics(self, _: Request) -> Response:
         name = "commonweal_gateway_questions_total"
