@@ -377,8 +377,8 @@ def _witnesses(document: PublicDocument, position: Position, names: dict[str, st
     return Figure(
         key="witnesses",
         title="What witnesses cosigned",
-        sentence="A witness cosigns a log only if all that it saw before is still in it. Its public key is in the downloads; "
-        "compare it with the one that the witness itself gives. Unit: entries.",
+        sentence="A witness cosigns a log only if all that it saw before is still in it. Compare its public key, which "
+        "is in the downloads, with the one that the witness itself gives. Unit: entries.",
         columns=(
             _text("member", "Log of"),
             _text("witness", "Witness"),

@@ -31,6 +31,7 @@ from data_trusts.gateway.sources import PolicySource
 from data_trusts.gateway.tokens import Caller, TokenError
 from data_trusts.noise import NoiseError
 from data_trusts.privacy_ledger import PrivacyLedgerError
+from data_trusts.releases import NotFiniteError
 
 MAX_BODY_BYTES = 65_536
 CHECKPOINT_INTERVAL_S = 1.0
@@ -104,6 +105,7 @@ class Gateway:
                 EntryError: _entry_problem,
                 AuditError: _audit_problem,
                 EngineError: _engine_problem,
+                NotFiniteError: _not_finite_problem,
                 RoundRefusedError: _round_problem,
                 SecureSumError: _round_problem,
                 PrivacyLedgerError: _privacy_problem,
@@ -312,6 +314,17 @@ def _privacy_problem(_: Request, error: Exception) -> Response:  # noqa: ARG001 
             "rule": "PrivacyUnavailable",
             "reason": "the cost cannot be recorded, or no noise be drawn, so nothing was released",
             "remedy": "Ask again later, or tell the member's operators",
+        },
+    )
+
+
+def _not_finite_problem(_: Request, error: Exception) -> Response:
+    return _document(
+        502,
+        {
+            "rule": "NotFinite",
+            "reason": f"{error}, so there is no true answer",
+            "remedy": "Leave the rows out by WHERE, or tell the member's operators to correct them",
         },
     )
 

@@ -41,7 +41,7 @@ from data_trusts.gateway.service import Refused, wire_value
 from data_trusts.gateway.tokens import Caller
 from data_trusts.privacy_ledger import PrivacyLedger
 from data_trusts.queries import MAX_ROWS
-from data_trusts.releases import OutputColumn
+from data_trusts.releases import NotFiniteError, OutputColumn
 
 ROUND_LIFE = timedelta(minutes=3)  # two deadlines of a minute, and what travels between them
 MAX_ROUNDS = 1_000
@@ -178,7 +178,7 @@ class RoundService:
 
         Raises:
             AuditError, PrivacyLedgerError: nothing can be remembered, so nothing leaves.
-            EngineError: the engine did not answer.
+            EngineError, NotFiniteError: the engine did not answer, or with no number that can be summed.
             RoundRefusedError: shares are missing or not from their dealers.
         """
         with self._taking(caller, body.round, Stage.DEALT) as state:
@@ -187,7 +187,7 @@ class RoundService:
             masked: bytes | Refusal | None = None
             try:
                 masked = self._masked(state)
-            except (EngineError, SecureSumError) as error:
+            except (EngineError, NotFiniteError, SecureSumError) as error:
                 self._note_failure(state, error)
                 raise
             finally:

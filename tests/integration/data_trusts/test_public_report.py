@@ -1,6 +1,5 @@
 """A gateway tells everyone how often it was asked, from its own audit log and under its own signature."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +17,7 @@ SECRET = "SELECT secret FROM payroll"
 
 
 @pytest.fixture
-def ca(start_gateway: StartGateway, issuer: Issuer, tmp_path: Path) -> Iterator[RunningGateway]:
+def ca(start_gateway: StartGateway, issuer: Issuer, tmp_path: Path) -> RunningGateway:
     """A gateway that was asked two hours ago, and is asked now."""
     fill(tmp_path / "ca" / "data")
     before = datetime.now(UTC) - 2 * HOUR
@@ -30,7 +29,7 @@ def ca(start_gateway: StartGateway, issuer: Issuer, tmp_path: Path) -> Iterator[
         for each in range(6):
             log.append(before, {"request": f"s{each}", "trust": SECRET, "purpose": SECRET, "kind": "refused"})
         log.append(before, {"request": "t", "trust": "trade", "purpose": PURPOSE, "kind": "refused"})
-    yield start_gateway("ca", written_policy("ca", issuer))
+    return start_gateway("ca", written_policy("ca", issuer))
 
 
 def told(gateway: RunningGateway) -> Report:

@@ -11,11 +11,12 @@ import pytest
 
 from commonweal.grants import EmergencyNote, LiveGrant, compile_policy
 from data_trusts.audit import AuditError, AuditLog
-from data_trusts.engines import DeadlineError, EngineError, EngineRows, StoppedError
+from data_trusts.engines import DeadlineError, EngineRows, StoppedError
 from data_trusts.gateway.policies import MAX_SILENCE, PolicyBook
 from data_trusts.gateway.service import Answer, Question, QuestionService, Refused
 from data_trusts.gateway.tokens import Caller
 from data_trusts.queries import Dialect
+from data_trusts.releases import NotFiniteError
 from tests.unit.grants.samples import NOON, PURPOSE, grant, policy, site, trust
 
 CALLER = Caller(beneficiary="steel-pilot", member="ca")
@@ -243,7 +244,7 @@ def test_a_failure_of_the_engine_is_remembered_with_its_words(desk: Desk) -> Non
 
 def test_a_number_that_is_not_finite_does_not_leave(desk: Desk) -> None:
     desk.engine.rows = [[float("inf"), 5]]
-    with pytest.raises(EngineError, match="not finite"):
+    with pytest.raises(NotFiniteError, match="not finite"):
         desk.ask()
     assert desk.kinds() == ["asked", "failed"]
 
