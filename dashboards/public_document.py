@@ -14,6 +14,7 @@ from commonweal.checkpoints import NoteError, Verifier, cosigned_at, read_checkp
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import ColumnRole, Dataset, DataTrust
 from commonweal.kinds.emergency_access import EmergencyAccess
+from commonweal.kinds.member import Member
 from commonweal.kinds.meta import Model
 from commonweal.public_reports import Report, Use
 from dashboards.gateways import Reports
@@ -115,6 +116,9 @@ class PublicLog(Model):
     """A member's audit log as it signed it; null and a `problem` where that cannot be believed."""
 
     member: str
+    gateway_url: str | None
+    """Where the log's tiles are, below `/v1/audit`; it shows `gatewayCertificatePem`."""
+    gateway_certificate_pem: str | None
     vkey: str | None
     checkpoint: str | None
     size: int | None
@@ -149,7 +153,11 @@ def document(snapshot: Snapshot, reports: Reports) -> PublicDocument:
             for member, report in by_member
             for use in report.uses
         ),
-        logs=tuple(_log(member, reports) for member in sorted({*reports.told, *reports.silent})),
+        logs=tuple(
+            _log(member, reports)
+            for member in sorted(snapshot.members, key=lambda each: each.metadata.name)
+            if member.metadata.name in {*reports.told, *reports.silent}
+        ),
         unreadable=tuple(
             one for kind in (DataTrust, DataGrant, EmergencyAccess) for one in snapshot.unreadable_of(kind)
         ),
@@ -227,31 +235,39 @@ def _emergency(access: EmergencyAccess) -> PublicEmergency:
     )
 
 
-def _log(member: str, reports: Reports) -> PublicLog:
-    report = reports.told.get(member)
-    if report is None:
-        return _unknown_log(member, reports.silent[member])
+def _log(member: Member, reports: Reports) -> PublicLog:
+    name, site = member.metadata.name, member.status.site if member.status else None
+    log = PublicLog(
+        member=name,
+        gateway_url=site.gateway_url if site else None,
+        gateway_certificate_pem=site.gateway_certificate_pem if site else None,
+        vkey=None,
+        checkpoint=None,
+        size=None,
+        root_sha256=None,
+        witnesses=(),
+        problem=reports.silent.get(name),
+    )
+    report = reports.told.get(name)
+    return log if report is None else log.model_copy(update=_believed(name, report))
+
+
+def _believed(member: str, report: Report) -> dict[str, object]:
+    """What a report shows of a member's log, or why it cannot be believed."""
     try:
         log = read_vkey(report.vkey)
         if log.name != f"{LOG_PREFIX}{member}":
-            return _unknown_log(member, f"its key is that of the log {log.name}")
+            return {"problem": f"its key is that of the log {log.name}"}
         signed = read_checkpoint(report.checkpoint, log)
     except NoteError as error:
-        return _unknown_log(member, str(error))
-    return PublicLog(
-        member=member,
-        vkey=report.vkey,
-        checkpoint=report.checkpoint,
-        size=signed.size,
-        root_sha256=signed.root.hex(),
-        witnesses=_witnesses(report, log),
-        problem=None,
-    )
-
-
-def _unknown_log(member: str, problem: str) -> PublicLog:
-    unknown = dict.fromkeys(("vkey", "checkpoint", "size", "root_sha256"))
-    return PublicLog(member=member, **unknown, witnesses=(), problem=problem)
+        return {"problem": str(error)}
+    return {
+        "vkey": report.vkey,
+        "checkpoint": report.checkpoint,
+        "size": signed.size,
+        "root_sha256": signed.root.hex(),
+        "witnesses": _witnesses(report, log),
+    }
 
 
 def _witnesses(report: Report, log: Verifier) -> tuple[PublicWitness, ...]:

@@ -85,15 +85,13 @@ def _check(document: PublicDocument) -> Check | None:
     log = next((log for log in document.logs if log.problem is None), None)
     if log is None:
         return None
+    witness = "python -m data_trusts.witness --folder witness --name me.example/witness"
+    address = f"{log.gateway_url}/v1/audit --certificate gateway.pem"
     return Check(
-        command=(
-            f"python -m data_trusts.witness --folder witness --name me.example/witness add '{log.vkey}'\n"
-            f"python -m data_trusts.witness --folder witness --name me.example/witness"
-            f" look commonweal.dev/audit/{log.member} https://GATEWAY/v1/audit --certificate gateway.pem"
-        ),
+        command=f"{witness} add '{log.vkey}'\n{witness} look commonweal.dev/audit/{log.member} {address}",
         does=f"Makes you a witness of the log of {log.member}: from then on it cannot change what it has recorded "
-        "without your seeing it. Address and certificate of the gateway stand in the Member. Any tool that reads C2SP "
-        "checkpoints verifies the notes of /public.json.",
+        "without your seeing it. gateway.pem is gatewayCertificatePem of that log in /public.json, which holds all "
+        "checkpoints and cosignatures, too: notes that any tool for C2SP checkpoints verifies.",
     )
 
 

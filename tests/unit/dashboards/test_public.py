@@ -27,6 +27,16 @@ USES = [
 TOLD = reports(report("ca", USES), report("kr"), ke="its gateway does not answer: ConnectTimeout")
 
 
+IDENTITY = make_identity("ca", ["ca.example"], NOON)
+
+
+def with_gateway() -> Body:
+    member = objects.member("ca")
+    gateway = {"gatewayUrl": "https://ca.example:8443", "gatewayCertificatePem": IDENTITY.certificate_pem}
+    member["status"]["site"] |= gateway
+    return member
+
+
 def emergency(reason: str = "Open", review: str = "StillOpen") -> Body:
     spec = {
         "trust": "trade",
@@ -142,8 +152,17 @@ def test_logs_are_shown_as_signed_and_how_far_witnesses_came() -> None:
         2,
         NOON,
     )
-    assert view.check is not None
-    assert "look commonweal.dev/audit/ca" in view.check.command
+
+
+def test_whoever_wants_to_check_finds_address_certificate_and_command() -> None:
+    taken = snapshot(members=[with_gateway()])
+    [log] = document(taken, reports(report("ca"))).logs
+    assert (log.gateway_url, log.gateway_certificate_pem) == ("https://ca.example:8443", IDENTITY.certificate_pem)
+    check = shown(taken, reports(report("ca"))).check
+    assert check is not None
+    assert "look commonweal.dev/audit/ca https://ca.example:8443/v1/audit" in check.command
+    assert log.vkey is not None
+    assert log.vkey in check.command
 
 
 def test_a_cosignature_that_does_not_hold_is_unknown_and_counts_for_nothing() -> None:
@@ -184,15 +203,9 @@ def test_no_trust_is_unknown_and_not_good() -> None:
     assert shown(snapshot(datatrusts=[], datagrants=[]), reports()).check is None
 
 
-IDENTITY = make_identity("ca", ["ca.example"], NOON)
-
-
 def at_gateway(answer: bytes, status: int = 200) -> gateways.Reports:
     """What the dashboard makes of a gateway's answer."""
-    member = objects.member("ca")
-    site = member["status"]["site"]
-    site |= {"gatewayUrl": "https://ca.example:8443", "gatewayCertificatePem": IDENTITY.certificate_pem}
-    members = snapshot(members=[member, objects.member("kr")]).members
+    members = snapshot(members=[with_gateway(), objects.member("kr")]).members
 
     def told(request: httpx.Request) -> httpx.Response:
         assert str(request.url) == "https://ca.example:8443/v1/public"
