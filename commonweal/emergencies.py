@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from commonweal.grants import EmergencyNote, LiveGrant
+from commonweal.grants import EmergencyNote, LiveGrant, Policy
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.kinds.emergency_access import EmergencyAccess, EmergencyReason, Opening, ReviewReason
+from commonweal.transparency import Json
 
 REVIEW_DUE = "ReviewDue"
 _ONCE_OPEN = (ReviewReason.STILL_OPEN, ReviewReason.AWAITING_REVIEW, ReviewReason.REVIEWED)
@@ -116,6 +117,14 @@ def live_emergencies(accesses: Iterable[EmergencyAccess], trust: DataTrust, now:
         for access in sorted(accesses, key=lambda each: each.metadata.name)
         if recorded(access) and emergency_state(access, trust, now).ready
     )
+
+
+def emergency_entry(policy: Policy | None, grant: str) -> dict[str, Json]:
+    """What an audit entry says of the emergency under which a question is asked; nothing where there is none."""
+    live = None if policy is None else policy.grant(grant)
+    if live is None or live.emergency is None:
+        return {}
+    return {"emergency": {"reason": live.emergency.reason, "opened_by": list(live.emergency.opened_by)}}
 
 
 def _shut(reason: EmergencyReason, message: str) -> EmergencyState:

@@ -22,7 +22,6 @@ from commonweal.kinds.federation import FederationRules
 from commonweal.kinds.member import Site
 from commonweal.kinds.meta import Count, MemberName, Model, Name, Sha256, SqlName, Text, Url
 from commonweal.kinds.visibility import Mask, Narrowing, RowRule
-from commonweal.transparency import Json
 from commonweal.visibility import Asker, bound, mask_faults, rule_faults
 
 POLICY_KEY = "policy.json"
@@ -436,14 +435,6 @@ def _decide_grant(
         )
     asker = Asker(member=ask.member, beneficiary=ask.beneficiary, purpose=ask.purpose)
     return Allowed(grant=grant, dataset=_narrowed(dataset, grant, asker))
-
-
-def emergency_entry(policy: Policy | None, grant: str) -> dict[str, Json]:
-    """What an audit entry says of the emergency under which a question is asked; nothing where there is none."""
-    live = None if policy is None else policy.grant(grant)
-    if live is None or live.emergency is None:
-        return {}
-    return {"emergency": {"reason": live.emergency.reason, "opened_by": list(live.emergency.opened_by)}}
 
 
 def _narrowed(dataset: PolicyDataset, grant: LiveGrant, asker: Asker) -> PolicyDataset:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from commonweal.differencing import Release, row_sets
+from commonweal.emergencies import emergency_entry
 from commonweal.federation import (
     RoundRefusedError,
     announcement,
@@ -25,7 +26,7 @@ from commonweal.federation import (
     points,
     refuse_members,
 )
-from commonweal.grants import Ask, Federation, PolicyDataset, Refusal, Rule, decide, emergency_entry
+from commonweal.grants import Ask, Federation, PolicyDataset, Refusal, Rule, decide
 from commonweal.privacy import Charge, PrivacyError, account, cost, share, unit_of, visible
 from commonweal.secure_sum import ENTROPY_BYTES, Secrets, SecureSumError, deal, mask, pack, to_words
 from commonweal.transparency import Json
@@ -37,6 +38,7 @@ from data_trusts.gateway.certificates import Identity, sign
 from data_trusts.gateway.policies import PolicyBook
 from data_trusts.gateway.round_bodies import Answering, Dealing, Opening, Releasing, Revealing
 from data_trusts.gateway.round_messages import OpenRound, Stage, checked_keys, held_shares, sealed, total_of
+from data_trusts.gateway.round_refusals import no_room, not_federated, policy_changed, price, too_many_groups
 from data_trusts.gateway.service import Refused, wire_value
 from data_trusts.gateway.tokens import Caller
 from data_trusts.privacy_ledger import PrivacyLedger
@@ -143,7 +145,7 @@ class RoundService:
         )
         if not self._keep(state):
             self._give_back(state, "the round could not be kept")
-            return self._refuse(asked, _no_room())
+            return self._refuse(asked, no_room(MAX_ROUNDS))
         content = state.secrets.public().content()
         signature = sign(announcement(context, self._member, content), self._identity)
         return {
@@ -314,13 +316,13 @@ class RoundService:
         policy = self._book.current(now).by_trust.get(opening.trust)
         decision = decide(policy, _ask(caller, opening), now)
         if isinstance(decision, Refusal) or policy is None:
-            return decision if isinstance(decision, Refusal) else _not_federated(opening.dataset)
+            return decision if isinstance(decision, Refusal) else not_federated(opening.dataset)
         dataset = decision.dataset
         question = compile_federated(opening.sql, opening.groups, opening.trust, dataset, self._engine.dialect)
         federation = dataset.federation
         if isinstance(question, Refusal) or federation is None:
-            return question if isinstance(question, Refusal) else _not_federated(opening.dataset)
-        astray = refuse_members(opening.members, self._member, federation) or _price(opening, federation)
+            return question if isinstance(question, Refusal) else not_federated(opening.dataset)
+        astray = refuse_members(opening.members, self._member, federation) or price(opening, federation)
         if astray is not None:
             return astray
         return _Allowed(question=question, dataset=dataset, federation=federation, policy_hash=policy.hash)
@@ -349,17 +351,13 @@ class RoundService:
             # Whoever was revoked while the engine ran gets nothing, even where it was faster than the stop.
             ended = self._ended(state)
         except StoppedError:
-            ended = self._ended(state) or _policy_changed()
+            ended = self._ended(state) or policy_changed()
         finally:
             del self._running[opening.round]
         if ended is not None:
             return ended
         if len(rows) > MAX_ROWS:
-            return Refusal(
-                rule=Rule.TOO_MANY_ROWS,
-                reason=f"the member has more than {MAX_ROWS} groups of these columns",
-                remedy="Narrow the question with WHERE, or group by fewer columns",
-            )
+            return too_many_groups()
         layout = question.layout
         own = to_words(words(rows, layout), layout.bits, len(opening.members))
         return pack(mask(own, self._member, state.secrets, state.agreed), layout.bits)
@@ -371,7 +369,7 @@ class RoundService:
         again = decide(policy, _ask(state.caller, state.opening), now)
         if isinstance(again, Refusal):
             return again
-        return None if again.dataset == state.dataset else _policy_changed()
+        return None if again.dataset == state.dataset else policy_changed()
 
     def _with_noise(self, state: OpenRound, total: list[int]) -> tuple[list[int], dict[int, float]]:
         """Noise added once to the sum, value by value; and the width that holds 95 % of it, in the value's own unit."""
@@ -456,32 +454,3 @@ def _ask(caller: Caller, opening: Opening) -> Ask:
 def _question(opening: Opening) -> dict[str, Json]:
     """What is asked, as JSON without floats: how long the engine may take is no part of it."""
     return opening.model_dump(mode="json", exclude={"deadline_s"})
-
-
-def _not_federated(dataset: str) -> Refusal:
-    return Refusal(
-        rule=Rule.NOT_FEDERATED, reason=f"{dataset} has no federation rules", remedy="Ask each member by /v1/query"
-    )
-
-
-def _policy_changed() -> Refusal:
-    return Refusal(rule=Rule.ROUND, reason="the policy changed while the question ran", remedy="Open a new round")
-
-
-def _no_room() -> Refusal:
-    return Refusal(
-        rule=Rule.ROUND,
-        reason=f"the round is open already, or {MAX_ROUNDS} others are",
-        remedy="Open another round later",
-    )
-
-
-def _price(opening: Opening, federation: Federation) -> Refusal | None:
-    """A question costs something where there is noise, and nothing where there is none; the asker says so."""
-    if (federation.noise is None) == (opening.micro_epsilon is None):
-        return None
-    if federation.noise is None:
-        reason, remedy = "the trust adds no noise, so nothing is charged", "Leave micro_epsilon out"
-    else:
-        reason, remedy = "the trust adds noise, so an answer has a price", "Say micro_epsilon, the most it may cost"
-    return Refusal(rule=Rule.PRIVACY_BUDGET, reason=f"micro_epsilon: {reason}", remedy=remedy)

@@ -17,7 +17,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from commonweal.grants import Ask, PolicyDataset, Refusal, Rule, decide, emergency_entry
+from commonweal.emergencies import emergency_entry
+from commonweal.grants import Ask, PolicyDataset, Refusal, Rule, decide
 from commonweal.kinds.meta import Name, SqlName
 from commonweal.transparency import Json
 from data_trusts.audit import AuditLog

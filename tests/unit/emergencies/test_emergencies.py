@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonweal.emergencies import emergency_state, ends_at, live_emergencies, review_state
-from commonweal.grants import Allowed, Ask, Policy, Refusal, Rule, compile_policy, decide, emergency_entry
+from commonweal.emergencies import emergency_entry, emergency_state, ends_at, live_emergencies, review_state
+from commonweal.grants import Allowed, Ask, Policy, Refusal, Rule, compile_policy, decide
 from commonweal.kinds.data_trust import ColumnRole
 from commonweal.kinds.emergency_access import EmergencyAccess, EmergencyReason, ReviewReason
 from tests.unit.grants.samples import NOON, PURPOSE, grant, site, trust
