@@ -106,7 +106,7 @@ def test_no_access_is_longer_than_the_trust_allows_and_none_is_the_default(hours
         ({"openings": []}, EmergencyReason.AWAITING_TRUSTEES, "Opened by nobody; 2 people of different trustees"),
     ],
 )
-def test_what_cannot_open_says_why(changes: dict[str, object], reason: EmergencyReason, words: str) -> None:
+def test_what_cannot_open_says_why(changes: dict[str, Any], reason: EmergencyReason, words: str) -> None:
     state = emergency_state(access(**changes), TRUST, NOON)
     assert (state.ready, state.reason) == (False, reason)
     assert words in state.message
