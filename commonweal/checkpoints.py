@@ -50,6 +50,11 @@ class Verifier:
         """The four bytes that say which key a signature line claims."""
         return sha256(f"{self.name}\n".encode() + bytes((self.kind,)) + self.key).digest()[:_KEY_ID_BYTES]
 
+    @property
+    def cosigns(self) -> bool:
+        """Whether it is the key of a witness and not of a log."""
+        return self.kind == _COSIGNER
+
     def vkey(self) -> str:
         """Return the text form: name, key id, type and key."""
         return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(bytes((self.kind,)) + self.key).decode()}"

@@ -24,7 +24,7 @@ from commonweal.kinds.data_trust import Dataset as DeclaredDataset
 from commonweal.kinds.federation import FederationRules
 from commonweal.kinds.licence import Licence
 from commonweal.kinds.member import Site
-from commonweal.kinds.meta import Count, MemberName, Model, Name, Sha256, SqlName, Url
+from commonweal.kinds.meta import Count, MemberName, Model, Name, Sha256, SqlName, Text, Url
 from commonweal.kinds.retention import LegalHold, Retention
 from commonweal.kinds.visibility import Mask, Narrowing, RowRule
 from commonweal.retention import holds_on, retention_faults, row_rule
@@ -99,10 +99,17 @@ class PolicyDataset(Model):
         return tuple(column for column in self.columns if column.role is not ColumnRole.HIDDEN)
 
 
-class LiveGrant(Model):
-    """An approved grant; it stops by itself at `expires_at`, whether or not a newer policy arrives.
+class EmergencyNote(Model):
+    """Why and by whom an access beyond every grant was opened; each question under it is recorded with this."""
 
-    `hash` names the agreement that trustees approved and the beneficiary stands by.
+    reason: Text
+    opened_by: Annotated[tuple[Annotated[str, StringConstraints(max_length=280)], ...], Field(max_length=64)]
+
+
+class LiveGrant(Model):
+    """An approved grant, or an open emergency; it stops by itself at `expires_at`, also without a newer policy.
+
+    `hash` names what was agreed: the text that trustees approved and the beneficiary stands by, or that was opened.
     """
 
     name: Name
@@ -112,6 +119,7 @@ class LiveGrant(Model):
     narrowing: Annotated[tuple[Narrowing, ...], Field(max_length=64)] = ()  # what was asked for, and what was offered
     expires_at: AwareDatetime
     hash: Sha256
+    emergency: EmergencyNote | None = None
 
 
 class Issuer(Model):
@@ -204,8 +212,9 @@ def compile_policy(
     now: datetime,
     *,
     sponsors: Mapping[str, str] | None = None,
+    emergencies: Iterable[LiveGrant] = (),
 ) -> Policy:
-    """Say what `member` may answer for `trust`: its own datasets, live grants on them, and every issuer.
+    """Say what `member` may answer for `trust`: its own datasets, what is live on them, and every issuer.
 
     `sponsors` are those that PilotApps name, by the name of the app.
 
@@ -226,10 +235,15 @@ def compile_policy(
         and (agreed := _in_force(grant, deed, now, sponsors or {}))
         and (compiled := _compile_grant(grant, agreed, held))
     )
-    if len(live) > MAX_GRANTS:
+    opened = tuple(
+        each.model_copy(update={"datasets": tuple(sorted(held.intersection(each.datasets)))})
+        for each in emergencies
+        if held.intersection(each.datasets)
+    )
+    if len(live) + len(opened) > MAX_GRANTS:
         raise PolicyTooLargeError(
-            f"{len(live)} live grants are more than the {MAX_GRANTS} of a policy; revoke grants, or divide the "
-            "datasets among several trusts"
+            f"{len(live) + len(opened)} live grants are more than the {MAX_GRANTS} of a policy; revoke grants, or "
+            "divide the datasets among several trusts"
         )
     policy = Policy(
         trust=trust.metadata.name,
@@ -237,7 +251,7 @@ def compile_policy(
         generation=trust.metadata.generation,
         purposes=tuple(sorted(trust.spec.purposes)),
         datasets=datasets,
-        grants=live,
+        grants=tuple(sorted((*live, *opened), key=lambda each: each.name)),
         members={
             name: Issuer(issuer=site.issuer, jwks=site.jwks, gateway_certificate_pem=site.gateway_certificate_pem)
             for name, site in sorted(sites.items())

@@ -9,10 +9,14 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from dashboards.routes import HomeOnly, data
+from dashboards.routes import HomeOnly, data, public, public_schema
 
 app = st.App(
     Path(__file__).with_name("pages.py"),
-    routes=[Route("/data/{page}/{figure}.{extension}", data)],
+    routes=[
+        Route("/data/{page}/{figure}.{extension}", data),
+        Route("/public.json", public),
+        Route("/public.schema.json", public_schema),
+    ],
     middleware=[Middleware(HomeOnly)],
 )

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from commonweal.kinds.consortium import Consortium
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
+from commonweal.kinds.emergency_access import EmergencyAccess
 from commonweal.kinds.equity_statement import EquityStatement
 from commonweal.kinds.member import Member
 from commonweal.kinds.meta import GROUP, VERSION, Resource
@@ -42,6 +43,7 @@ class Snapshot:
     pledges: tuple[PooledCluster, ...] = ()
     trusts: tuple[DataTrust, ...] = ()
     grants: tuple[DataGrant, ...] = ()
+    emergencies: tuple[EmergencyAccess, ...] = ()
     pilots: tuple[PilotApp, ...] = ()
     statements: tuple[EquityStatement, ...] = ()
     unreadable: tuple[str, ...] = ()
@@ -158,6 +160,7 @@ def take_snapshot(client: httpx.Client, now: datetime) -> Snapshot:
         pledges=lister.every(PooledCluster),
         trusts=lister.every(DataTrust),
         grants=lister.every(DataGrant),
+        emergencies=lister.every(EmergencyAccess),
         pilots=lister.every(PilotApp),
         statements=tuple(sorted(lister.every(EquityStatement), key=lambda one: one.spec.period_start)),
         unreadable=tuple(lister.unreadable),

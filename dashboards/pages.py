@@ -1,4 +1,4 @@
-"""The four pages. Each builds one view and shows it; the address bar says all that the page depends on."""
+"""The five pages. Each builds one view and shows it; the address bar says all that the page depends on."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +31,11 @@ def service_levels() -> None:
 def trade() -> None:
     """Show what a tonne of steel embeds."""
     _renewing(lambda: _show("trade", {}))
+
+
+def public() -> None:
+    """Show who may ask what of whose data, and what was asked."""
+    _renewing(lambda: _show("public", {}))
 
 
 def equity() -> None:
@@ -89,6 +94,7 @@ def main() -> None:
         st.Page(overview, title="Overview", default=True, help="Whether everything promised is in place."),
         st.Page(service_levels, title="Service levels", url_path="service-levels", help="Promises and measurements."),
         st.Page(trade, title="Trade", url_path="trade", help="What a tonne of steel embeds."),
+        st.Page(public, title="Data", url_path="public", help="Who may ask what of whose data, and what was asked."),
         st.Page(equity, title="Equity", url_path="equity", help="Shares, and how to compute them again."),
     ]
     st.navigation(pages, position="top").run()

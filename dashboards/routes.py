@@ -2,11 +2,12 @@
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboards.figures import Figure, as_csv, as_json, file_name
-from dashboards.sources import QUESTIONS, view_of
+from dashboards.public_document import PublicDocument
+from dashboards.sources import QUESTIONS, public_document, view_of
 
 WRITERS = {"csv": (as_csv, "text/csv; charset=utf-8"), "json": (as_json, "application/json")}
 # Vega compiles its expressions and Streamlit writes styles, hence the two unsafe words; neither reaches another host.
@@ -51,6 +52,19 @@ def data(request: Request) -> Response:
         keys = ", ".join(one.key for one in view.figures) or f"none now: {view.answer}"
         return PlainTextResponse(f"{key}: no figure of {page}; its figures are {keys}\n", status_code=404)
     return _download(figure, extension)
+
+
+def public(_: Request) -> Response:
+    """Answer GET /public.json with all that the page says, as one document."""
+    found = public_document()
+    if found is None:
+        return PlainTextResponse("the hub has not answered yet; ask again in a few seconds\n", status_code=503)
+    return Response(found.model_dump_json(by_alias=True), media_type="application/json")
+
+
+def public_schema(_: Request) -> Response:
+    """Answer GET /public.schema.json with the JSON schema of that document."""
+    return JSONResponse(PublicDocument.model_json_schema(by_alias=True, mode="serialization"))
 
 
 def _download(figure: Figure, extension: str) -> Response:

@@ -8,20 +8,23 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboards import hub, pilots, probes
+from dashboards import gateways, hub, pilots, probes
 from dashboards.figures import Standing, View
 from dashboards.hub import HubError, Seen, Snapshot
 from dashboards.kubeconfig import KubeconfigError, read_access
+from dashboards.public_document import PublicDocument, document
 from dashboards.settings import SettingsError, read_settings
-from dashboards.views import equity, overview, service_levels, trade
+from dashboards.views import equity, overview, public, service_levels, trade
 
 HUB_TTL_SECONDS = 4
+REPORT_TTL_SECONDS = 10  # gateways make a new report no more often
 PILOT_TTL_SECONDS = 20  # a question costs every member that holds rows
 QUESTIONS = {
     "overview": overview.QUESTION,
     "service-levels": service_levels.QUESTION,
     "trade": trade.QUESTION,
     "equity": equity.QUESTION,
+    "public": public.QUESTION,
 }
 
 
@@ -57,6 +60,18 @@ def _answers(address: str) -> pilots.Answers:
         return pilots.ask(client, datetime.now(UTC))
 
 
+@st.cache_resource(ttl=REPORT_TTL_SECONDS, show_spinner="Asking the members…")
+def _reports() -> gateways.Reports:
+    snapshot = seen_hub().snapshot
+    return gateways.ask(snapshot.members if snapshot else (), datetime.now(UTC))
+
+
+def public_document() -> PublicDocument | None:
+    """Return what everyone may know; None before the hub has answered once."""
+    snapshot = seen_hub().snapshot
+    return document(snapshot, _reports()) if snapshot else None
+
+
 def view_of(page: str, parameters: Mapping[str, str]) -> View:
     """Build a page from what is known now.
 
@@ -74,6 +89,8 @@ def view_of(page: str, parameters: Mapping[str, str]) -> View:
             return service_levels.view(snapshot, _measured())
         case "trade":
             return _trade(snapshot)
+        case "public":
+            return public.view(snapshot, document(snapshot, _reports()))
         case _:
             return equity.view(snapshot, parameters.get("period", equity.LATEST))
 

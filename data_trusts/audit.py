@@ -18,12 +18,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Self
 
+from commonweal.checkpoints import Verifier
 from commonweal.tiles import MAX_ENTRY_BYTES, WIDTH
 from commonweal.transparency import Json, canonical_json
 from data_trusts.tlog import Publication, TlogError, sync_folder
 
 ORIGIN = "commonweal.dev/audit"
-_PUBLIC = re.compile(r"checkpoint|vkey|tile/\d{1,2}/(x\d{3}/)*\d{3}(\.p/\d{1,3})?")
+_PUBLIC = re.compile(r"checkpoint|vkey|witnessed/[0-9a-f]{8}|tile/\d{1,2}/(x\d{3}/)*\d{3}(\.p/\d{1,3})?")
 
 
 class AuditError(Exception):
@@ -173,10 +174,25 @@ class AuditLog:
     @property
     def vkey(self) -> str:
         """The log's public key, as a witness takes it."""
-        return self._public.verifier.vkey()
+        return self.verifier.vkey()
+
+    @property
+    def verifier(self) -> Verifier:
+        """What verifies the log's checkpoints."""
+        return self._public.verifier
+
+    @property
+    def entries_path(self) -> Path:
+        """The file of entries; the last line is being written while it has no end."""
+        return self._path
+
+    @property
+    def folder(self) -> Path:
+        """Where the log's public files lie."""
+        return self._path.parent
 
     def public_file(self, path: str) -> bytes | None:
-        """The checkpoint, the public key or a tile by its path; None for anything else, the entries too."""
+        """The checkpoint, the key, a cosigned note or a tile by its path; None for anything else, the entries too."""
         file = self._path.parent / path
         return file.read_bytes() if _PUBLIC.fullmatch(path) and file.is_file() else None
 

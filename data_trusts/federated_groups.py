@@ -2,19 +2,20 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from itertools import pairwise
-from math import prod
+from math import isnan, prod
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from commonweal.differencing import Part
 from commonweal.grants import PolicyColumn, PolicyDataset, Rule
-from commonweal.visibility import mask_words
+from commonweal.visibility import mask_words, value_of
 from data_trusts.grammar import RefusedError
+from data_trusts.releases import is_number
 
 MAX_GROUPS = 1024
 Label = StrictBool | StrictInt | StrictStr | None
@@ -45,7 +46,7 @@ class Axis:
         """Where a row's value stands, None where its group is not wanted."""
         if not self.edges:
             return self.keys.index(value) if value in self.keys else None
-        if value is None:
+        if value is None or (isinstance(value, float) and isnan(value)):
             return None
         place = bisect_right(self.edges, value) - 1
         return place if 0 <= place < len(self.labels) else None
@@ -104,26 +105,13 @@ def _typed(label: object, column: PolicyColumn) -> Any:  # noqa: ANN401 -- of th
     """A label as the engine returns a value of the column's type; edges of a double are exact numbers."""
     if label is None:
         return None
-    try:
-        if isinstance(label, bool) is (column.type == "boolean"):
-            if column.type in ("int", "long", "boolean") and isinstance(label, int):
-                return label
-            if column.type == "string" and isinstance(label, str):
-                return label
-            if column.type == "double" or column.type.startswith("decimal"):
-                return Decimal(label) if isinstance(label, int | str) else label
-            if column.type == "date" and isinstance(label, str):
-                return date.fromisoformat(label)
-            if column.type == "timestamptz" and isinstance(label, str):
-                return _instant(datetime.fromisoformat(label))
-    except (ValueError, InvalidOperation):
-        pass
+    if isinstance(label, bool) is (column.type == "boolean"):
+        whole = column.type in ("int", "long", "boolean")
+        if isinstance(label, int) and (whole or is_number(column.type)):
+            return label if whole else Decimal(label)
+        if isinstance(label, str) and not whole:
+            with suppress(ValueError):
+                return value_of(label, column.type)
     raise RefusedError(
         Rule.GROUPS, f"groups.{column.name}: {label!r} is no value of type {column.type}", "Write it as answers do"
     )
-
-
-def _instant(value: datetime) -> datetime:
-    if value.tzinfo is None:
-        raise ValueError("an instant needs a time zone")
-    return value.astimezone(UTC)

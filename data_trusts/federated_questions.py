@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from itertools import product
-from math import prod
+from math import isfinite, prod
 
 import sqlglot
 from sqlglot import exp
@@ -25,7 +25,7 @@ from commonweal.kinds.federation import MeasureBounds
 from data_trusts.federated_groups import Axis, Cells, axes_of
 from data_trusts.grammar import RefusedError
 from data_trusts.queries import Dialect, compile_question
-from data_trusts.releases import CompiledQuestion, OutputColumn, average, scale_of
+from data_trusts.releases import CompiledQuestion, NotFiniteError, OutputColumn, average, scale_of
 
 _DOUBLE_SCALE = 18
 _GRID = (
@@ -302,6 +302,7 @@ def words(rows: Iterable[Sequence[object]], layout: Layout) -> list[int]:
     """A member's integers, from the rows that its engine returned for the statement.
 
     Raises:
+        NotFiniteError: a sum has no finite value, so no integer stands for it.
         TypeError: the engine returned something that is no number where one was asked.
     """
     width, axes = len(layout.values), len(layout.axes)
@@ -329,6 +330,8 @@ def _steps(number: object, value: Value) -> int:
         return 0
     if not isinstance(number, int | float | Decimal):
         raise TypeError(f"the engine returned a {type(number).__name__} where a number was asked")
+    if not isfinite(number):
+        raise NotFiniteError
     if value.bounds is not None:
         return int(number)  # on the grid already
     return round(Fraction(number) * Fraction(10**value.scale))

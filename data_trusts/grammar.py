@@ -18,6 +18,11 @@ _TEMPORAL = {
     "timestamptz": (exp.DataType.Type.TIMESTAMPTZ, exp.DataType.Type.TIMESTAMP),
 }
 
+_AS_IN = {
+    "date": ", as in DATE '2026-01-31'",
+    "timestamptz": ", as in TIMESTAMP '2026-01-31 12:00:00+01:00': with its offset from UTC, not the name of a zone",
+}
+
 
 class RefusedError(Exception):
     """Leaves the checks at the first part that breaks a rule; `refusal` says which."""
@@ -73,7 +78,7 @@ def literal(node: exp.Expression, column: PolicyColumn) -> exp.Expression:
     raise RefusedError(
         Rule.FILTER,
         f"{spell(node)} is not a literal of {column.name}'s type {column.type}",
-        f"Compare {column.name} with a literal of type {column.type}",
+        f"Compare {column.name} with a literal of type {column.type}{_AS_IN.get(column.type, '')}",
     )
 
 

@@ -14,6 +14,13 @@ GROUP_ROWS = "group_rows"
 _AVERAGE_SCALE = 18
 
 
+class NotFiniteError(ArithmeticError):
+    """A row that did not come by `ingest` holds NaN or an infinity, or a sum of doubles is too large."""
+
+    def __init__(self) -> None:
+        super().__init__("the engine returned a number that is not finite")
+
+
 @dataclass(frozen=True, kw_only=True)
 class OutputColumn:
     """A column of the answer; `type` as in the policy, `unit` empty where the column has none."""

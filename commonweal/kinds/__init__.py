@@ -5,6 +5,7 @@ from commonweal.kinds.consortium import Consortium
 from commonweal.kinds.contribution import Contribution
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
+from commonweal.kinds.emergency_access import EmergencyAccess
 from commonweal.kinds.equity_statement import EquityStatement
 from commonweal.kinds.member import Member
 from commonweal.kinds.meta import Resource
@@ -21,6 +22,7 @@ KINDS: tuple[type[Resource], ...] = (
     Assignment,
     EquityStatement,
     Contribution,
+    EmergencyAccess,
 )
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "Contribution",
     "DataGrant",
     "DataTrust",
+    "EmergencyAccess",
     "EquityStatement",
     "Member",
     "PilotApp",

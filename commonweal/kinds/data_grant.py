@@ -220,6 +220,10 @@ class DataGrant(Resource):
                 "rule": "!has(self.spec.offers) || self.spec.offers.all(o, o.expiresAt <= self.spec.expiresAt)",
                 "message": "spec.offers: an offer ends later than the request; offer less, not more",
             },
+            {
+                "rule": "!self.metadata.name.startsWith('emergency-')",
+                "message": "metadata.name: emergency- is for EmergencyAccess; begin it otherwise",
+            },
         ),
     )
 

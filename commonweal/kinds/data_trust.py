@@ -22,6 +22,8 @@ from commonweal.kinds.meta import (
 from commonweal.kinds.retention import HOLDS_FIT, LegalHolds, Retention
 from commonweal.kinds.visibility import MASK_SIZE, Mask, RowRules
 
+EMERGENCY_MAX_HOURS = 168  # a week: whatever lasts longer can be asked for as a grant
+
 
 class Purpose(StrEnum):
     """The closed vocabulary of purposes; a trust declares which of them it serves."""
@@ -41,6 +43,8 @@ class TrustReason(StrEnum):
     POLICY_PENDING = "PolicyPending"
     RULE_UNUSABLE = "RuleUnusable"
     POLICY_TOO_LARGE = "PolicyTooLarge"
+    NO_EMERGENCY = "NoEmergency"
+    NOTHING_TO_REVIEW = "NothingToReview"
 
 
 class ColumnRole(StrEnum):
@@ -153,6 +157,8 @@ class DataTrustSpec(Model):
     """What can be asked about."""
     legal_holds: LegalHolds = ()
     """Orders to keep rows, which stop retention and erasure."""
+    emergency_hours: Annotated[int, Field(ge=0, le=EMERGENCY_MAX_HOURS)] | None = None
+    """The most hours that an EmergencyAccess of this trust may last; unset or 0, there is none."""
 
 
 class DataTrustStatus(Status):

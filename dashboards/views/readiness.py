@@ -24,13 +24,13 @@ class Readiness:
     since: datetime | None
 
 
-def readiness(item: Resource) -> Readiness:
-    """Return what the object's status says of being ready.
+def readiness(item: Resource, kind: str = READY) -> Readiness:
+    """Return what the object's status says of being ready, or of another condition.
 
     A condition about an earlier generation is not an answer about this one, as the Kubernetes API conventions have it.
     """
     status: Status | None = getattr(item, "status", None)
-    found = next((one for one in status.conditions if one.type == READY), None) if status else None
+    found = next((one for one in status.conditions if one.type == kind), None) if status else None
     name = f"{item.metadata.namespace}/{item.metadata.name}" if item.metadata.namespace else item.metadata.name
     if found is None:
         return _unknown(item, name, "NotReported", "no operator has reported on it yet")

@@ -19,11 +19,13 @@ from commonweal.kinds.member import Engine as EngineName
 from data_trusts import trino_access
 from data_trusts.audit import ORIGIN, AuditError, AuditLog
 from data_trusts.catalog import CatalogError, Warehouse
+from data_trusts.cosigners import Cosigner, CosignerError, Cosigners, read_cosigners
 from data_trusts.engines import DuckDbEngine, Engine, TrinoEngine
 from data_trusts.gateway.app import Gateway
 from data_trusts.gateway.certificates import TLS_SECRET, Identity, make_identity, serves
 from data_trusts.gateway.cluster import Cluster, ClusterError
 from data_trusts.gateway.policies import PolicyBook
+from data_trusts.gateway.reports import Reporter
 from data_trusts.gateway.rounds import RoundService
 from data_trusts.gateway.service import QuestionService
 from data_trusts.gateway.sources import ClusterSource, FolderSource, PolicySource
@@ -56,6 +58,7 @@ class Settings:
     policy_folder: Path | None
     lineage: str | None
     upkeep_every_s: float
+    witnesses: tuple[Cosigner, ...]
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> "Settings":
@@ -87,7 +90,15 @@ class Settings:
             policy_folder=Path(folder) if folder else None,
             lineage=env.get("COMMONWEAL_OPENLINEAGE") or None,
             upkeep_every_s=_seconds(env, "COMMONWEAL_UPKEEP_EVERY_S", 3600.0),
+            witnesses=_witnesses(env),
         )
+
+
+def _witnesses(env: Mapping[str, str]) -> tuple[Cosigner, ...]:
+    try:
+        return read_cosigners(env.get("COMMONWEAL_WITNESSES", ""))
+    except CosignerError as error:
+        raise SettingsError(f"COMMONWEAL_WITNESSES: {error}") from None
 
 
 def _port(env: Mapping[str, str], name: str, default: int) -> int:
@@ -184,6 +195,7 @@ async def _listen(settings: Settings, identity: Identity, source: PolicySource) 
             clock=now,
             every_s=settings.upkeep_every_s,
         )
+        cosigners = Cosigners(audit.folder, audit.verifier, settings.witnesses, now)
         gateway = Gateway(
             service=service,
             rounds=rounds,
@@ -191,6 +203,8 @@ async def _listen(settings: Settings, identity: Identity, source: PolicySource) 
             source=source,
             engine=engine,
             audit=audit,
+            cosigners=cosigners,
+            reporter=Reporter(member=settings.member, audit=audit, cosigners=cosigners, identity=identity, clock=now),
             clock=now,
             upkeep=upkeep,
         )

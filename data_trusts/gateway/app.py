@@ -20,8 +20,10 @@ from commonweal.federation import RoundRefusedError
 from commonweal.grants import Refusal
 from commonweal.secure_sum import SecureSumError
 from data_trusts.audit import AuditError, AuditLog, EntryError
+from data_trusts.cosigners import Cosigners, metrics
 from data_trusts.engines import DeadlineError, Engine, EngineError, NoTableError, UnavailableError
 from data_trusts.gateway.policies import PolicyBook
+from data_trusts.gateway.reports import Reporter
 from data_trusts.gateway.round_bodies import Answering, Dealing, Opening, Releasing, Revealing
 from data_trusts.gateway.rounds import RoundService
 from data_trusts.gateway.service import Question, QuestionService, Refused
@@ -30,6 +32,7 @@ from data_trusts.gateway.tokens import Caller, TokenError
 from data_trusts.gateway.upkeep import Upkeep
 from data_trusts.noise import NoiseError
 from data_trusts.privacy_ledger import PrivacyLedgerError
+from data_trusts.releases import NotFiniteError
 
 MAX_BODY_BYTES = 65_536
 CHECKPOINT_INTERVAL_S = 1.0
@@ -62,11 +65,14 @@ class Gateway:
         source: PolicySource,
         engine: Engine,
         audit: AuditLog,
+        cosigners: Cosigners,
+        reporter: Reporter,
         clock: Callable[[], datetime],
         upkeep: Upkeep,
     ) -> None:
         self._service = service
         self._upkeep = upkeep
+        self._rounds = rounds
         self._steps: dict[str, tuple[type[BaseModel], Callable[[Caller, Any], object]]] = {
             "open": (Opening, rounds.open),
             "deal": (Dealing, rounds.deal),
@@ -78,6 +84,8 @@ class Gateway:
         self._source = source
         self._engine = engine
         self._audit = audit
+        self._cosigners = cosigners
+        self._reporter = reporter
         self._clock = clock
         self._ended: str | None = None
 
@@ -92,6 +100,7 @@ class Gateway:
                 Route("/readyz", self._readyz),
                 Route("/metrics", self._metrics),
                 Route("/v1/audit/{path:path}", self._audit_file),
+                Route("/v1/public", self._public),
             ],
             exception_handlers={
                 ProblemError: _problem,
@@ -99,6 +108,7 @@ class Gateway:
                 EntryError: _entry_problem,
                 AuditError: _audit_problem,
                 EngineError: _engine_problem,
+                NotFiniteError: _not_finite_problem,
                 RoundRefusedError: _round_problem,
                 SecureSumError: _round_problem,
                 PrivacyLedgerError: _privacy_problem,
@@ -109,7 +119,13 @@ class Gateway:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        works = (self._source.follow(self._book), self._stop_ended(), self._publish(), self._upkeep.follow())
+        works = (
+            self._source.follow(self._book),
+            self._stop_ended(),
+            self._publish(),
+            self._cosigners.run(),
+            self._upkeep.follow(),
+        )
         tasks = [asyncio.create_task(work) for work in works]
         for task in tasks:
             task.add_done_callback(self._note_end)
@@ -133,6 +149,7 @@ class Gateway:
         while True:
             await asyncio.sleep(LOOK_S)
             await asyncio.to_thread(self._service.stop_ended)
+            await asyncio.to_thread(self._rounds.stop_ended)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         """Without a source the book falls silent, and without a watch revoked questions run on: liveness says so."""
@@ -191,6 +208,14 @@ class Gateway:
             )
         return Response(content, media_type="application/octet-stream", headers={"cache-control": "no-cache"})
 
+    async def _public(self, _: Request) -> Response:
+        """What everyone may know, signed; without policies no name could be told from an asker's invention."""
+        policies = self._book.current(self._clock())
+        if "source" in policies.problems:
+            raise ProblemError(503, rule="NoPolicy", reason=policies.problems["source"], remedy="Ask again later")
+        content = await run_in_threadpool(self._reporter.document, policies)
+        return Response(content, media_type="application/json", headers={"cache-control": "no-cache"})
+
     async def _metrics(self, _: Request) -> Response:
         name = "commonweal_gateway_questions_total"
         lines = [f"# HELP {name} Questions by outcome.", f"# TYPE {name} counter"]
@@ -205,6 +230,7 @@ class Gateway:
             "# HELP commonweal_gateway_lineage_lost_total Answers of which no lineage event could be sent.",
             "# TYPE commonweal_gateway_lineage_lost_total counter",
             f"commonweal_gateway_lineage_lost_total {self._service.lineage_lost}",
+            *metrics(self._cosigners.standings),
         ]
         name = "commonweal_gateway_upkeep_total"
         lines += [f"# HELP {name} Turns of the gateway's own work on its tables.", f"# TYPE {name} counter"]
@@ -300,6 +326,17 @@ def _privacy_problem(_: Request, error: Exception) -> Response:  # noqa: ARG001 
             "rule": "PrivacyUnavailable",
             "reason": "the cost cannot be recorded, or no noise be drawn, so nothing was released",
             "remedy": "Ask again later, or tell the member's operators",
+        },
+    )
+
+
+def _not_finite_problem(_: Request, error: Exception) -> Response:
+    return _document(
+        502,
+        {
+            "rule": "NotFinite",
+            "reason": f"{error}, so there is no true answer",
+            "remedy": "Leave the rows out by WHERE, or tell the member's operators to correct them",
         },
     )
 

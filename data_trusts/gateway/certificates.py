@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
@@ -62,18 +61,6 @@ def sign(content: bytes, identity: Identity) -> bytes:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ValueError("the gateway's key is no P-256 key; delete it, and the gateway makes a new one")  # noqa: TRY004
     return key.sign(content, ec.ECDSA(hashes.SHA256()))
-
-
-def signed_by(certificate_pem: str, content: bytes, signature: bytes) -> bool:
-    """Whether the key of a gateway's certificate signed the content."""
-    try:
-        key = x509.load_pem_x509_certificate(certificate_pem.encode()).public_key()
-        if not isinstance(key, ec.EllipticCurvePublicKey):
-            return False
-        key.verify(signature, content, ec.ECDSA(hashes.SHA256()))
-    except (InvalidSignature, ValueError):
-        return False
-    return True
 
 
 def serves(identity: Identity, hosts: Sequence[str], now: datetime) -> bool:

@@ -25,9 +25,9 @@ from commonweal.secure_sum import (
     unpack,
     unseal,
 )
+from commonweal.signatures import signed_by
 from commonweal.transparency import Json
 from data_trusts.federated_questions import FederatedQuestion
-from data_trusts.gateway.certificates import signed_by
 from data_trusts.gateway.round_bodies import Answering, Dealing, Opening, Releasing
 from data_trusts.gateway.tokens import Caller
 

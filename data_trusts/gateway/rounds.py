@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from commonweal.differencing import Release, row_sets
+from commonweal.emergencies import emergency_entry
 from commonweal.federation import (
     RoundRefusedError,
     announcement,
@@ -32,17 +33,18 @@ from commonweal.secure_sum import ENTROPY_BYTES, Secrets, SecureSumError, deal, 
 from commonweal.transparency import Json
 from data_trusts import noise
 from data_trusts.audit import AuditLog
-from data_trusts.engines import Engine, EngineError
+from data_trusts.engines import Engine, EngineError, StoppedError
 from data_trusts.federated_questions import FederatedQuestion, compile_federated, words
 from data_trusts.gateway.certificates import Identity, sign
 from data_trusts.gateway.policies import PolicyBook
 from data_trusts.gateway.round_bodies import Answering, Dealing, Opening, Releasing, Revealing
 from data_trusts.gateway.round_messages import OpenRound, Stage, checked_keys, held_shares, sealed, total_of
+from data_trusts.gateway.round_refusals import no_room, not_federated, policy_changed, price, too_many_groups
 from data_trusts.gateway.service import Refused, wire_value
 from data_trusts.gateway.tokens import Caller
 from data_trusts.privacy_ledger import PrivacyLedger
 from data_trusts.queries import MAX_ROWS
-from data_trusts.releases import OutputColumn
+from data_trusts.releases import NotFiniteError, OutputColumn
 
 ROUND_LIFE = timedelta(minutes=3)  # two deadlines of a minute, and what travels between them
 MAX_ROUNDS = 1_000
@@ -99,7 +101,14 @@ class RoundService:
         self._identity = identity
         self._clock = clock
         self._rounds: dict[str, OpenRound] = {}
+        self._running: dict[str, tuple[OpenRound, threading.Event]] = {}
         self._lock = threading.Lock()
+
+    def stop_ended(self) -> None:
+        """Stop this member's part of every round that could not be asked any more; call it often, from any thread."""
+        for state, stop in list(self._running.values()):
+            if self._ended(state) is not None:
+                stop.set()
 
     def open(self, caller: Caller, opening: Opening) -> dict[str, object] | Refused:
         """Check a question, set its cost aside, and make this member's keys for it.
@@ -137,7 +146,7 @@ class RoundService:
         )
         if not self._keep(state):
             self._give_back(state, "the round could not be kept")
-            return self._refuse(asked, _no_room())
+            return self._refuse(asked, no_room(MAX_ROUNDS))
         content = state.secrets.public().content()
         signature = sign(announcement(context, self._member, content), self._identity)
         return {
@@ -172,7 +181,7 @@ class RoundService:
 
         Raises:
             AuditError, PrivacyLedgerError: nothing can be remembered, so nothing leaves.
-            EngineError: the engine did not answer.
+            EngineError, NotFiniteError: the engine did not answer, or with no number that can be summed.
             RoundRefusedError: shares are missing or not from their dealers.
         """
         with self._taking(caller, body.round, Stage.DEALT) as state:
@@ -181,7 +190,7 @@ class RoundService:
             masked: bytes | Refusal | None = None
             try:
                 masked = self._masked(state)
-            except (EngineError, SecureSumError) as error:
+            except (EngineError, NotFiniteError, SecureSumError) as error:
                 self._note_failure(state, error)
                 raise
             finally:
@@ -304,27 +313,20 @@ class RoundService:
             "sql": opening.sql,
             "policy_hash": None if policy is None else policy.hash,
             "grant_hash": None if policy is None else policy.hash_of_grant(opening.grant),
+            **emergency_entry(policy, opening.grant),
         }
 
     def _decide(self, caller: Caller, opening: Opening, now: datetime) -> _Allowed | Refusal:
         policy = self._book.current(now).by_trust.get(opening.trust)
-        ask = Ask(
-            trust=opening.trust,
-            dataset=opening.dataset,
-            purpose=opening.purpose,
-            grant=opening.grant,
-            beneficiary=caller.beneficiary,
-            member=caller.member,
-        )
-        decision = decide(policy, ask, now)
+        decision = decide(policy, _ask(caller, opening), now)
         if isinstance(decision, Refusal) or policy is None:
-            return decision if isinstance(decision, Refusal) else _not_federated(opening.dataset)
+            return decision if isinstance(decision, Refusal) else not_federated(opening.dataset)
         dataset = decision.dataset
         question = compile_federated(opening.sql, opening.groups, opening.trust, dataset, self._engine.dialect)
         federation = dataset.federation
         if isinstance(question, Refusal) or federation is None:
-            return question if isinstance(question, Refusal) else _not_federated(opening.dataset)
-        astray = refuse_members(opening.members, self._member, federation) or _price(opening, federation)
+            return question if isinstance(question, Refusal) else not_federated(opening.dataset)
+        astray = refuse_members(opening.members, self._member, federation) or price(opening, federation)
         if astray is not None:
             return astray
         return _Allowed(question=question, dataset=dataset, federation=federation, policy_hash=policy.hash)
@@ -346,24 +348,32 @@ class RoundService:
 
     def _masked(self, state: OpenRound) -> bytes | Refusal:
         """The member's words under its masks, or why it may not give them."""
-        opening, question = state.opening, state.question
-        rows = self._engine.run(question.statement.sql, opening.deadline_s).rows
-        again = self._decide(state.caller, opening, self._clock())
-        if isinstance(again, Refusal):
-            return again  # whoever was revoked while the engine ran gets nothing either
-        if again.dataset != state.dataset:
-            return Refusal(
-                rule=Rule.ROUND, reason="the policy changed while the question ran", remedy="Open a new round"
-            )
+        opening, question, stop = state.opening, state.question, threading.Event()
+        self._running[opening.round] = (state, stop)
+        try:
+            rows = self._engine.run(question.statement.sql, opening.deadline_s, stop).rows
+            # Whoever was revoked while the engine ran gets nothing, even where it was faster than the stop.
+            ended = self._ended(state)
+        except StoppedError:
+            ended = self._ended(state) or policy_changed()
+        finally:
+            del self._running[opening.round]
+        if ended is not None:
+            return ended
         if len(rows) > MAX_ROWS:
-            return Refusal(
-                rule=Rule.TOO_MANY_ROWS,
-                reason=f"the member has more than {MAX_ROWS} groups of these columns",
-                remedy="Narrow the question with WHERE, or group by fewer columns",
-            )
+            return too_many_groups()
         layout = question.layout
         own = to_words(words(rows, layout), layout.bits, len(opening.members))
         return pack(mask(own, self._member, state.secrets, state.agreed), layout.bits)
+
+    def _ended(self, state: OpenRound) -> Refusal | None:
+        """Why a round that runs could not be asked again now, or None where it could."""
+        now = self._clock()
+        policy = self._book.current(now).by_trust.get(state.opening.trust)
+        again = decide(policy, _ask(state.caller, state.opening), now)
+        if isinstance(again, Refusal):
+            return again
+        return None if again.dataset == state.dataset else policy_changed()
 
     def _with_noise(self, state: OpenRound, total: list[int]) -> tuple[list[int], dict[int, float]]:
         """Noise added once to the sum, value by value; and the width that holds 95 % of it, in the value's own unit."""
@@ -441,31 +451,17 @@ def _licences(state: OpenRound, answered: tuple[str, ...]) -> set[str]:
     return {licence for member in answered for licence in state.federation.licences[member]}
 
 
+def _ask(caller: Caller, opening: Opening) -> Ask:
+    return Ask(
+        trust=opening.trust,
+        dataset=opening.dataset,
+        purpose=opening.purpose,
+        grant=opening.grant,
+        beneficiary=caller.beneficiary,
+        member=caller.member,
+    )
+
+
 def _question(opening: Opening) -> dict[str, Json]:
     """What is asked, as JSON without floats: how long the engine may take is no part of it."""
     return opening.model_dump(mode="json", exclude={"deadline_s"})
-
-
-def _not_federated(dataset: str) -> Refusal:
-    return Refusal(
-        rule=Rule.NOT_FEDERATED, reason=f"{dataset} has no federation rules", remedy="Ask each member by /v1/query"
-    )
-
-
-def _no_room() -> Refusal:
-    return Refusal(
-        rule=Rule.ROUND,
-        reason=f"the round is open already, or {MAX_ROUNDS} others are",
-        remedy="Open another round later",
-    )
-
-
-def _price(opening: Opening, federation: Federation) -> Refusal | None:
-    """A question costs something where there is noise, and nothing where there is none; the asker says so."""
-    if (federation.noise is None) == (opening.micro_epsilon is None):
-        return None
-    if federation.noise is None:
-        reason, remedy = "the trust adds no noise, so nothing is charged", "Leave micro_epsilon out"
-    else:
-        reason, remedy = "the trust adds noise, so an answer has a price", "Say micro_epsilon, the most it may cost"
-    return Refusal(rule=Rule.PRIVACY_BUDGET, reason=f"micro_epsilon: {reason}", remedy=remedy)

@@ -17,6 +17,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from commonweal.emergencies import emergency_entry
 from commonweal.grants import Ask, PolicyDataset, Refusal, Rule, decide
 from commonweal.kinds.meta import Name, SqlName
 from commonweal.transparency import Json
@@ -26,7 +27,7 @@ from data_trusts.gateway.policies import Policies, PolicyBook
 from data_trusts.gateway.tokens import Caller, TokenError, identify
 from data_trusts.lineage import Lineage, Read
 from data_trusts.queries import MAX_ROWS, compile_question
-from data_trusts.releases import CompiledQuestion, OutputColumn, finish
+from data_trusts.releases import CompiledQuestion, NotFiniteError, OutputColumn, finish
 
 DEADLINE_S = 60.0
 Rows = list[list[Json | float]]
@@ -174,6 +175,7 @@ class QuestionService:
         Raises:
             AuditError: the log takes no line, so nothing ran, or nothing may leave.
             EngineError: the engine did not answer; the log says so.
+            NotFiniteError: there is no true answer; the log says so.
         """
         now = self._clock()
         policies = self._book.current(now)
@@ -219,6 +221,7 @@ class QuestionService:
             "sql": question.sql,
             "policy_hash": _hash_of(policies, question),
             "grant_hash": _grant_hash(policies, question),
+            **emergency_entry(policies.by_trust.get(question.trust), question.grant),
         }
 
     def _decide(self, policies: Policies, caller: Caller, question: Question, now: datetime) -> _Ready | Refusal:
@@ -253,7 +256,7 @@ class QuestionService:
             return [[wire_value(value) for value in row] for row in rows]
         except StoppedError:
             raise  # a refusal, and no failure of the engine
-        except EngineError as error:
+        except (EngineError, NotFiniteError) as error:
             self._audit.append(
                 self._clock(),
                 {
@@ -346,7 +349,7 @@ def wire_value(value: object) -> Json | float:
     """A value as JSON carries it without loss."""
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise EngineError("the engine returned a number that is not finite")
+            raise NotFiniteError
         return value
     if value is None or isinstance(value, bool | int | str):
         return value

@@ -74,7 +74,8 @@ class DataTrustSiteArgs(SiteArgs):
     """The arguments of a DataTrustSite.
 
     Data lies either on the node at `data_host_path`, which the user id 65532 must own, or on a claim of
-    `data_claim_mib` from the cluster's storage. `node_address` is where other members reach a node.
+    `data_claim_mib` from the cluster's storage. `node_address` is where other members reach a node. `witnesses` are the
+    audit log's, each as VKEY ADDRESS, on a port on which the site lets the gateway out (443).
     """
 
     node_address: Annotated[str, StringConstraints(min_length=1, max_length=253)]
@@ -89,6 +90,8 @@ class DataTrustSiteArgs(SiteArgs):
     """Folder of the node that holds the data; the user id 65532 owns it."""
     data_claim_mib: Annotated[int, Field(ge=64)] | None = None
     """MiB of the claim that holds the data, in place of a folder."""
+    witnesses: Annotated[str, StringConstraints(max_length=8192)] = ""
+    """Witnesses of the audit log, each as VKEY ADDRESS, all separated by white space."""
 
     def __post_init__(self) -> None:
         if (self.data_host_path is None) == (self.data_claim_mib is None):

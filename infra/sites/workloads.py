@@ -120,6 +120,7 @@ def gateway_pod(args: DataTrustSiteArgs) -> Pod:
             "COMMONWEAL_ENGINE": args.engine.value,
             "COMMONWEAL_DATA": DATA_FOLDER,
             "COMMONWEAL_GATEWAY_URL": args.gateway_url,
+            **({"COMMONWEAL_WITNESSES": args.witnesses} if args.witnesses else {}),
         },
         ports={"https": GATEWAY_PORT},
         resources=resources(cpu="50m", memory="128Mi", cpu_limit="1", memory_limit="512Mi"),

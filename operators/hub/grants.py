@@ -63,7 +63,7 @@ class GrantController:
         """As commonweal.agreements decides."""
         state = grant_state(observed.grant, observed.trust, now, observed.sponsor)
         finding = Finding(type="Ready", holds=state.ready, reason=state.reason, message=state.message)
-        return Plan(findings=(finding,), status=_status(state), requeue_in_s=next_look_s([state], now))
+        return Plan(findings=(finding,), status=_status(state), requeue_in_s=next_look_s([state.changes_at], now))
 
     def _on_trust(self, trust: Json) -> tuple[Key, ...]:
         name = trust["metadata"]["name"]
@@ -112,9 +112,9 @@ def sponsors(store: Store) -> Mapping[str, str]:
     return {body["metadata"]["name"]: body["spec"]["sponsor"] for body in store.list(PILOT_APPS)}
 
 
-def next_look_s(states: Iterable[GrantState], now: datetime) -> float | None:
-    """In how many seconds the clock changes one of these states."""
-    changes = [state.changes_at for state in states if state.changes_at is not None]
+def next_look_s(instants: Iterable[datetime | None], now: datetime) -> float | None:
+    """In how many seconds the first of these instants comes, at which the clock changes something; None never comes."""
+    changes = [instant for instant in instants if instant is not None]
     if not changes:
         return None
     return min(max((min(changes) - now).total_seconds(), MIN_LOOK_S), MAX_LOOK_S)

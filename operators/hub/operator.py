@@ -10,6 +10,7 @@ from operators.frame.leader import Lease
 from operators.hub.books import Books
 from operators.hub.claims import ClaimController
 from operators.hub.consortium import ConsortiumController
+from operators.hub.emergencies import EmergencyController
 from operators.hub.front_door import FrontDoor, FrontDoorController
 from operators.hub.grants import GrantController
 from operators.hub.join import JoinController
@@ -37,6 +38,7 @@ def controllers(store: Store, books: Books, front: FrontDoor) -> tuple[Controlle
         PledgeController(store, books),
         TrustController(store),
         GrantController(store),
+        EmergencyController(store),
         PilotController(store, books, front),
         ReadingController(store, books),
         UseController(store, books),

@@ -286,7 +286,7 @@ def _live(observed: Observed, app: PilotApp, now: datetime) -> Iterator[LiveGran
 
 def _grants_look_s(observed: Observed, app: PilotApp, now: datetime) -> float | None:
     asked = [(each.grant, each.trust) for each in observed.grants if each.grant]
-    return next_look_s((grant_state(grant, trust, now, app.spec.sponsor) for grant, trust in asked), now)
+    return next_look_s((grant_state(grant, trust, now, app.spec.sponsor).changes_at for grant, trust in asked), now)
 
 
 def _removal(app: str, member: str) -> Delete:

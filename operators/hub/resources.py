@@ -5,6 +5,7 @@ from commonweal.kinds.consortium import Consortium, ConsortiumSpec
 from commonweal.kinds.contribution import Contribution
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
+from commonweal.kinds.emergency_access import EmergencyAccess
 from commonweal.kinds.equity_statement import EquityStatement
 from commonweal.kinds.member import Member
 from commonweal.kinds.pilot_app import PilotApp
@@ -17,6 +18,7 @@ MEMBERS = custom(Member)
 POOLED_CLUSTERS = custom(PooledCluster)
 DATA_TRUSTS = custom(DataTrust)
 DATA_GRANTS = custom(DataGrant)
+EMERGENCIES = custom(EmergencyAccess)
 PILOT_APPS = custom(PilotApp)
 ASSIGNMENTS = custom(Assignment)
 EQUITY_STATEMENTS = custom(EquityStatement)

@@ -4,21 +4,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from commonweal.agreements import Deed, GrantState, negotiate
+from commonweal.agreements import Deed, negotiate
+from commonweal.emergencies import emergency_state, live_emergencies
 from commonweal.grants import POLICY_LABEL, PolicyTooLargeError, compile_policy, dataset_faults
 from commonweal.kinds.assignment import OwnerKind
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust, TrustReason
+from commonweal.kinds.emergency_access import EmergencyAccess
 from commonweal.kinds.member import Member, Site
 from commonweal.membership import member_namespace
 from commonweal.policy_parcels import pack
 from operators.frame import Apply, Delete, Finding, Key, Plan, Store, Tools, Watch, Write
+from operators.hub.emergencies import emergencies_of, emergency_findings
 from operators.hub.grants import beneficiary_of, grants_of, next_look_s, sponsors
 from operators.hub.resources import (
     ASSIGNMENTS,
     DATA_GRANTS,
     DATA_NAMESPACE,
     DATA_TRUSTS,
+    EMERGENCIES,
     MEMBERS,
     OURS,
     PILOT_APPS,
@@ -55,6 +59,7 @@ class Observed:
     sites: dict[str, Site] | None = None
     members: dict[str, SourceMember] | None = None
     assigned: tuple[str, ...] = ()
+    emergencies: tuple[EmergencyAccess, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,11 @@ class TrustController:
 
     @property
     def watches(self) -> tuple[Watch, ...]:
-        """The trust, its grants and their sponsors, every member (policies name its issuer), and what it writes."""
+        """The trust, its grants with their sponsors, its emergencies, every member (an issuer), and what it writes."""
         return (
             Watch(resource=DATA_TRUSTS),
             Watch(resource=DATA_GRANTS, keys=lambda grant: (Key("", grant["spec"]["trust"]),), spec_only=True),
+            Watch(resource=EMERGENCIES, keys=lambda access: (Key("", access["spec"]["trust"]),)),
             Watch(resource=PILOT_APPS, keys=self._trusts_of, spec_only=True),
             Watch(resource=MEMBERS, keys=lambda _: map(_key, self.store.list(DATA_TRUSTS))),
             Watch(resource=ASSIGNMENTS, keys=_trust_of),
@@ -94,6 +100,7 @@ class TrustController:
             sites={name: member.site for name, member in members.items() if member.site},
             members=members,
             assigned=assigned,
+            emergencies=emergencies_of(store, key.name),
         )
 
     def plan(self, observed: Observed, now: datetime) -> Plan:
@@ -109,9 +116,12 @@ class TrustController:
         too_large = next((fault for _, fault in packed.values() if fault), None)
         return Plan(
             writes=(*policies, *_removals(observed.name, gone)),
-            findings=(judge(observed, wanted, serving, too_large),),
+            findings=(
+                judge(observed, wanted, serving, too_large),
+                *emergency_findings(observed.emergencies, observed.trust, now),
+            ),
             status={"serving": serving},
-            requeue_in_s=next_look_s(_states(observed, observed.trust, now), now),
+            requeue_in_s=next_look_s(_changes(observed, observed.trust, now), now),
         )
 
     def _trusts_of(self, app: Json) -> tuple[Key, ...]:
@@ -157,10 +167,11 @@ def unusable(trust: DataTrust) -> list[str]:
     ]
 
 
-def _states(observed: Observed, trust: DataTrust, now: datetime) -> Iterator[GrantState]:
+def _changes(observed: Observed, trust: DataTrust, now: datetime) -> Iterator[datetime | None]:
     deed = Deed(trust)
     for grant in observed.grants:
-        yield negotiate(grant, deed, now, observed.sponsors.get(grant.spec.beneficiary.pilot_app))
+        yield negotiate(grant, deed, now, observed.sponsors.get(grant.spec.beneficiary.pilot_app)).changes_at
+    yield from (emergency_state(access, trust, now).changes_at for access in observed.emergencies)
 
 
 def _packed(
@@ -171,8 +182,12 @@ def _packed(
     The one before must not stay in force: it may hold grants that are revoked by now.
     """
     sites = observed.sites or {}
+    opened = live_emergencies(observed.emergencies, trust, now)
     try:
-        return pack(compile_policy(trust, observed.grants, sites, member, now, sponsors=observed.sponsors)), None
+        whole = compile_policy(
+            trust, observed.grants, sites, member, now, sponsors=observed.sponsors, emergencies=opened
+        )
+        return pack(whole), None
     except PolicyTooLargeError as error:
         return pack(compile_policy(trust, (), sites, member, now)), str(error)
 

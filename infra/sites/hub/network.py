@@ -62,6 +62,13 @@ def openings(args: HubSiteArgs) -> tuple[Opening, ...]:
             ports=((DASHBOARD_PORT, DASHBOARD_PORT),),
         ),
         Opening(
+            name="dashboard-to-gateways",
+            why="members' gateways tell everyone how often they were asked, on node ports",
+            namespace=SYSTEM,
+            pods=DASHBOARD,
+            ports=(NODE_PORTS,),
+        ),
+        Opening(
             name="dashboard-to-pilots",
             why="it asks pilots under the address that is announced, which may lead through a load balancer",
             namespace=SYSTEM,

@@ -17,6 +17,7 @@ QUESTIONS = {
     "service-levels": "Do the pilots keep their promises?",
     "trade": "What does a tonne of steel embed?",
     "equity": "Who owns which share of the consortium?",
+    "public": "Who may ask what of whose data, and what was asked?",
 }
 WIDE = (1280, 900)
 PHONE = (390, 844)

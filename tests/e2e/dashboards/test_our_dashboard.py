@@ -103,6 +103,15 @@ def test_the_browser_is_told_to_ask_no_other_host(fresh: Started) -> None:
     assert headers["referrer-policy"] == "no-referrer"
 
 
+def test_the_data_page_is_one_document_for_programs(fresh: Started) -> None:
+    answer = httpx.get(f"{fresh.url}/public.json", trust_env=False)
+    schema = httpx.get(f"{fresh.url}/public.schema.json", trust_env=False).json()
+    assert answer.headers["content-type"] == "application/json"
+    assert set(answer.json()) == set(schema["properties"])
+    assert [trust["name"] for trust in answer.json()["trusts"]] == ["trade"]
+    assert {log["problem"] for log in answer.json()["logs"]} == {"the member has reported no gateway"}
+
+
 def test_only_lists_are_asked_of_the_hub(fresh: Started) -> None:
     httpx.get(f"{fresh.url}/data/overview/members.csv", trust_env=False)
     assert fresh.hub.requests

@@ -1,5 +1,6 @@
 """One suite for both engines: the same question, the same rows, the same refusals; and on every question they agree."""
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -22,8 +23,9 @@ from data_trusts.engines import (
     NoTableError,
     StoppedError,
 )
+from data_trusts.gateway.service import wire_value
 from data_trusts.queries import CompiledQuestion, compile_question
-from data_trusts.releases import finish
+from data_trusts.releases import NotFiniteError, finish
 from infra.local.trino import TrinoServer
 from tests.integration.data_trusts.conftest import ControlledTrino, customs_file
 from tests.unit.grants.samples import dataset
@@ -118,6 +120,25 @@ def test_a_sum_that_does_not_fit_is_an_error_not_a_wrap(engine: Engine, tables: 
     tables.ingest(TRUST, huge, customs_file(3, {"quantity_in_kg": pa.array([2**62] * 3)}))
     with pytest.raises(EngineError):
         answer(engine, "SELECT sum(quantity_in_kg) FROM huge_rows", huge)
+
+
+@pytest.mark.parametrize(
+    ("values", "tag"), [([1.0, 2.0, math.nan], "nan"), ([1.0, 2.0, math.inf], "inf"), ([1.7e308] * 3, "large")]
+)
+@pytest.mark.parametrize("aggregate", ["sum", "avg"])
+def test_a_number_that_is_not_finite_is_an_error_and_no_answer(
+    engine: Engine, tables: Warehouse, values: list[float], tag: str, aggregate: str
+) -> None:
+    """`ingest` takes no such row; another writer of the catalog could have."""
+    name = f"{tag}_rows"
+    odd = CUSTOMS.model_copy(update={"name": name})
+    tables.ingest(TRUST, odd, customs_file(3))
+    stock = tables.catalog.load_table((TRUST, name))
+    rows = stock.scan().to_arrow()
+    stock.overwrite(rows.set_column(rows.column_names.index("distance_km"), "distance_km", pa.array(values)))
+    sql = f"SELECT {aggregate}(distance_km) FROM {name}"  # noqa: S608
+    with pytest.raises((NotFiniteError, EngineError), match=r"(?i)not finite|out of range|overflow"):
+        [[wire_value(value) for value in row] for row in answer(engine, sql, odd)]
 
 
 def test_a_dataset_without_rows_yet_says_so(engine: Engine) -> None:

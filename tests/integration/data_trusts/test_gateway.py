@@ -175,6 +175,9 @@ def test_another_pilots_token_does_not_open_the_grant(ca: RunningGateway, issuer
         ({"trust": "trade"}, 400, "dataset"),
         (question(trust="../etc"), 400, "trust"),
         (question(deadline_s=1e9), 400, "deadline_s"),
+        (question(deadline_s=float("nan")), 400, "deadline_s"),
+        (question(sql="SELECT 'x'" + "x" * 20_000), 400, "sql: String should have at most 20000 characters"),
+        (b'{"trust": "trade", "sql": "\\ud800"}', 400, "body"),
         (question(sql="x" * 70_000), 413, "the body has more than 65536 bytes"),
     ],
 )

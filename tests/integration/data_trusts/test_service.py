@@ -1,5 +1,6 @@
 """The order of things: no line, no rows; and whoever loses a grant while the engine runs gets nothing."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -8,13 +9,15 @@ from threading import Event
 
 import pytest
 
+from commonweal.grants import EmergencyNote, LiveGrant, compile_policy
 from data_trusts.audit import AuditError, AuditLog
-from data_trusts.engines import DeadlineError, EngineError, EngineRows, StoppedError
+from data_trusts.engines import DeadlineError, EngineRows, StoppedError
 from data_trusts.gateway.policies import MAX_SILENCE, PolicyBook
 from data_trusts.gateway.service import Answer, Question, QuestionService, Refused
 from data_trusts.gateway.tokens import Caller
 from data_trusts.queries import Dialect
-from tests.unit.grants.samples import NOON, PURPOSE, grant, policy
+from data_trusts.releases import NotFiniteError
+from tests.unit.grants.samples import NOON, PURPOSE, grant, policy, site, trust
 
 CALLER = Caller(beneficiary="steel-pilot", member="ca")
 QUESTION = Question(
@@ -29,7 +32,7 @@ class ScriptedEngine:
     dialect = Dialect.DUCKDB
 
     def __init__(self) -> None:
-        self.runs = 0
+        self.runs = self.stopped = 0
         self.rows: list[list[object]] = [[5, 5]]
         self.meanwhile: Callable[[], None] = lambda: None
 
@@ -42,6 +45,7 @@ class ScriptedEngine:
         self.runs += 1
         self.meanwhile()
         if stop.is_set():
+            self.stopped += 1
             raise StoppedError("stopped")
         return EngineRows(columns=("0$", "1$"), rows=self.rows)
 
@@ -165,6 +169,39 @@ def test_rows_seen_under_rules_of_before_do_not_leave_under_rules_of_now(desk: D
     assert '"filters":["steel/imports: flow In 1"]' in desk.path.read_text()
 
 
+def test_a_question_under_an_emergency_is_recorded_with_it(desk: Desk) -> None:
+    note = EmergencyNote(reason="The port is under water.", opened_by=("ca: ada", "kr: min"))
+    live = LiveGrant(
+        name="emergency-flood",
+        beneficiary="steel-pilot",
+        purpose=PURPOSE,
+        datasets=("customs_rows",),
+        expires_at=NOON + timedelta(hours=6),
+        emergency=note,
+    )
+    compiled = compile_policy(trust(), [grant()], {"ca": site("ca")}, "ca", NOON, emergencies=[live])
+    desk.book.replace({"policy-trade": compiled.render()}, NOON)
+    asked = QUESTION.model_copy(update={"grant": "emergency-flood"})
+    assert isinstance(desk.service.answer(CALLER, asked), Answer)
+    hidden = asked.model_copy(update={"sql": "SELECT count(consignment_id) FROM customs_rows"})
+    assert isinstance(desk.service.answer(CALLER, hidden), Refused)
+    desk.ask()
+    entries = [json.loads(line) for line in desk.path.read_text().splitlines()]
+    noted = {"reason": "The port is under water.", "opened_by": ["ca: ada", "kr: min"]}
+    assert [(entry["kind"], entry.get("emergency")) for entry in entries] == [
+        ("asked", noted),
+        ("answered", None),
+        ("refused", noted),
+        ("asked", None),
+        ("answered", None),
+    ]
+    desk.now += timedelta(hours=6)
+    desk.book.replace({"policy-trade": compiled.render()}, desk.now)
+    ended = desk.service.answer(CALLER, asked)
+    assert isinstance(ended, Refused)
+    assert ended.refusal.rule == "Expired"
+
+
 def test_a_dry_run_says_which_rules_filter_and_mask(desk: Desk) -> None:
     narrowing = {"dataset": "customs_rows", "masks": [{"column": "day", "mask": {"kind": "Month"}}]}
     desk.book.replace({"policy-trade": policy("ca", grant({"narrowing": [narrowing]})).render()}, desk.now)
@@ -207,7 +244,7 @@ def test_a_failure_of_the_engine_is_remembered_with_its_words(desk: Desk) -> Non
 
 def test_a_number_that_is_not_finite_does_not_leave(desk: Desk) -> None:
     desk.engine.rows = [[float("inf"), 5]]
-    with pytest.raises(EngineError, match="not finite"):
+    with pytest.raises(NotFiniteError, match="not finite"):
         desk.ask()
     assert desk.kinds() == ["asked", "failed"]
 

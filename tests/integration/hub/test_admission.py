@@ -139,8 +139,8 @@ async def test_rights_survive_no_operator_and_reach_no_further(hub: Hub, agents:
         found.append(sorted(kinds))
         assert not any("*" in rule["verbs"] + rule["resources"] for rule in ours)
     cluster_wide = [
-        "certificatesigningrequests", "consortiums", "contributions", "datagrants", "datatrusts", "equitystatements",
-        "members", "pilotapps",
+        "certificatesigningrequests", "consortiums", "contributions", "datagrants", "datatrusts", "emergencyaccesses",
+        "equitystatements", "members", "pilotapps",
     ]  # fmt: skip
     own = sorted([*cluster_wide, "assignments", "assignments/status", "configmaps", "leases", "pooledclusters"])
     assert found == [own, cluster_wide, cluster_wide, cluster_wide]

@@ -5,7 +5,7 @@ import base64
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -55,7 +55,11 @@ class Hub:
 
     @contextlib.asynccontextmanager
     async def operator(
-        self, *, on_request: Callable[[Call], None] | None = None, kubeconfig: Path | None = None
+        self,
+        *,
+        on_request: Callable[[Call], None] | None = None,
+        kubeconfig: Path | None = None,
+        ahead: timedelta = timedelta(0),
     ) -> AsyncIterator[Operator]:
         kubeconfig = kubeconfig or self.cluster.hub_operator_kubeconfig
         settings = HubSettings(
@@ -79,6 +83,7 @@ class Hub:
         ):
             kube.on_request = on_request
             operator = assemble(settings, kube, lease_kube, books)
+            operator.clock = lambda: datetime.now(UTC) + ahead
             try:
                 async with operator.running():
                     yield operator
@@ -358,7 +363,7 @@ async def clean(hub: Hub) -> None:
     for heart in hub.hearts.values():
         heart.cancel()
     await asyncio.gather(*hub.hearts.values(), return_exceptions=True)
-    for plural in ("pilotapps", "datagrants", "datatrusts", "equitystatements", "members"):
+    for plural in ("emergencyaccesses", "pilotapps", "datagrants", "datatrusts", "equitystatements", "members"):
         await hub.admin.request("DELETE", f"/apis/commonweal.dev/v1alpha1/{plural}")
     for csr in (await hub.admin.list(CSRS)).items:
         await hub.admin.delete(CSRS, csr["metadata"]["name"])

@@ -180,6 +180,7 @@ def consortium(periods: int = 60, address: str | None = "http://127.0.0.1:18080"
         "pooledclusters": [pledge("montreal", "ca"), pledge("daejeon", "kr"), pledge("nairobi", "ke")],
         "datatrusts": [trust()],
         "datagrants": [grant()],
+        "emergencyaccesses": [],
         "pilotapps": [pilot(address)],
         "equitystatements": [statement(number) for number in range(periods)],
     }

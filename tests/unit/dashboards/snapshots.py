@@ -5,6 +5,7 @@ from typing import TypeVar
 from commonweal.kinds.consortium import Consortium
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
+from commonweal.kinds.emergency_access import EmergencyAccess
 from commonweal.kinds.equity_statement import EquityStatement
 from commonweal.kinds.member import Member
 from commonweal.kinds.meta import Resource
@@ -26,6 +27,7 @@ def snapshot(unreadable: tuple[str, ...] = (), **changed: list[Body]) -> Snapsho
         pledges=_read(PooledCluster, objects["pooledclusters"]),
         trusts=_read(DataTrust, objects["datatrusts"]),
         grants=_read(DataGrant, objects["datagrants"]),
+        emergencies=_read(EmergencyAccess, objects["emergencyaccesses"]),
         pilots=_read(PilotApp, objects["pilotapps"]),
         statements=_read(EquityStatement, objects["equitystatements"]),
         unreadable=unreadable,

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from commonweal.differencing import row_sets
 from commonweal.federation import context_of
 from commonweal.grants import PolicyDataset, Refusal
+from commonweal.kinds.data_trust import ColumnRole
 from commonweal.kinds.visibility import Comparison, Mask, MaskKind, Operator, RowRule
-from data_trusts.federated_groups import Cells
+from data_trusts.federated_groups import Axis, Cells
 from data_trusts.federated_questions import FederatedQuestion, compile_federated, words
 from data_trusts.queries import Dialect
+from data_trusts.releases import NotFiniteError
 from tests.unit.federation.samples import LAPLACE, dataset
 
 FLOWS = {"flow": Cells(values=(1, 2))}
@@ -140,6 +142,48 @@ def test_groups_that_make_no_sense_name_their_column(cells: dict[str, Any], reas
     groups = {"flow": Cells.model_validate_json(json.dumps(cells))}
     refused = refusal("SELECT flow, count(*) FROM customs_rows GROUP BY flow", groups)
     assert (refused.rule, f"groups.flow: {reason}" in refused.reason) == ("Groups", True), refused
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [
+        ("distance_km", {"edges": [0, "NaN"]}),
+        ("distance_km", {"edges": [0, "Infinity"]}),
+        ("distance_km", {"edges": [0, "1" * 5000]}),
+        ("cleared_at", {"values": ["2026-01-01T00:00:00"]}),
+        ("cleared_at", {"values": ["2026-01-01T00:00:00 Mars/Phobos"]}),
+        ("cleared_at", {"values": ["0001-01-01T00:00:00+10:00"]}),
+        ("day", {"values": ["2026-02-30"]}),
+    ],
+)
+def test_a_group_that_no_row_can_have_is_refused_by_its_column(column: str, cells: dict[str, Any]) -> None:
+    schema = tuple(
+        each.model_copy(update={"role": ColumnRole.DIMENSION}) if each.name == column else each
+        for each in dataset().columns
+    )
+    asked = compile_federated(
+        f"SELECT {column}, count(*) FROM customs_rows GROUP BY {column}",  # noqa: S608 -- SQL is what is asked
+        {column: Cells.model_validate_json(json.dumps(cells))},
+        "trade",
+        dataset().model_copy(update={"columns": schema}),
+        Dialect.DUCKDB,
+    )
+    assert isinstance(asked, Refusal)
+    assert asked.reason.startswith(f"groups.{column}: ")
+    assert "is no value of type" in asked.reason
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), Decimal("NaN")])
+def test_a_number_that_is_not_finite_becomes_no_word(number: float | Decimal) -> None:
+    asked = ask("SELECT sum(distance_km) FROM customs_rows")
+    with pytest.raises(NotFiniteError, match="not finite"):
+        words([(3, number, 3)], asked.layout)
+
+
+def test_a_row_whose_dimension_is_not_a_number_is_in_no_range() -> None:
+    [column] = [each for each in dataset().columns if each.name == "distance_km"]
+    axis = Axis(column=column, labels=("[0, 1)",), keys=("[0, 1)",), edges=(Decimal(0), Decimal(1)))
+    assert (axis.place(float("nan")), axis.place(None), axis.place(0.5)) == (None, None, 0)
 
 
 def test_too_many_groups_are_refused() -> None:

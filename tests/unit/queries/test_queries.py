@@ -79,6 +79,29 @@ def test_dimensions_may_be_compared_with_literals(where: str) -> None:
     assert rule(f"SELECT count(*) FROM trade.customs_rows WHERE {where}") is None
 
 
+WRITES = (
+    "DROP TABLE",
+    "CREATE TABLE x AS TABLE",
+    "CREATE VIEW x AS TABLE",
+    "ALTER TABLE customs_rows RENAME TO",
+    "TRUNCATE TABLE",
+    "INSERT INTO customs_rows TABLE",
+    "UPDATE customs_rows SET flow = 1 FROM",
+    "MERGE INTO customs_rows USING x ON TRUE WHEN MATCHED THEN DELETE --",
+    "GRANT SELECT ON",
+    "CALL system.rollback_to_snapshot('trade', 'customs_rows', 1) --",
+    "SET SESSION x = 1 --",
+    "PRAGMA",
+    "COPY customs_rows TO '/tmp/x' --",
+    "ATTACH",
+    "INSTALL",
+    "USE",
+    "PREPARE x FROM TABLE",
+    "EXECUTE IMMEDIATE 'DROP TABLE customs_rows' --",
+    "COMMIT --",
+)
+
+
 @pytest.mark.parametrize(
     ("sql", "expected"),
     [
@@ -86,6 +109,7 @@ def test_dimensions_may_be_compared_with_literals(where: str) -> None:
         ("   -- nothing", Rule.GRAMMAR),
         ("SELECT count(*) FROM customs_rows; DROP TABLE customs_rows", Rule.GRAMMAR),
         ("DELETE FROM customs_rows", Rule.GRAMMAR),
+        *((f"{verb} customs_rows", Rule.GRAMMAR) for verb in WRITES),
         ("EXPLAIN SELECT count(*) FROM customs_rows", Rule.GRAMMAR),
         ("SHOW TABLES", Rule.GRAMMAR),
         ("WITH x AS (SELECT 1) SELECT count(*) FROM customs_rows", Rule.GRAMMAR),
@@ -161,6 +185,11 @@ def test_dimensions_may_be_compared_with_literals(where: str) -> None:
         ("SELECT count(*) FROM customs_rows WHERE lower(product_nc) = 'x'", Rule.FILTER),
         ("SELECT count(*) FROM customs_rows WHERE day = '2026-13-01'", Rule.FILTER),
         ("SELECT count(*) FROM customs_rows WHERE cleared_at < TIMESTAMP '2026-01-01 00:00:00'", Rule.FILTER),
+        ("SELECT count(*) FROM customs_rows WHERE flow = 'NaN'", Rule.FILTER),
+        ("SELECT count(*) FROM customs_rows WHERE flow = CAST('NaN' AS DOUBLE)", Rule.FILTER),
+        ("SELECT count(*) FROM customs_rows WHERE flow = infinity()", Rule.FILTER),
+        ("SELECT count(*) FROM customs_rows WHERE flow = 1e400", Rule.FILTER),
+        ("SELECT count(*) FROM customs_rows WHERE day = DATE 'infinity'", Rule.FILTER),
         ("SELECT count(*) FROM customs_rows WHERE flow IN (SELECT 1)", Rule.GRAMMAR),
         ("SELECT count(*) FROM customs_rows WHERE EXISTS (SELECT 1)", Rule.FILTER),
         ("SELECT count(*) FROM customs_rows WHERE CASE WHEN flow = 1 THEN TRUE END", Rule.FILTER),
@@ -177,6 +206,27 @@ def test_a_refusal_says_what_where_and_what_to_do() -> None:
         reason="min of quantity_in_kg is not released by the trust",
         remedy="The trust allows avg, count, sum",
     )
+
+
+@pytest.mark.parametrize(
+    "instant",
+    [
+        "TIMESTAMP '2026-01-01 00:00:00'",
+        "TIMESTAMP '2026-01-01 00:00:00 Mars/Phobos'",
+        "TIMESTAMP '2026-01-01 00:00:00 Europe/Paris'",
+        "TIMESTAMP '2026-01-01 00:00:00+25:00'",
+        "TIMESTAMP '0001-01-01 00:00:00+10:00'",
+        "TIMESTAMP '2026-01-01 00:00:00' AT TIME ZONE 'Europe/Paris'",
+        "'2026-01-01 00:00:00'",
+    ],
+)
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_an_instant_without_its_offset_is_told_how_to_give_it(instant: str, dialect: Dialect) -> None:
+    sql = f"SELECT count(*) FROM customs_rows WHERE cleared_at < {instant}"
+    refusal = compile_question(sql, "trade", CUSTOMS, dialect)
+    assert isinstance(refusal, Refusal)
+    assert refusal.rule is Rule.FILTER
+    assert "with its offset from UTC, not the name of a zone" in refusal.remedy
 
 
 def test_comments_and_literals_cannot_carry_sql() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -205,6 +206,12 @@ def test_energy_by_pod_opens_its_namespace_to_host_folders_and_nothing_else_does
 def test_the_gateway_is_found_where_the_agent_says(plan: Plan) -> None:
     (port,) = one(plan, "Service")["spec"]["ports"]
     assert environment(plan, "agent")["COMMONWEAL_GATEWAY_URL"] == f"https://10.77.0.11:{port['nodePort']}"
+
+
+def test_the_gateway_is_told_its_witnesses(plan: Plan, tmp_path: Path) -> None:
+    assert "COMMONWEAL_WITNESSES" not in environment(plan, "gateway")
+    named = plan_of(tmp_path, dataClaimMib="2048", witnesses="ke.example/witness+1a+B https://ke")
+    assert environment(named, "gateway")["COMMONWEAL_WITNESSES"] == "ke.example/witness+1a+B https://ke"
 
 
 def test_two_plans_of_one_configuration_are_equal(on_claim: Plan, tmp_path_factory: pytest.TempPathFactory) -> None:
