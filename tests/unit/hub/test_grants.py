@@ -29,9 +29,10 @@ def test_the_sponsor_that_the_app_names_has_no_vote() -> None:
     assert status(grant(), sponsor="kr").state is GrantPhase.REQUESTED
 
 
-def test_a_grant_that_is_over_shows_nothing_that_could_be_approved() -> None:
-    seen = status(grant({"revoked": True}))
-    assert (seen.state, seen.agreement, seen.offers) == (GrantPhase.TERMINATED, None, ())
+def test_a_grant_that_is_over_keeps_the_name_of_what_was_agreed() -> None:
+    agreed = status(grant())
+    over = status(grant({"revoked": True}).model_copy(update={"status": agreed}))
+    assert (over.state, over.agreement, over.offers) == (GrantPhase.TERMINATED, agreed.agreement, ())
 
 
 def test_pods_are_told_of_the_datasets_that_were_agreed() -> None:
