@@ -1,5 +1,6 @@
 """Which changes of a deed need the trustees' yes again, and what becomes of the grants meanwhile."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -150,6 +151,22 @@ def test_no_sequence_of_deeds_shows_more_than_was_agreed(sizes: list[int]) -> No
         assert size != 3 or live
         asked, state = seen(asked, now)
         assert state.ready == bool(live)
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(st.sampled_from(["columns", "rowRules", "minimumGroupSize", "role", "x"]), inner)
+        ),
+    )
+)
+def test_no_text_makes_a_comparison_fail(anything: object) -> None:
+    terms = read_terms(json.dumps(anything))
+    own = read_terms(terms_of(Dataset.model_validate(CUSTOMS)))
+    assert own is not None
+    assert terms is None or isinstance(breaking(terms, own), list)
 
 
 def test_terms_that_nobody_can_read_any_more_need_a_new_agreement() -> None:
