@@ -142,23 +142,22 @@ def negotiate(grant: DataGrant, deed: Deed | None, now: datetime, sponsor: str |
     return _negotiated(grant, _texts(grant, deed, voting), voting, now)
 
 
-def agreement_of(grant: DataGrant, trust: DataTrust) -> Agreement:
+def agreement_of(grant: DataGrant, deed: Deed) -> Agreement:
     """What a grant asks for, as trustees would approve it under the deed as it is now.
 
     Raises:
         KeyError: the trust has no such dataset.
     """
-    deed = Deed(trust)
     return _agreement(grant, {name: deed.terms[name] for name in grant.spec.datasets})
 
 
-def with_approvals(grant: DataGrant, trust: DataTrust, trustees: Iterable[str]) -> DataGrant:
+def with_approvals(grant: DataGrant, deed: Deed, trustees: Iterable[str]) -> DataGrant:
     """The grant with these trustees' yes to what it asks for, as a manifest may carry it.
 
     Raises:
         KeyError: the trust has no such dataset.
     """
-    agreed = agreement_of(grant, trust).sha256
+    agreed = agreement_of(grant, deed).sha256
     approvals = tuple(Approval(trustee=trustee, agreement=agreed) for trustee in trustees)
     return grant.model_copy(update={"spec": grant.spec.model_copy(update={"approvals": approvals})})
 

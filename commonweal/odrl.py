@@ -148,16 +148,16 @@ def read(document: Json, name: str | None = None) -> DataGrant:
     if _many(policy.get("@context")) not in _CONTEXTS:
         raise OdrlError(f"@context: gives words a meaning that is not known here; write {CONTEXT}")
     shared: dict[str, Any] = {field: policy[field] for field in ("assigner", "assignee") if field in policy}
-    read_ = [
+    permissions = [
         _permission({**shared, **each}, f"permission[{place}]")
         for place, each in enumerate(_many(policy.get("permission")))
     ]
-    if not read_:
+    if not permissions:
         raise OdrlError("permission: there is none; a grant permits something")
-    for place, each in enumerate(read_):
-        if each.common() != read_[0].common():
+    for place, each in enumerate(permissions):
+        if each.common() != permissions[0].common():
             raise OdrlError(f"permission[{place}]: differs from the first in more than its target; write two policies")
-    return _grant(read_, name or _name_in(str(policy.get("uid", ""))))
+    return _grant(permissions, name or _name_in(str(policy.get("uid", ""))))
 
 
 def _grant(permissions: Sequence[_Permission], name: str) -> DataGrant:

@@ -15,7 +15,6 @@ Terms = Mapping[str, Any]
 # Words bind nobody, and a further source only adds rows, as a further delivery would.
 _FREE = frozenset({"name", "description", "sources"})
 _JUDGED = frozenset({"columns", "rowRules", "minimumGroupSize"})
-_MAPS = ("columns", "rowRules")
 _RETENTION = "retention"
 
 
@@ -43,8 +42,10 @@ def read_terms(text: str) -> Terms | None:
         terms = json.loads(text)
     except ValueError:
         return None
-    known = isinstance(terms, dict) and terms.keys() >= _JUDGED and all(isinstance(terms[k], dict) for k in _MAPS)
-    return terms if known else None
+    if not isinstance(terms, dict) or not terms.keys() >= _JUDGED or not isinstance(terms["minimumGroupSize"], int):
+        return None
+    maps = isinstance(terms["columns"], dict) and isinstance(terms["rowRules"], dict)
+    return terms if maps and all(isinstance(c, dict) and "role" in c for c in terms["columns"].values()) else None
 
 
 def breaking(before: Terms, after: Terms) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from commonweal.agreements import with_approvals
+from commonweal.agreements import Deed, with_approvals
 from commonweal.grants import Policy, compile_policy
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
@@ -45,7 +45,7 @@ def example_policy(now: datetime, *, jwks: str = '{"keys":[]}', single_rows: boo
             "kubernetesVersion": "v1.37.2",
         }
     )
-    approved = with_approvals(grant, trust, [approval.trustee for approval in grant.spec.approvals])
+    approved = with_approvals(grant, Deed(trust), [approval.trustee for approval in grant.spec.approvals])
     return compile_policy(trust, (approved,), {MEMBER: site}, MEMBER, now)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from commonweal.agreements import with_approvals
+from commonweal.agreements import Deed, with_approvals
 from commonweal.grants import compile_policy
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
@@ -128,7 +128,8 @@ def policy(pilot: Pilot) -> str:
     """The policy document that the hub would write for the one member."""
     now = datetime.now(UTC)
     of = trust()
-    approved = [with_approvals(grant, of, [MEMBER]) for grant in grants(pilot.name, now)]
+    deed = Deed(of)
+    approved = [with_approvals(grant, deed, [MEMBER]) for grant in grants(pilot.name, now)]
     return compile_policy(of, approved, {MEMBER: pilot.site()}, MEMBER, now).render()
 
 

@@ -9,7 +9,7 @@ import typer
 import yaml
 
 from commonweal import odrl
-from commonweal.agreements import Agreement, GrantState, agreement_of, grant_state
+from commonweal.agreements import Agreement, Deed, GrantState, agreement_of, grant_state
 from commonweal.kinds.data_grant import DataGrant, GrantPhase
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.odrl import PolicyType
@@ -35,7 +35,7 @@ def hash_(
             raise CommandError(
                 f"spec.datasets: {of.metadata.name} has no dataset {', '.join(unknown)}; correct the grant"
             )
-    typer.echo(agreement_of(asked, of).sha256)
+    typer.echo(agreement_of(asked, Deed(of)).sha256)
 
 
 @app.command()

@@ -92,6 +92,7 @@ def _grant(body: Json) -> dict[str, object]:
         "trust": spec["trust"],
         "beneficiary": spec["beneficiary"]["pilotApp"],
         "purpose": spec["purpose"],
+        "state": _status(body).get("state"),
         "until": spec["expiresAt"],
     }
 

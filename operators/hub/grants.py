@@ -9,6 +9,7 @@ from commonweal.kinds.data_grant import (
     AgreedTerms,
     AgreementStatus,
     DataGrant,
+    DataGrantStatus,
     OfferStatus,
 )
 from commonweal.kinds.data_trust import DataTrust
@@ -63,7 +64,8 @@ class GrantController:
         """As commonweal.agreements decides."""
         state = grant_state(observed.grant, observed.trust, now, observed.sponsor)
         finding = Finding(type="Ready", holds=state.ready, reason=state.reason, message=state.message)
-        return Plan(findings=(finding,), status=_status(state), requeue_in_s=next_look_s([state.changes_at], now))
+        status = _status(state, observed.grant.status)
+        return Plan(findings=(finding,), status=status, requeue_in_s=next_look_s([state.changes_at], now))
 
     def _on_trust(self, trust: Json) -> tuple[Key, ...]:
         name = trust["metadata"]["name"]
@@ -74,8 +76,8 @@ class GrantController:
         return tuple(_key(body) for body in self.store.list(DATA_GRANTS) if beneficiary_of(body) == name)
 
 
-def _status(state: GrantState) -> Json:
-    """The status fields. A grant that is blocked or over has no agreement, so that nobody approves one."""
+def _status(state: GrantState, held: DataGrantStatus | None) -> Json:
+    """The status fields. A grant that is blocked or over keeps what was agreed: it may come back, or be looked at."""
     status: Json = {"state": state.phase.value}
     if state.agreement is not None and state.terms is not None:
         terms = sorted(state.terms.by_dataset.items())
@@ -84,6 +86,8 @@ def _status(state: GrantState) -> Json:
             terms=tuple(AgreedTerms(dataset=name, terms=text) for name, text in terms),
             changes=state.terms.changes,
         ).wire()
+    elif held is not None and held.agreement is not None:
+        status["agreement"] = held.agreement.wire()
     if state.offers:
         status["offers"] = [
             OfferStatus(

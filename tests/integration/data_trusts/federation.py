@@ -28,6 +28,7 @@ PILOTS = (
     "reveal",
     "meddler",
     "command",
+    "named",
 )
 ROWS = {"ca": 10, "ke": 20, "kr": 5, "uy": 2}
 
@@ -53,7 +54,8 @@ class Consortium:
 
 def policy(member: str, issuer: Issuer, identities: Mapping[str, Identity], noise: Mapping[str, object] | None) -> str:
     now = datetime.now(UTC)
-    declared = trust({"datasets": [federated(noise)]})
+    licences = [{"member": "uy", "licence": "ODbL-1.0"}]
+    declared = trust({"datasets": [federated(noise, sourceLicences=licences)]})
     common = {"expiresAt": now + timedelta(days=1), "datasets": ["customs_rows"]}
     asked = [grant({**common, "beneficiary": {"pilotApp": pilot}}, name=pilot, of=declared) for pilot in PILOTS]
     sites = {

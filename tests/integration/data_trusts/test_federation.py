@@ -61,6 +61,19 @@ async def test_without_noise_federated_equals_pooled(exact: Consortium) -> None:
         assert abs(Fraction(record["share"]) - Fraction(sum(numbers), 8 * len(numbers))) <= Fraction(1, 10**18)
         assert record["km"] == pytest.approx(sum(numbers) / 4, rel=1e-9)
     assert (result.charged, result.left_out, result.within) == (0, 0, (None,) * 6)
+    assert result.licence == "CC-BY-4.0 AND ODbL-1.0", "of all members whose rows are in the sum"
+
+
+async def test_every_entry_of_a_round_names_one_agreement_at_all_members(exact: Consortium) -> None:
+    await ask(exact.client(pilot="named"), "SELECT count(*) AS n FROM customs_rows", members=SOURCES)
+    found = [line for member in SOURCES for line in exact.audit(member) if "grant_hash" in line]
+    ours = {line["request"] for line in found if line.get("grant") == "named"}
+    told = [(line["kind"], line["grant_hash"]) for line in found if line["request"] in ours]
+    assert {kind for kind, _ in told} == {"asked", "answered", "released"}
+    [agreement] = {name for _, name in told}
+    assert len(str(agreement)) == 64
+    lines = [line for member in SOURCES for line in exact.audit(member)]
+    assert len(found) == sum("request" in line for line in lines)
 
 
 async def test_a_histogram_is_the_sum_of_all_members_histograms(exact: Consortium) -> None:

@@ -1,5 +1,6 @@
 """Which changes of a deed need the trustees' yes again, and what becomes of the grants meanwhile."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonweal.agreements import agreement_of
+from commonweal.agreements import Deed, agreement_of
 from commonweal.grants import compile_policy
 from commonweal.kinds.data_grant import GrantPhase, GrantReason
 from commonweal.kinds.data_trust import Dataset
@@ -131,7 +132,7 @@ def test_a_deed_that_shows_more_ends_the_right_until_trustees_agree_again_and_sa
     asked, after = seen(asked, wider, wider)
     assert (after.phase, after.reason) == (GrantPhase.REQUESTED, GrantReason.DEED_CHANGED)
     assert after.message.startswith("The deed changed: customs_rows.minimumGroupSize: 3 became 2; 0 of 2 trustees")
-    assert named(after) == agreement_of(asked, wider).sha256 != named(before)
+    assert named(after) == agreement_of(asked, Deed(wider)).sha256 != named(before)
     again = changed(asked, approvals=approvals(ca=named(after), ke=named(after)))
     again, final = seen(again, wider, wider)
     assert final.ready
@@ -159,6 +160,22 @@ def test_no_sequence_of_deeds_shows_more_than_was_agreed(sizes: list[int]) -> No
         assert size != 3 or live
         asked, state = seen(asked, now)
         assert state.ready == bool(live)
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(st.sampled_from(["columns", "rowRules", "minimumGroupSize", "role", "x"]), inner)
+        ),
+    )
+)
+def test_no_text_makes_a_comparison_fail(anything: object) -> None:
+    terms = read_terms(json.dumps(anything))
+    own = read_terms(terms_of(Dataset.model_validate(CUSTOMS)))
+    assert own is not None
+    assert terms is None or isinstance(breaking(terms, own), list)
 
 
 def test_terms_that_nobody_can_read_any_more_need_a_new_agreement() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonweal.agreements import agreement_of, grant_state
+from commonweal.agreements import Deed, agreement_of, grant_state
 from commonweal.grants import compile_policy
 from commonweal.kinds.data_grant import DataGrant, GrantPhase, GrantReason
 from tests.unit.agreements.cases import LESS, approvals, changed, named, request
@@ -23,7 +23,7 @@ def offer_of(asked: DataGrant) -> str:
 
 def test_a_request_becomes_final_by_a_quorum() -> None:
     asked = request()
-    agreed = agreement_of(asked, trust()).sha256
+    agreed = agreement_of(asked, Deed(trust())).sha256
     one = grant_state(changed(asked, approvals=approvals(ca=agreed)), trust(), NOON)
     two = grant_state(changed(asked, approvals=approvals(ca=agreed, ke=agreed)), trust(), NOON)
     assert (one.phase, one.reason) == (GrantPhase.REQUESTED, GrantReason.AWAITING_APPROVAL)
@@ -67,7 +67,7 @@ def prefix(size: int) -> dict[str, object]:
 
 def test_a_yes_to_the_request_is_none_to_an_offer_nor_the_other_way_round() -> None:
     offered = request(offers=[LESS])
-    asked, less = agreement_of(offered, trust()).sha256, offer_of(offered)
+    asked, less = agreement_of(offered, Deed(trust())).sha256, offer_of(offered)
     split = changed(offered, approvals=approvals(ca=asked, kr=less))
     assert not grant_state(split, trust(), NOON).ready
     assert not grant_state(changed(split, accepted=less), trust(), NOON).ready

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from commonweal.agreements import agreement_of
+from commonweal.agreements import Deed, agreement_of
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.odrl import PolicyType, export
@@ -118,7 +118,7 @@ def test_the_name_of_an_agreement_is_known_before_it_is_applied() -> None:
 
 def policy(tmp_path: Path, **changes: object) -> Path:
     grant = DataGrant.read(yaml.safe_load(GRANT.read_text()))
-    document: dict[str, Any] = export(grant, agreement_of(grant, trust()), PolicyType.AGREEMENT)
+    document: dict[str, Any] = export(grant, agreement_of(grant, Deed(trust())), PolicyType.AGREEMENT)
     path = tmp_path / "policy.jsonld"
     path.write_text(json.dumps(document | changes))
     return path
@@ -130,7 +130,8 @@ def test_a_policy_becomes_a_request_without_approvals(tmp_path: Path) -> None:
     body = yaml.safe_load(result.stdout)
     wanted = yaml.safe_load(GRANT.read_text())
     del wanted["spec"]["approvals"]
-    assert agreement_of(DataGrant.read(body), trust()) == agreement_of(DataGrant.read(wanted), trust())
+    deed = Deed(trust())
+    assert agreement_of(DataGrant.read(body), deed) == agreement_of(DataGrant.read(wanted), deed)
     assert "approvals" not in body["spec"]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from commonweal.agreements import with_approvals
+from commonweal.agreements import Deed, with_approvals
 from commonweal.grants import Policy, PolicyDataset, compile_policy
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
@@ -88,15 +88,16 @@ def grant(
             },
         }
     )
-    deed = of or trust()
-    known = {dataset.name for dataset in deed.spec.datasets}
-    return with_approvals(asked, deed, approved_by) if known.issuperset(asked.spec.datasets) else asked
+    deed = Deed(of or trust())
+    fits = deed.datasets.keys() >= set(asked.spec.datasets)
+    return with_approvals(asked, deed, approved_by) if fits else asked
 
 
 def grants(*names: str) -> tuple[DataGrant, ...]:
-    """Live grants that differ by their names alone."""
-    one = grant()
-    return tuple(one.model_copy(update={"metadata": one.metadata.model_copy(update={"name": name})}) for name in names)
+    """Live grants that differ by their names alone, and so by their agreements."""
+    one, deed = grant(), Deed(trust())
+    renamed = (one.model_copy(update={"metadata": one.metadata.model_copy(update={"name": name})}) for name in names)
+    return tuple(with_approvals(each, deed, ("ca", "kr")) for each in renamed)
 
 
 def site(member: str, jwks: str = '{"keys":[]}') -> Site:

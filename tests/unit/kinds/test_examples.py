@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from commonweal.agreements import agreement_of, grant_state
+from commonweal.agreements import Deed, agreement_of, grant_state
 from commonweal.kinds import KINDS, DataGrant, DataTrust, PooledCluster
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.yaml"))
@@ -28,7 +28,7 @@ def test_the_approvals_of_the_example_grant_are_for_the_example_trust() -> None:
     bodies = {body["kind"]: body for _, body in documents()}
     grant, trust = DataGrant.read(bodies["DataGrant"]), DataTrust.read(bodies["DataTrust"])
     named = {approval.agreement for approval in grant.spec.approvals}
-    assert named == {agreement_of(grant, trust).sha256}
+    assert named == {agreement_of(grant, Deed(trust)).sha256}
     sponsor = bodies["PilotApp"]["spec"]["sponsor"]
     assert grant_state(grant, trust, datetime(2026, 11, 24, tzinfo=UTC), sponsor).ready
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from commonweal.agreements import grant_state, with_approvals
+from commonweal.agreements import Deed, grant_state, with_approvals
 from commonweal.grants import (
     Allowed,
     Ask,
@@ -48,7 +48,7 @@ def narrow(rules: Sequence[object] = (), masks: Sequence[object] = (), dataset: 
 
 
 def policy(of: DataTrust, under: DataGrant) -> Policy:
-    approved = with_approvals(under, of, ["ca", "kr"])
+    approved = with_approvals(under, Deed(of), ["ca", "kr"])
     return compile_policy(of, [approved], {"ca": site("ca")}, "ca", NOON)
 
 
