@@ -236,9 +236,9 @@ def compile_policy(
         and (compiled := _compile_grant(grant, agreed, held))
     )
     opened = tuple(
-        each.model_copy(update={"datasets": tuple(sorted(held.intersection(each.datasets)))})
+        each.model_copy(update={"datasets": tuple(sorted(held.keys() & set(each.datasets)))})
         for each in emergencies
-        if held.intersection(each.datasets)
+        if not held.keys().isdisjoint(each.datasets)
     )
     if len(live) + len(opened) > MAX_GRANTS:
         raise PolicyTooLargeError(

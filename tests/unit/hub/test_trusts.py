@@ -52,8 +52,9 @@ def test_grants_that_do_not_fit_leave_a_policy_without_any_and_the_trust_says_so
     assert [len(policy.grants) for policy in policies(planned(many[:1]))] == [1, 1, 1]
     plan = planned(many)
     assert [len(policy.grants) for policy in policies(plan)] == [0, 0, 0]
-    assert [(finding.holds, finding.reason) for finding in plan.findings] == [(False, TrustReason.POLICY_TOO_LARGE)]
-    assert plan.findings[0].message == (
+    ready = plan.findings[0]
+    assert (ready.type, ready.holds, ready.reason) == ("Ready", False, TrustReason.POLICY_TOO_LARGE)
+    assert ready.message == (
         "10001 live grants are more than the 10000 of a policy; revoke grants, or divide the datasets among several "
         "trusts; until then no grant is served"
     )

@@ -37,7 +37,7 @@ def keeping(column: str = "day", days: int = 326, **spec: object) -> DataTrust:
 
 
 def compiled(of: DataTrust, now: datetime, dialect: Dialect = Dialect.TRINO) -> CompiledQuestion:
-    policy = compile_policy(of, [grant({"datasets": ["customs_rows"]})], {"ca": site("ca")}, "ca", NOON)
+    policy = compile_policy(of, [grant({"datasets": ["customs_rows"]}, of=of)], {"ca": site("ca")}, "ca", NOON)
     asked = Ask(
         trust="trade", dataset="customs_rows", purpose=PURPOSE, grant="steel", beneficiary="steel-pilot", member="ca"
     )
