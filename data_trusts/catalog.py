@@ -38,6 +38,7 @@ from pyiceberg.types import (
     StringType,
     TimestamptzType,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
 from commonweal.grants import PolicyDataset
 from commonweal.kinds.data_trust import ColumnRole
@@ -121,6 +122,14 @@ class Warehouse:
         names = [field.name for field in table.schema().fields]
         wanted = [name for name in names if columns is None or name in columns] or names[:1]
         return table.scan(selected_fields=tuple(wanted)).to_arrow()
+
+    def complete(self, trust: str, dataset: str) -> frozenset[str]:
+        """The columns of which the table itself says that every row has a value; none where it cannot be asked."""
+        try:
+            table = self._load(trust, dataset)
+        except (TableMissingError, RESTError, SQLAlchemyError, OSError, ValueError):
+            return frozenset()  # a question then counts every column's values itself
+        return frozenset(field.name for field in table.schema().fields if field.required)
 
     def ingest(self, trust: str, dataset: PolicyDataset, file: IO[bytes]) -> Ingested:
         """Append the rows of a Parquet file, in one commit.
