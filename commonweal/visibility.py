@@ -159,6 +159,11 @@ def compare_alike(masks: Iterable[Mask], texts: Iterable[str]) -> bool:
     return all(mask.kind is MaskKind.PREFIX and mask.size is not None and longest < mask.size for mask in masks)
 
 
+def empties(masks: Iterable[Mask]) -> bool:
+    """Whether a masked column has no value where the column has one."""
+    return any(mask.kind is MaskKind.NULL for mask in masks)
+
+
 def rule_words(rule: RowRule) -> str:
     """A rule as `why` and the audit log show it."""
     alternatives = (

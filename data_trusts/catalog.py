@@ -152,6 +152,14 @@ class Warehouse:
         with explained(f"{trust}.{dataset}"):
             return table.scan(selected_fields=tuple(wanted)).to_arrow()
 
+    def complete(self, trust: str, dataset: str) -> frozenset[str]:
+        """The columns of which the table itself says that every row has a value; none where it cannot be asked."""
+        try:
+            table = self._load(trust, dataset)
+        except (TableMissingError, RESTError, SQLAlchemyError, OSError, ValueError):
+            return frozenset()  # a question then counts every column's values itself
+        return frozenset(field.name for field in table.schema().fields if field.required)
+
     def ingest(self, trust: str, dataset: PolicyDataset, file: IO[bytes]) -> Ingested:
         """Append the rows of a Parquet file, in one commit.
 

@@ -11,7 +11,7 @@ rows and values that the asker may see (`data_trusts.visible`). The grammar:
 Pure; called by the gateway, which knows who asks, and by nothing that holds rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -21,7 +21,7 @@ from sqlglot.errors import SqlglotError
 
 from commonweal.grants import Aggregate, PolicyColumn, PolicyDataset, Refusal, Rule
 from commonweal.kinds.data_trust import ColumnRole
-from commonweal.visibility import mask_words, rule_words
+from commonweal.visibility import empties, mask_words, rule_words
 from data_trusts.grammar import (
     WHOLE,
     RefusedError,
@@ -78,15 +78,19 @@ class _Parts:
     orders: tuple[tuple[str, bool], ...]
     row_limit: int
     minimum: int | None
+    complete: frozenset[str]
 
 
-def compile_question(sql: str, trust: str, dataset: PolicyDataset, dialect: Dialect) -> CompiledQuestion | Refusal:
+def compile_question(
+    sql: str, trust: str, dataset: PolicyDataset, dialect: Dialect, complete: Collection[str] = ()
+) -> CompiledQuestion | Refusal:
     """Check a question against a dataset's rules and write it anew in the engine's dialect.
 
-    At most `MAX_ROWS + 1` rows come back: the one more tells a full answer from a cut one.
+    Counting the values of a column that is `complete`, with a value in every row, is counting rows, which engines do
+    once for all columns. At most `MAX_ROWS + 1` rows come back: the one more tells a full answer from a cut one.
     """
     try:
-        return _compile(_parse(sql), trust, dataset, dialect)
+        return _compile(_parse(sql), trust, dataset, dialect, complete)
     except RefusedError as refused:
         return refused.refusal
     except RecursionError:
@@ -114,7 +118,9 @@ def _parse(sql: str) -> exp.Select:
     return statement
 
 
-def _compile(select: exp.Select, trust: str, dataset: PolicyDataset, dialect: Dialect) -> CompiledQuestion:
+def _compile(
+    select: exp.Select, trust: str, dataset: PolicyDataset, dialect: Dialect, complete: Collection[str]
+) -> CompiledQuestion:
     only(select, "expressions", "from_", "where", "group", "order", "limit")
     _check_source(select, trust, dataset)
     checked = _Checked(trust=trust, dataset=dataset)
@@ -133,6 +139,7 @@ def _compile(select: exp.Select, trust: str, dataset: PolicyDataset, dialect: Di
         orders=orders,
         row_limit=_limit(select.args.get("limit")),
         minimum=dataset.minimum_group_size if grouped else None,
+        complete=frozenset(each.name for each in dataset.columns if each.name in complete and not empties(each.masks)),
     )
     outputs = (*(item.output for item in items), OutputColumn(name=GROUP_ROWS, type="long", unit="rows"))
     _forbid_repeated_names(outputs)
@@ -159,7 +166,11 @@ def _write(parts: _Parts, averaged: Sequence[int], table: exp.Expression) -> exp
     """
     selected = [item.expression for item in parts.items]
     selected.append(one() if parts.minimum is None else count_rows())
-    selected.extend(count(column.name) for index in averaged if (column := parts.items[index].column))
+    selected.extend(
+        count_rows() if column.name in parts.complete else count(column.name)
+        for index in averaged
+        if (column := parts.items[index].column)
+    )
     named = (exp.alias_(node, f"{place}$", quoted=True, copy=False) for place, node in enumerate(selected))
     query = exp.select(*named, copy=False).from_(table, copy=False)
     if parts.condition is not None:
@@ -167,7 +178,7 @@ def _write(parts: _Parts, averaged: Sequence[int], table: exp.Expression) -> exp
     if parts.groups:
         query.group_by(*(quoted(name) for name in parts.groups), copy=False)
     if parts.minimum is not None:
-        query.having(*_group_size(parts.minimum, parts.items), copy=False)
+        query.having(*_group_size(parts.minimum, parts), copy=False)
     if parts.orders:
         orders = (exp.Ordered(this=quoted(name), desc=down, nulls_first=False) for name, down in parts.orders)
         query.order_by(*orders, copy=False)
@@ -379,12 +390,13 @@ class _Checked:
         return column
 
 
-def _group_size(minimum: int, items: tuple[_Item, ...]) -> Iterator[exp.Expression]:
+def _group_size(minimum: int, parts: _Parts) -> Iterator[exp.Expression]:
     """Each aggregate must stand on enough values itself: a sum over one value among NULLs is that value."""
     yield exp.GTE(this=count_rows(), expression=exp.Literal.number(minimum))
     if minimum > 1:
-        for name in dict.fromkeys(item.column.name for item in items if item.aggregate and item.column):
-            yield exp.GTE(this=count(name), expression=exp.Literal.number(minimum))
+        for name in dict.fromkeys(item.column.name for item in parts.items if item.aggregate and item.column):
+            if name not in parts.complete:
+                yield exp.GTE(this=count(name), expression=exp.Literal.number(minimum))
 
 
 def _limit(limit: exp.Expression | None) -> int:

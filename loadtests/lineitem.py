@@ -33,6 +33,7 @@ _COLUMNS = {
     "l_receiptdate": ("date", "dimension"),
     "l_shipmode": ("string", "dimension"),
 }
+MEASURES = tuple(name for name, (_, role) in _COLUMNS.items() if role == "measure")
 # The questions of the specification that one table and our grammar can carry: Q1, Q6, Q12 and a plain breakdown.
 QUESTIONS = {
     "q1": "SELECT l_returnflag, l_linestatus, sum(l_quantity) AS qty, sum(l_extendedprice) AS price, "

@@ -175,7 +175,13 @@ async def _listen(settings: Settings, identity: Identity, source: PolicySource) 
         Lineage(settings.lineage) if settings.lineage else nullcontext() as lineage,
     ):
         service = QuestionService(
-            member=settings.member, book=book, engine=engine, audit=audit, clock=now, lineage=lineage
+            member=settings.member,
+            book=book,
+            engine=engine,
+            audit=audit,
+            clock=now,
+            lineage=lineage,
+            complete=warehouse.complete,
         )
         rounds = RoundService(
             member=settings.member,

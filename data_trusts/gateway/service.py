@@ -9,7 +9,7 @@ import math
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -110,13 +110,19 @@ class QuestionService:
         audit: AuditLog,
         clock: Callable[[], datetime],
         lineage: Lineage | None = None,
+        complete: Callable[[str, str], Collection[str]] = lambda *_: (),
     ) -> None:
+        """Make the service.
+
+        `complete` names the columns of a trust's dataset that have a value in every row.
+        """
         self._member = member
         self._book = book
         self._engine = engine
         self._audit = audit
         self._clock = clock
         self._lineage = lineage
+        self._complete = complete
         self._running: dict[str, _Ready] = {}
         self.outcomes: Counter[str] = Counter()
 
@@ -236,7 +242,8 @@ class QuestionService:
         decision = decide(policies.by_trust.get(question.trust), ask, now)
         if isinstance(decision, Refusal):
             return decision
-        compiled = compile_question(question.sql, question.trust, decision.dataset, self._engine.dialect)
+        complete = self._complete(question.trust, question.dataset)
+        compiled = compile_question(question.sql, question.trust, decision.dataset, self._engine.dialect, complete)
         if isinstance(compiled, Refusal):
             return compiled
         return _Ready(ask=ask, dataset=decision.dataset, compiled=compiled)

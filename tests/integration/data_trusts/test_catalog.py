@@ -81,6 +81,17 @@ def drop_column(file: io.BytesIO, name: str) -> io.BytesIO:
     return kept
 
 
+def test_what_is_complete_is_the_tables_own_word(warehouse: Warehouse, tmp_path: Path) -> None:
+    warehouse.ingest("trade", CUSTOMS, customs_file(4))
+    assert warehouse.complete("trade", "customs_rows") == {"quantity_in_kg", "share", "distance_km"}
+    with warehouse.catalog.load_table(("trade", "customs_rows")).update_schema() as change:
+        change.make_column_optional("share")
+    assert warehouse.complete("trade", "customs_rows") == {"quantity_in_kg", "distance_km"}, "another tool changed it"
+    assert warehouse.complete("trade", "absent_rows") == frozenset()
+    (tmp_path / "data" / "catalog.db").write_bytes(b"no catalog")
+    assert warehouse.complete("trade", "customs_rows") == frozenset()
+
+
 def test_a_row_count_of_zero_is_a_table_without_rows(warehouse: Warehouse) -> None:
     assert warehouse.ingest("trade", CUSTOMS, customs_file(0)).total_rows == 0
 

@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from commonweal.grants import Aggregate, PolicyColumn, Refusal, Rule
 from commonweal.kinds.data_trust import ColumnRole
+from commonweal.kinds.visibility import Mask, MaskKind
 from data_trusts.queries import CompiledQuestion, Dialect, OutputColumn, compile_question
 from data_trusts.releases import finish, released, released_type
 from tests.unit.grants.samples import dataset
@@ -395,3 +396,21 @@ def test_a_release_has_the_same_type_on_every_engine(aggregate: Aggregate, of_ty
 def test_a_sum_is_as_wide_as_it_says_and_not_as_its_column(of_type: str, written: str) -> None:
     column = PolicyColumn(name="price", type=of_type, role=ColumnRole.MEASURE)
     assert released(Aggregate.SUM, column).sql(dialect="trino") == f'CAST(SUM("price") AS {written})'
+
+
+def test_columns_with_a_value_in_every_row_are_counted_by_rows() -> None:
+    sql = "SELECT flow, avg(share), sum(quantity_in_kg), sum(distance_km) FROM customs_rows GROUP BY flow"
+    counting = compile_question(sql, "trade", CUSTOMS, Dialect.TRINO, ("share", "quantity_in_kg"))
+    assert isinstance(counting, CompiledQuestion)
+    assert 'COUNT(*) AS "5$" FROM' in counting.sql, "the average of share is divided by it"
+    assert 'HAVING COUNT(*) >= 3 AND COUNT("distance_km") >= 3 LIMIT' in counting.sql
+
+
+def test_a_mask_that_leaves_no_value_is_counted_as_it_is_seen() -> None:
+    [share] = [column for column in CUSTOMS.columns if column.name == "share"]
+    emptied = share.model_copy(update={"masks": (Mask(kind=MaskKind.NULL),)})
+    columns = tuple(emptied if column.name == "share" else column for column in CUSTOMS.columns)
+    dataset = CUSTOMS.model_copy(update={"columns": columns})
+    question = compile_question("SELECT sum(share) FROM customs_rows", "trade", dataset, Dialect.TRINO, ("share",))
+    assert isinstance(question, CompiledQuestion)
+    assert 'HAVING COUNT(*) >= 3 AND COUNT("share") >= 3 LIMIT' in question.sql
