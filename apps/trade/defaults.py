@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 
 DASHES = frozenset({"-", "\N{EN DASH}", "\N{EM DASH}"})
 BASIS_POINTS = 10_000
@@ -61,6 +62,14 @@ class Table:
     fallback_name: str
     markup_bp: Mapping[int, int]
     flat_markup_bp: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def by_prefix(self) -> Mapping[str, Sequence[Row]]:
+        """The rows of each heading: the whole annex has 12,540, and a year's customs rows ask for most of them."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.cn_prefix, []).append(row)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,11 +143,10 @@ def default_value(table: Table, cn_code: str, country: str, import_year: int) ->
 
 def _rows(table: Table, cn_code: str, country: str) -> tuple[Row | None, Row | None]:
     """The country's row and the fallback row of the most specific heading that holds the code."""
-    headings = [row.cn_prefix for row in table.rows if cn_code.startswith(row.cn_prefix)]
-    if not headings:
+    lengths = range(len(cn_code), 0, -1)
+    of_heading = next((rows for length in lengths if (rows := table.by_prefix.get(cn_code[:length]))), ())
+    if not of_heading:
         raise NoDefaultError(f"{cn_code} is not in the table of default values")
-    heading = max(headings, key=len)
-    of_heading = [row for row in table.rows if row.cn_prefix == heading]
     goods = sorted({row.good for row in of_heading})
     if len(goods) > 1:
         raise NoDefaultError(f"{cn_code} stands for several goods in the table ({', '.join(goods)})")
