@@ -26,7 +26,10 @@ def _once(kubectl: Kubectl) -> float:
     grant = kubectl.json("get", "datagrant", "trade-emissions")
     kubectl("apply", "--server-side", "-f", "-", stdin=_renamed(grant, {"beneficiary": {"pilotApp": NAME}}))
     kubectl("wait", "--for=condition=Ready", f"datagrant/{NAME}", "--timeout=30s")
-    pilot = _renamed(kubectl.json("get", "pilotapp", "trade"), {"grants": [NAME]})
+    trade = kubectl.json("get", "pilotapp", "trade")
+    # The members' signing keys are labelled for the trade pilot, and no other application gets them.
+    component = {key: value for key, value in trade["spec"]["component"].items() if key not in {"secrets", "env"}}
+    pilot = _renamed(trade, {"grants": [NAME], "component": component})
     started = time.monotonic()
     kubectl("apply", "--server-side", "-f", "-", stdin=pilot)
     try:

@@ -131,9 +131,7 @@ def test_indirect_emissions_and_precursors_are_shared_too() -> None:
 
 
 def test_steel_shares_with_nothing_by_moles() -> None:
-    with pytest.raises(
-        ValueError, match="product mill: co_products share by moles for chemicals"
-    ):
+    with pytest.raises(ValueError, match="product mill: co_products share by moles for chemicals"):
         rows(product("mill", "72081000", co_products=[CHLORINE]))
 
 
