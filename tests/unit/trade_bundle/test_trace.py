@@ -186,7 +186,8 @@ def same(found: object, value: str) -> bool:
 @pytest.mark.parametrize("molar", ["70.906", None])
 def test_meters_and_co_products_are_steps_of_their_own(molar: str | None) -> None:
     chlorine = {"name": "chlorine", "mass_t": "350", "molar_mass_g_per_mol": molar}
-    data = next(each for each in load_exact(EXAMPLES.read_text("utf-8")) if each["installation_id"] == "EC-EXAMPLE-7")
+    entries: Any = load_exact(EXAMPLES.read_text("utf-8"))
+    data = next(each for each in entries if each["installation_id"] == "EC-EXAMPLE-7")
     product = {**data["products"][0], "molar_mass_g_per_mol": "2.016", "co_products": [chlorine]}
     totals = [{"data": product["sources"][0]["name"], "total": "190500"}, {"data": "electricity", "total": "32000"}]
     disclosure = Disclosure.model_validate({**data, "products": [product], "installation_totals": totals})

@@ -36,9 +36,8 @@ def workbook(path: Path, sheets: Mapping[str, Rows], header: tuple[str, ...] | N
     for name, rows in sheets.items():
         sheet = book.create_sheet(name)
         is_table = header is not None and "version" not in name.casefold()
-        for row in (*HEAD, header or ()) if is_table else ():
+        above: tuple[Iterable[object], ...] = (*HEAD, header or ()) if is_table else ()
+        for row in (*above, *rows):
             sheet.append(list(row))
-        for row in rows:
-            sheet.append([None if cell is None else cell for cell in row])
     book.save(path)
     return path
