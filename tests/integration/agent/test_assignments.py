@@ -13,6 +13,7 @@ from commonweal.kinds.pilot_app import PILOT_LABEL
 from commonweal.site_policy import Facts, violations
 from infra.sites.args import SiteError
 from infra.sites.pilot_secret import Given, give, signing_key
+from operators.agent.mirror import Mirror
 from operators.kube import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -216,10 +217,13 @@ async def test_the_agent_sees_the_secrets_that_were_shown_to_it_and_no_others(ru
         body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hidden", "namespace": namespace}}
         await admin.apply(SECRETS, body, field_manager="test")
     async with await Kube.from_kubeconfig(running.agent_kubeconfig) as agent:
-        assert (await agent.metadata(SECRETS, "shown", APPS))["labels"][PILOT_LABEL] == "trade"
+        shown = await Mirror(agent).secret("shown")
+        assert shown is not None
+        assert shown.pilot == "trade"
+        assert await Mirror(agent).secret("hidden") is None
         for namespace in (APPS, "commonweal-system"):
             with pytest.raises(Forbidden):
-                await agent.metadata(SECRETS, "hidden", namespace)
+                await agent.get(SECRETS, "hidden", namespace)
         with pytest.raises(Forbidden):
             await agent.list(SECRETS, APPS)
 
