@@ -25,6 +25,7 @@ _FIELDS = (
     ("import_year", "Year of import", "2026"),
     ("clinker_t_per_t", "Cement: t clinker per t", ""),
     ("nitrogen_t_per_t", "Fertiliser: t nitrogen per t", ""),
+    ("good", "Which good, if several", ""),
     ("import_quarter", "Quarter, for EUR", ""),
     ("carbon_price_paid_eur", "Carbon price paid, EUR", ""),
 )

@@ -24,6 +24,7 @@ Values = dict[str, Any]
 LAST_DIGITS = Decimal("1e-48")  # the rules keep 60 digits; a sum in another order differs in the last of them
 EIGHTEEN = Decimal("1e-18")
 SCRAP = {"72044900"}
+WORDS = {"country", "CN code", "yes or no", "words"}  # units of what is no number
 OUTSIDE_ANNEX_II = {"72022100", "25231000", *SCRAP}  # of the precursors that the examples and the strategy use
 GOODS = [(d, cn) for d in read_disclosures(EXAMPLES) for product in d.products for cn in product.cn_codes]
 
@@ -31,7 +32,9 @@ GOODS = [(d, cn) for d in read_disclosures(EXAMPLES) for product in d.products f
 def ordered(step: Values) -> list[Decimal]:
     """The numbers among a step's inputs, in order."""
     return [
-        Decimal(each["value"]) for each in step["inputs"] if each["unit"] not in {"country", "CN code", "yes or no"}
+        Decimal(each["value"])
+        for each in step["inputs"]
+        if each["unit"] not in {"country", "CN code", "yes or no", "words"}
     ]
 
 
