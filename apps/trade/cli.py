@@ -16,7 +16,7 @@ from apps.trade.audit.commands import bundle, verify
 from apps.trade.audit.keys import KeyFileError, read_private
 from apps.trade.batch_commands import batch
 from apps.trade.checks_commands import check, mirror
-from apps.trade.grid_commands import grid_factor
+from apps.trade.grid_commands import chp_factor, grid_factor
 from apps.trade.official.commands import benchmarks, defaults
 from apps.trade.pact.commands import check_footprints, pact
 from apps.trade.rule_packs import PackError
@@ -31,6 +31,7 @@ app.command()(check_footprints)
 app.command()(check)
 app.command()(mirror)
 app.command()(grid_factor)
+app.command()(chp_factor)
 app.add_typer(defaults, name="defaults")
 app.add_typer(benchmarks, name="benchmarks")
 GRACE_S = 10  # requests in flight may finish while the pod drains

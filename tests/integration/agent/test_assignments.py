@@ -197,8 +197,8 @@ async def test_a_secret_is_mounted_once_the_member_gives_it_and_taken_away_with_
     await world.eventually(says(world, "signs", "Ready", "SecretMissing", words))
     assert await absent(world, DEPLOYMENTS, "signs")()
 
-    words = ["--kubeconfig", str(world.member.kubeconfig), "--pilot", "signs", "--secret", "signing"]
-    assert await asyncio.to_thread(main, [*words, "--signing-key", "key.pem"]) == 0
+    command = ["--kubeconfig", str(world.member.kubeconfig), "--pilot", "signs", "--secret", "signing"]
+    assert await asyncio.to_thread(main, [*command, "--signing-key", "key.pem"]) == 0
     public = capsys.readouterr().out
     given = Given(pilot="signs", secret="signing", files=signing_key("key.pem"), kept=True)
     held = await give(world.member_admin, given)
