@@ -74,10 +74,10 @@ def test_a_new_release_is_compared_written_beside_and_used_by_its_setting(
     assert found_value.pack.defaults.release == "2026/1740 of 3 August 2026"
     assert hashlib.sha256(book.read_bytes()).hexdigest() in found_value.pack.defaults.note
     whole = make(Evidence(asked, pack_files(), Release(grant=None)), KEY)
-    assert verify(whole).rules_shipped is True
+    assert verify(whole).rules_in_force is True
     monkeypatch.delenv(RULES)
     pack_files.cache_clear()
-    assert verify(whole).rules_shipped is False
+    assert verify(whole).rules_in_force is False
 
 
 def test_a_release_is_never_overwritten(tmp_path: Path) -> None:
