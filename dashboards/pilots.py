@@ -19,6 +19,31 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+class Interval(_Answer):
+    """The central 90 % of what the goods may really embed, tonnes CO2e; an estimate."""
+
+    low_t: float
+    high_t: float
+
+
+class Way(_Answer):
+    """One way to declare: by the disclosure or by the default value. None is not known, and `allocation` says why."""
+
+    source: str
+    allocation: str
+    certificates: Decimal | None
+
+
+class Bill(_Answer):
+    """What a consignment costs in certificates, whether actual data pays, and what would lower it."""
+
+    used: Way
+    other: Way | None
+    actual_pays: bool | None
+    verdict: str
+    lowers: tuple[str, ...]
+
+
 class Assessment(_Answer):
     """What one consignment embeds: tonnes CO2e per tonne; None is unknown, never zero."""
 
@@ -36,6 +61,8 @@ class Assessment(_Answer):
     release: str | None
     member: str | None
     data_age_s: int
+    interval: Interval | None = None
+    bill: Bill | None = None
 
 
 class Contribution(_Answer):

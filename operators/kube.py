@@ -90,8 +90,6 @@ Phase = Literal["before", "after"]
 
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
-JSON = "application/json, application/jwk-set+json;q=0.9"
-METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 PAGE = 500  # objects a list request returns; the API server's own clients use the same
 
 
@@ -235,12 +233,6 @@ class Kube:
     async def get(self, resource: ApiResource, name: str, namespace: str | None = None) -> Json:
         """One object."""
         return await self.request("GET", resource.path(namespace, name))
-
-    async def metadata(self, resource: ApiResource, name: str, namespace: str | None = None) -> Json:
-        """The metadata of one object; what it holds stays at the API server."""
-        answer = await self.request("GET", resource.path(namespace, name), accept=METADATA)
-        metadata: Json = answer["metadata"]
-        return metadata
 
     async def list(
         self, resource: ApiResource, namespace: str | None = None, *, labels: str = "", fields: str = ""
@@ -400,7 +392,7 @@ class Kube:
         body: Json | None = None,
         *,
         content_type: str = "application/json",
-        accept: str = JSON,
+        accept: str = "application/json, application/jwk-set+json;q=0.9",
     ) -> Json:
         """Any call, with retries on 429, 5xx and lost connections; a POST whose answer was lost is not repeated."""
         url = f"{self.server}{path}" + (f"?{urlencode(query)}" if query else "")
@@ -460,7 +452,7 @@ class Kube:
         header: str | None = await self.configuration.get_api_key_with_prefix("BearerToken")
         return header
 
-    async def _headers(self, content_type: str | None, accept: str = JSON) -> dict[str, str]:
+    async def _headers(self, content_type: str | None, accept: str = "application/json") -> dict[str, str]:
         headers = {"Accept": accept, "User-Agent": "commonweal"}
         if content_type is not None:
             headers["Content-Type"] = content_type

@@ -19,6 +19,7 @@ OPTIONS: tuple[tuple[str, str, Any, Any, str], ...] = (
     ("installation", "installation_id", str | None, None, "the producer's identifier"),
     ("clinker", "clinker_t_per_t", str | None, None, "for cement: tonnes of clinker in a tonne"),
     ("nitrogen", "nitrogen_t_per_t", str | None, None, "for ammonia and the like: tonnes of nitrogen in a tonne"),
+    ("good", "good", str | None, None, "words of the good meant, where one code stands for several"),
     ("quarter", "import_quarter", int | None, None, "quarter of import, 1 to 4, for a cost in EUR"),
     ("paid_eur", "carbon_price_paid_eur", str | None, None, "carbon price paid at the origin, EUR net of rebates"),
 )

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from apps.trade.defaults import Default, NoDefaultError, Table, default_value
+from apps.trade.defaults import Default, NoDefaultError, SeveralGoodsError, Table, default_value
 from apps.trade.emissions import LEGAL, ONE, ZERO
 from apps.trade.goods import CnCode, Country, InstallationId, NotNegative, Positive, Strict, Year
 from apps.trade.rule_packs import Contained, RulePack, pack_for
@@ -34,6 +34,9 @@ class Consignment(Strict):
     clinker_t_per_t: Content | None = Field(default=None, description=f"for cement: tonnes of clinker {OF_ONE_TONNE}")
     nitrogen_t_per_t: Content | None = Field(
         default=None, description=f"for ammonia, nitric acid and mixed fertilisers: tonnes of nitrogen {OF_ONE_TONNE}"
+    )
+    good: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        default=None, description="words of the good meant, where one code stands for several in the default values"
     )
     import_quarter: Annotated[int, Field(ge=1, le=4)] | None = Field(
         default=None, description="quarter of import, 1 to 4, for the price of certificates"
@@ -297,7 +300,15 @@ def by_default(consignment: Consignment, book: Book, pack: RulePack) -> Assessme
         )
     try:
         with localcontext(LEGAL):
-            value = default_value(table, consignment.cn_code, consignment.country, consignment.import_year)
+            value = default_value(
+                table, consignment.cn_code, consignment.country, consignment.import_year, consignment.good
+            )
+    except SeveralGoodsError as error:
+        raise UnassessableError(
+            "good",
+            f"{_no_disclosure(consignment, book)}, and {error.reason}",
+            "give words that only the one meant has, or an installation that disclosed it",
+        ) from error
     except NoDefaultError as error:
         raise UnassessableError(
             "cn_code",

@@ -4,7 +4,6 @@ import json
 import logging
 from dataclasses import asdict
 from decimal import Decimal
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -17,10 +16,10 @@ from apps.trade.audit.commands import bundle, verify
 from apps.trade.audit.keys import KeyFileError, read_private
 from apps.trade.batch_commands import batch
 from apps.trade.checks_commands import check, mirror
-from apps.trade.default_tables import read_table
-from apps.trade.grid_commands import grid_factor
+from apps.trade.grid_commands import chp_factor, grid_factor
+from apps.trade.official.commands import benchmarks, defaults
 from apps.trade.pact.commands import check_footprints, pact
-from apps.trade.rule_packs import FOLDER
+from apps.trade.rule_packs import PackError
 from apps.trade.views import AssessmentView, BillView, plain
 
 app = typer.Typer(help="Embedded emissions of traded goods.", no_args_is_help=False, pretty_exceptions_enable=False)
@@ -32,6 +31,9 @@ app.command()(check_footprints)
 app.command()(check)
 app.command()(mirror)
 app.command()(grid_factor)
+app.command()(chp_factor)
+app.add_typer(defaults, name="defaults")
+app.add_typer(benchmarks, name="benchmarks")
 GRACE_S = 10  # requests in flight may finish while the pod drains
 
 
@@ -59,12 +61,13 @@ def serve(host: str, port: int) -> None:
     try:
         signer = read_private(settings.signing_key) if settings.signing_key is not None else None
         register = read_register(settings.pact) if settings.pact is not None else None
-    except (KeyFileError, RegisterError) as error:
+        served = create_app(MountedDirectory(settings), signer=signer, register=register)
+    except (KeyFileError, RegisterError, PackError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     uvicorn.run(
-        create_app(MountedDirectory(settings), signer=signer, register=register),
+        served,
         host=host,
         port=port,
         access_log=False,
@@ -163,29 +166,6 @@ def power(
     Console().print(table)
     if svg is not None:
         svg.write_text(drawn(gap_sd), "utf-8")
-
-
-@app.command()
-def defaults(
-    table: Annotated[Path, typer.Argument(help="table of default values, CSV")] = FOLDER / "defaults_2621.csv",
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> None:
-    """Classify every cell of a table of default values before a pack names it; the shipped one without argument."""
-    try:
-        content = table.read_bytes()
-    except OSError as error:
-        typer.echo(f"{table}: {error.strerror}; give a CSV file", err=True)
-        raise typer.Exit(2) from error
-    reading, digest = read_table(content), sha256(content).hexdigest()
-    if as_json:
-        bad = [asdict(each) for each in reading.bad]
-        typer.echo(json.dumps({"sha256": digest, "rows": len(reading.rows), "cells": reading.counts, "bad": bad}))
-    else:
-        for each in reading.bad:
-            typer.echo(f"{table}: {each}", err=True)
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(reading.counts.items()))
-        typer.echo(f"{table}: {len(reading.rows)} rows; cells: {kinds}; {len(reading.bad)} bad; sha256 {digest}")
-    raise typer.Exit(1 if reading.bad else 0)
 
 
 def _table(view: AssessmentView) -> Table:

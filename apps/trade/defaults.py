@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 
 DASHES = frozenset({"-", "\N{EN DASH}", "\N{EM DASH}"})
 BASIS_POINTS = 10_000
@@ -29,6 +30,10 @@ class NoDefaultError(ValueError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class SeveralGoodsError(NoDefaultError):
+    """One code stands for several goods, and it was not said which one is meant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +66,14 @@ class Table:
     fallback_name: str
     markup_bp: Mapping[int, int]
     flat_markup_bp: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def by_prefix(self) -> Mapping[str, Sequence[Row]]:
+        """The rows of each heading: the whole annex has 12,540, and a year's customs rows ask for most of them."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.cn_prefix, []).append(row)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,18 +119,19 @@ def markup_bp(table: Table, cn_code: str, import_year: int) -> int:
     return next(flat, table.markup_bp[max(years)])
 
 
-def default_value(table: Table, cn_code: str, country: str, import_year: int) -> Default:
-    """Choose the row and apply the year's mark-up.
+def default_value(table: Table, cn_code: str, country: str, import_year: int, good: str | None = None) -> Default:
+    """Choose the row and apply the year's mark-up; `good` are words of the one meant where a code stands for several.
 
     The fallback replaces the whole row (direct, indirect, total, route), never single columns: columns of two
     countries would describe a plant that exists nowhere.
 
     Raises:
         NoDefaultError: the good is not in the table, or neither row has a value.
+        SeveralGoodsError: the words fit none of the goods of the code, or more than one.
 
     """
     rate_bp = markup_bp(table, cn_code, import_year)
-    own, fallback = _rows(table, cn_code, country)
+    own, fallback = _rows(table, cn_code, country, good)
     row = own if own is not None and own.has_value else fallback
     if row is None or not isinstance(row.total_t_per_t, Decimal):
         raise NoDefaultError(f"neither {country} nor '{table.fallback_name}' has a default value for {cn_code}")
@@ -132,18 +146,27 @@ def default_value(table: Table, cn_code: str, country: str, import_year: int) ->
     )
 
 
-def _rows(table: Table, cn_code: str, country: str) -> tuple[Row | None, Row | None]:
+def _rows(table: Table, cn_code: str, country: str, good: str | None) -> tuple[Row | None, Row | None]:
     """The country's row and the fallback row of the most specific heading that holds the code."""
-    headings = [row.cn_prefix for row in table.rows if cn_code.startswith(row.cn_prefix)]
-    if not headings:
+    lengths = range(len(cn_code), 0, -1)
+    of_heading = next((rows for length in lengths if (rows := table.by_prefix.get(cn_code[:length]))), ())
+    if not of_heading:
         raise NoDefaultError(f"{cn_code} is not in the table of default values")
-    heading = max(headings, key=len)
-    of_heading = [row for row in table.rows if row.cn_prefix == heading]
     goods = sorted({row.good for row in of_heading})
-    if len(goods) > 1:
-        raise NoDefaultError(f"{cn_code} stands for several goods in the table ({', '.join(goods)})")
-    by_country = {row.country: row for row in of_heading}
+    meant = goods[0] if len(goods) == 1 else _meant(goods, good)
+    if meant is None:
+        raise SeveralGoodsError(f"{cn_code} stands for several goods in the table ({', '.join(goods)})")
+    by_country = {row.country: row for row in of_heading if row.good == meant}
     return by_country.get(country), by_country.get(table.fallback)
+
+
+def _meant(goods: Sequence[str], words: str | None) -> str | None:
+    """The good of this name, or the only one whose name holds the words; None where that is none or several."""
+    if words is None:
+        return None
+    named = [each for each in goods if each.casefold() == words.casefold()]
+    found = named or [each for each in goods if words.casefold() in each.casefold()]
+    return found[0] if len(found) == 1 else None
 
 
 def _marked_up(cell: Decimal | Cell, factor: Decimal) -> Decimal | None:

@@ -1,4 +1,4 @@
-"""`python -m apps.trade grid-factor`: from telemetry in a member's table to the factor of a zone and year."""
+"""`python -m apps.trade grid-factor` and `chp-factor`: what a MWh or a TJ emitted, for a disclosure to state."""
 
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from apps.trade.cogeneration import CogenerationError, Unit
+from apps.trade.cogeneration import factors as cogeneration_factors
+from apps.trade.defaults import NUMBER
 from apps.trade.grid_factors import GridFactorError, default_factor_t_per_mwh, yearly_factor_t_per_mwh
 from apps.trade.tables import failed, rows_of_query
 from apps.trade.views import plain
@@ -56,3 +59,35 @@ def grid_factor(
 def _tell(zone: str, what: str, factor_t_per_mwh: Decimal, *, made_up: bool) -> None:
     label = " (synthetic)" if made_up else ""
     typer.echo(f"{zone} {what}: {plain(round(factor_t_per_mwh, 9))} t CO2 per MWh{label}")
+
+
+def chp_factor(
+    *,
+    emissions_t: Annotated[str, typer.Option(help="of its fuels and flue gas cleaning, t CO2")],
+    heat_tj: Annotated[str, typer.Option(help="net heat, TJ")],
+    power_mwh: Annotated[str, typer.Option(help="electricity, MWh")],
+    reference_heat: Annotated[str, typer.Option(help="efficiency of a boiler of this fuel (Annex II, G), as 0.9")],
+    reference_power: Annotated[str, typer.Option(help="efficiency of electricity of this fuel alone, as 0.5")],
+    fuel_tj: Annotated[str | None, typer.Option(help="energy of its fuels; without it standard values hold")] = None,
+) -> None:
+    """Emission factors of heat and electricity of one cogeneration unit (2025/2547, equations 47 to 52)."""
+    unit = Unit(
+        emissions_t=_number("--emissions-t", emissions_t),
+        heat_tj=_number("--heat-tj", heat_tj),
+        power_mwh=_number("--power-mwh", power_mwh),
+        fuel_tj=_number("--fuel-tj", fuel_tj) if fuel_tj is not None else None,
+        reference_heat=_number("--reference-heat", reference_heat),
+        reference_power=_number("--reference-power", reference_power),
+    )
+    try:
+        found = cogeneration_factors(unit)
+    except CogenerationError as error:
+        failed(str(error))
+    typer.echo(f"heat: {plain(round(found.heat_t_per_tj, 9))} t CO2 per TJ")
+    typer.echo(f"electricity: {plain(round(found.power_t_per_mwh, 9))} t CO2 per MWh")
+
+
+def _number(option: str, text: str) -> Decimal:
+    if not NUMBER.fullmatch(text):
+        failed(f"{option}: {text!r} is no number; give digits and a point")
+    return Decimal(text)

@@ -7,7 +7,7 @@ from pydantic.json_schema import models_json_schema
 from apps.trade.assessment import Consignment
 from apps.trade.views import AssessmentView, Problem, TotalsView
 
-VERSION = "1.1.0"
+VERSION = "1.2.0"
 _REF = "#/components/schemas/{model}"
 
 

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from html import escape
+from urllib.parse import urlencode
 
 from apps.trade.views import AssessmentView, BillView, IntervalView, Problem, TotalsView, plain
 
@@ -24,21 +25,28 @@ _FIELDS = (
     ("import_year", "Year of import", "2026"),
     ("clinker_t_per_t", "Cement: t clinker per t", ""),
     ("nitrogen_t_per_t", "Fertiliser: t nitrogen per t", ""),
+    ("good", "Which good, if several", ""),
     ("import_quarter", "Quarter, for EUR", ""),
     ("carbon_price_paid_eur", "Carbon price paid, EUR", ""),
 )
 _TOTALS_FIELDS = (("cn_prefix", "CN code begins with", "7208"), ("year", "Year", "2026"))
 
 
-def render(given: dict[str, str], assessed: AssessmentView | Problem | None, added: TotalsView | Problem | None) -> str:
-    """The whole page; `given` is what the visitor entered."""
+def render(
+    given: dict[str, str],
+    assessed: AssessmentView | Problem | None,
+    added: TotalsView | Problem | None,
+    *,
+    signs: bool,
+) -> str:
+    """The whole page; `given` is what the visitor entered, `signs` whether evidence can be had."""
     return "".join(
         (
             "<!doctype html><html lang=en><meta charset=utf-8>",
             "<meta name=viewport content='width=device-width'><title>Embedded emissions</title>",
             f"<style>{_STYLE}</style><h1>What does this consignment embed?</h1>",
             _form(_FIELDS, given, "Assess"),
-            _assessment(assessed),
+            _assessment(assessed, given, signs=signs),
             "<h2>What did a year of imports embed?</h2>",
             _form(_TOTALS_FIELDS, given, "Add up"),
             _totals(added),
@@ -55,7 +63,7 @@ def _form(fields: tuple[tuple[str, str, str], ...], given: dict[str, str], butto
     return f"<form method=get action=/>{inputs}<button>{button}</button></form>"
 
 
-def _assessment(view: AssessmentView | Problem | None) -> str:
+def _assessment(view: AssessmentView | Problem | None, given: dict[str, str], *, signs: bool) -> str:
     if view is None:
         return ""
     if isinstance(view, Problem):
@@ -63,7 +71,7 @@ def _assessment(view: AssessmentView | Problem | None) -> str:
     outside = "" if "indirect" in view.counts else ", does not count"
     facts = (
         ("Why this number", view.why),
-        ("Counted by the rules", ", ".join(filter(None, (f"{view.counts} emissions", view.label, view.celex)))),
+        ("Counted by the rules", f"{view.counts} emissions, {view.label}, {view.celex} ({view.rule_pack})"),
         ("Direct, t CO2e", _number(view.tonnes_direct, 3)),
         (f"Indirect, t CO2e{outside}", _number(view.tonnes_indirect, 3)),
         ("May really be, 90 %", _between(view.interval)),
@@ -76,8 +84,27 @@ def _assessment(view: AssessmentView | Problem | None) -> str:
     rows = "".join(f"<tr><th>{escape(name)}<td>{escape(value)}" for name, value in facts)
     return (
         f"<p class=answer>This consignment embeds <b>{_number(view.tonnes_counted, 3)} t CO2e</b>, "
-        f"from {escape(_SOURCES[view.source])}.</p><table>{rows}</table>{_bill(view.bill)}"
+        f"from {escape(_SOURCES[view.source])}{_may_be(view.interval)}.</p>{_remark(view)}"
+        f"<table>{rows}</table>{_bill(view.bill)}{_evidence(view, given) if signs else ''}"
     )
+
+
+def _may_be(interval: IntervalView | None) -> str:
+    return "" if interval is None else f"; it may really be {_between(interval)} (90 %)"
+
+
+def _remark(view: AssessmentView) -> str:
+    """What an officer should not overlook: a number that is not the country's own."""
+    if not view.is_fallback:
+        return ""
+    said = f"{escape(view.country)} has no default value of its own for this good: that of other countries counts"
+    return f"<p><span class=label>{said}</span></p>"
+
+
+def _evidence(view: AssessmentView, given: dict[str, str]) -> str:
+    asked = {name: value for name, value in given.items() if value and not name.startswith("cn_prefix")}
+    link = escape(f"/evidence?{urlencode(asked)}", quote=True)
+    return f"<p><a href='{link}'>Evidence for {escape(view.cn_code)}</a>: a signed file that anyone can recompute.</p>"
 
 
 def _between(interval: IntervalView | None) -> str:

@@ -6,6 +6,7 @@ A pack is data under packs/; its table is named with its SHA-256, so that a chan
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
@@ -25,6 +26,7 @@ from apps.trade.precursors import Scope
 from apps.trade.prices import read_prices
 
 FOLDER = Path(__file__).parent / "packs"
+RULES = "COMMONWEAL_TRADE_RULES"  # a folder that takes the place of the shipped one, as `defaults import` writes it
 Prefix = Annotated[str, Field(pattern=r"^[0-9]{2,8}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Contained = Literal["clinker", "nitrogen"]
@@ -131,8 +133,20 @@ class RulePack(_Data):
 
 @cache
 def pack_files() -> Mapping[str, bytes]:
-    """Every file of the folder by its name, byte for byte."""
-    return MappingProxyType({path.name: path.read_bytes() for path in sorted(FOLDER.iterdir())})
+    """Every file of the rules in force by its name, byte for byte.
+
+    Raises:
+        PackError: the folder that the environment names cannot be read, or holds no rule pack.
+
+    """
+    folder = Path(os.environ.get(RULES) or FOLDER)
+    try:
+        files = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+    except OSError as error:
+        raise PackError(f"{RULES}: {error}; name a folder that `defaults import` wrote, or leave it out") from error
+    if not any(name.endswith(".yaml") for name in files):
+        raise PackError(f"{RULES}: {folder} holds no rule pack; name a folder that `defaults import` wrote")
+    return MappingProxyType(files)
 
 
 @cache

@@ -60,8 +60,21 @@ class Service:
         consignment = await _consignment(request)
         if isinstance(consignment, Problem):
             return problems.response(consignment)
+        return await self._signed(consignment, self._signer)
+
+    async def evidence(self, request: Request) -> Response:
+        """GET /evidence: the same bundle by a link of the page."""
+        if self._signer is None:
+            return await self.bundle(request)
         try:
-            content = make(await self._desk.evidence(consignment), self._signer)
+            consignment = Consignment.model_validate(_filled(dict(request.query_params)))
+        except ValidationError as error:
+            return problems.response(problems.problem_of(error, Consignment))
+        return await self._signed(consignment, self._signer)
+
+    async def _signed(self, consignment: Consignment, signer: Ed25519PrivateKey) -> Response:
+        try:
+            content = make(await self._desk.evidence(consignment), signer)
         except problems.EXPECTED as error:
             return problems.response(problems.problem_of(error))
         name = f"assessment-{consignment.cn_code}-{consignment.import_year}.zip"
@@ -81,12 +94,11 @@ class Service:
         given = dict(request.query_params)
         assessed = await self._assess_form(given) if "cn_code" in given else None
         added = await self._totals_form(given) if "cn_prefix" in given else None
-        return HTMLResponse(page.render(given, assessed, added))
+        return HTMLResponse(page.render(given, assessed, added, signs=self._signer is not None))
 
     async def _assess_form(self, given: dict[str, str]) -> AssessmentView | Problem:
-        filled = {name: value for name, value in given.items() if name in Consignment.model_fields and value}
         try:
-            return await _or_problem(self._desk.assess(Consignment.model_validate(filled)))
+            return await _or_problem(self._desk.assess(Consignment.model_validate(_filled(given))))
         except ValidationError as error:
             return problems.problem_of(error, Consignment)
 
@@ -116,6 +128,11 @@ class Service:
     async def describe(self, _request: Request) -> Response:
         """GET /openapi.json."""
         return JSONResponse(openapi.document())
+
+
+def _filled(given: dict[str, str]) -> dict[str, str]:
+    """The fields of a consignment that a form was given; an empty one is as good as none."""
+    return {name: value for name, value in given.items() if name in Consignment.model_fields and value}
 
 
 async def _consignment(request: Request) -> Consignment | Problem:
@@ -168,6 +185,7 @@ def create_app(
     return Starlette(
         routes=[
             Route("/", service.home),
+            Route("/evidence", service.evidence),
             Route("/healthz", service.alive),
             Route("/readyz", service.ready),
             Route("/openapi.json", service.describe),

@@ -82,6 +82,7 @@ class AssessmentView(Strict):
     release: str | None
     release_note: str | None
     markup_bp: int | None
+    is_fallback: Annotated[bool, Field(description="whether the default value is that of other countries")]
     member: Annotated[str | None, Field(description="the member whose disclosure this is")]
     members_asked: tuple[str, ...]
     grant: str
@@ -187,6 +188,7 @@ def assessment_view(
         release=defaults.release if defaults else None,
         release_note=defaults.note if defaults else None,
         markup_bp=assessment.markup_bp,
+        is_fallback=assessment.is_fallback,
         member=assessment.member,
         members_asked=members,
         grant=grant,

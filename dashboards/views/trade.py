@@ -17,13 +17,21 @@ from dashboards.figures import (
     tonnes,
 )
 from dashboards.hub import Snapshot
-from dashboards.pilots import HEADING, YEAR, Answers, Asked, Totals
+from dashboards.pilots import HEADING, YEAR, Answers, Asked, Assessment, Bill, Totals
 from dashboards.views.readiness import listing, member_names, readiness
 
 QUESTION = "What does a tonne of steel embed?"
 PILOT = "trade"
 NOT_LOGGED = "answers of pilots are not in the hub's log; each member audits its own"
 EXAMPLE_PREFIX = "EC-EXAMPLE-"
+NUMBERS = (
+    "see_direct_t_per_t",
+    "see_indirect_t_per_t",
+    "see_counted_t_per_t",
+    "low_t_per_t",
+    "high_t_per_t",
+    "default_share",
+)
 
 
 def address(snapshot: Snapshot) -> str | None:
@@ -53,6 +61,7 @@ def view(snapshot: Snapshot, answers: Answers) -> View:
         answer=_answer(first, member_names(snapshot)),
         figures=(
             _goods(answers, member_names(snapshot)),
+            _bills(answers),
             _totals(answers),
             _lines(answers),
             _sources(answers, member_names(snapshot)),
@@ -69,8 +78,20 @@ def _answer(first: Asked, names: dict[str, str]) -> str:
     return (
         f"One tonne of steel (CN {one.cn_code}, {first.good.label.lower()}, {one.country}) embeds "
         f"{tonnes(one.see_direct_t_per_t)} t CO₂e direct and {tonnes(one.see_indirect_t_per_t)} t CO₂e indirect, "
-        f"{word}; the rules count {tonnes(one.see_counted_t_per_t)} t."
+        f"{word}; the rules count {tonnes(one.see_counted_t_per_t)} t{_may_be(one)}."
     )
+
+
+def _may_be(one: Assessment) -> str:
+    low, high = _bounds(one)
+    return "" if low is None or high is None else f", and it may really be {tonnes(low)} to {tonnes(high)} t (90 %)"
+
+
+def _bounds(one: Assessment) -> tuple[Decimal | None, Decimal | None]:
+    """Low and high of the interval; unknown where the pilot estimates none."""
+    if one.interval is None:
+        return None, None
+    return Decimal(str(one.interval.low_t)), Decimal(str(one.interval.high_t))
 
 
 def _labels(answers: Answers) -> tuple[Label, ...]:
@@ -95,6 +116,8 @@ def _goods(answers: Answers, names: dict[str, str]) -> Figure:
             Column(key="see_direct_t_per_t", heading="Direct (t/t)", show=tonnes, numeric=True),
             Column(key="see_indirect_t_per_t", heading="Indirect (t/t)", show=tonnes, numeric=True),
             Column(key="see_counted_t_per_t", heading="Counted (t/t)", show=tonnes, numeric=True),
+            Column(key="low_t_per_t", heading="May be, from (t/t)", show=tonnes, numeric=True),
+            Column(key="high_t_per_t", heading="to, 90 % (t/t)", show=tonnes, numeric=True),
             Column(key="default_share", heading="Default share (%)", show=share, numeric=True),
             Column(key="member", heading="Rows lie with"),
             Column(key="rule_pack", heading="Rules", shown=False),
@@ -120,18 +143,59 @@ def _good(asked: Asked, names: dict[str, str]) -> Row:
         "installation_id": good.installation_id,
     }
     if one is None:
-        unknown = dict.fromkeys(("see_direct_t_per_t", "see_indirect_t_per_t", "see_counted_t_per_t", "default_share"))
+        unknown = dict.fromkeys(NUMBERS)
         return {**row, **unknown, "member": None, "rule_pack": None, "why": asked.problem}
+    low, high = _bounds(one)
     return {
         **row,
         "see_direct_t_per_t": one.see_direct_t_per_t,
         "see_indirect_t_per_t": one.see_indirect_t_per_t,
         "see_counted_t_per_t": one.see_counted_t_per_t,
+        "low_t_per_t": low,
+        "high_t_per_t": high,
         "default_share": one.default_share,
         "member": names.get(one.member, one.member) if one.member else "none: default value",
         "rule_pack": one.rule_pack,
         "why": one.why,
     }
+
+
+def _bills(answers: Answers) -> Figure:
+    return Figure(
+        key="does-actual-data-pay",
+        title="Does actual data pay?",
+        sentence="What one tonne costs in certificates, after free allocation, by what its maker disclosed and by the "
+        "default value, and what would lower it. Unit: certificates, one for each tonne CO₂e.",
+        columns=(
+            Column(key="good", heading="Good"),
+            Column(key="verdict", heading="Answer"),
+            Column(key="by_disclosure", heading="By disclosure", show=tonnes, numeric=True),
+            Column(key="by_default", heading="By default value", show=tonnes, numeric=True),
+            Column(key="lowers", heading="What would lower it"),
+        ),
+        rows=tuple(_bill(one) for one in answers.goods),
+        position=_position(answers),
+        labels=_labels(answers),
+    )
+
+
+def _bill(asked: Asked) -> Row:
+    bill = asked.assessment.bill if asked.assessment else None
+    if bill is None:
+        silent = {"verdict": asked.problem, "by_disclosure": None, "by_default": None, "lowers": None}
+        return {"good": asked.good.label, **silent}
+    return {
+        "good": asked.good.label,
+        "verdict": bill.verdict,
+        "by_disclosure": _certificates(bill, "disclosure"),
+        "by_default": _certificates(bill, "default"),
+        "lowers": "; ".join(bill.lowers) or "nothing that the pilot knows of",
+    }
+
+
+def _certificates(bill: Bill, source: str) -> Decimal | None:
+    ways = (bill.used, bill.other)
+    return next((way.certificates for way in ways if way is not None and way.source == source), None)
 
 
 def _totals(answers: Answers) -> Figure:

@@ -83,7 +83,7 @@ def _cell(numbers: Random, line: int, column: str, kinds: Counter[str], bad: set
 
 
 def _classified(table: Path | None) -> dict[str, Any]:
-    command = [sys.executable, "-m", "apps.trade", "defaults", "--json", *([str(table)] if table else [])]
+    command = [sys.executable, "-m", "apps.trade", "defaults", "check", "--json", *([str(table)] if table else [])]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer

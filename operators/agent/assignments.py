@@ -6,17 +6,15 @@ nothing is changed: what runs keeps running.
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from commonweal.kinds.assignment import Assignment
 from commonweal.membership import member_namespace
 from operators.agent.mirror import Mirror
-from operators.agent.pilot_secrets import HeldSecret, held_secret, mounted
+from operators.agent.pilot_secrets import HeldSecret, mounted
 from operators.agent.rollout import (
     ALLOWED,
-    APPS_NAMESPACE,
     FIELD_MANAGER,
     Desired,
     Observed,
@@ -27,7 +25,7 @@ from operators.agent.rollout import (
 )
 from operators.frame import Apply, Delete, Key, Operator, Plan, Store, Tools, Watch
 from operators.frame.plan import spec_hash
-from operators.kube import SECRETS, ApiResource, Forbidden, Invalid, Json, Kube, NotFound, Unauthorized, custom
+from operators.kube import ApiResource, Forbidden, Invalid, Json, Kube, NotFound, Unauthorized, custom
 
 ASSIGNMENTS = custom(Assignment)
 RETRY_REFUSED_S = 30.0  # a quota or a right may change without any event that we hear
@@ -114,11 +112,9 @@ class AssignmentController:
 
     async def _secrets(self, assignment: Assignment | None) -> dict[str, HeldSecret]:
         """What the member says of the Secrets that an Assignment mounts; one that it does not show is not there."""
-        held = {}
-        for name in mounted(assignment) if assignment else ():
-            with suppress(NotFound, Forbidden):
-                held[name] = held_secret(await self.mirror.kube.metadata(SECRETS, name, APPS_NAMESPACE))
-        return held
+        named = mounted(assignment) if assignment else ()
+        looked = {name: await self.mirror.secret(name) for name in named}
+        return {name: held for name, held in looked.items() if held is not None}
 
     def _remember(self, key: Key, item: Desired) -> Callable[[str], None]:
         digest = spec_hash(item.body)

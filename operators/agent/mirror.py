@@ -9,9 +9,10 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from operators.agent.pilot_secrets import HeldSecret, held_secret
 from operators.agent.rollout import ALLOWED, APPS_NAMESPACE, DATA_NAMESPACE, Ref, assignment_of
 from operators.frame import Store
-from operators.kube import CONFIG_MAPS, PODS, ApiResource, Json, Kube, KubeError
+from operators.kube import CONFIG_MAPS, PODS, SECRETS, ApiResource, Forbidden, Json, Kube, KubeError, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ WATCHED: tuple[tuple[ApiResource, str], ...] = (
     (PODS, APPS_NAMESPACE),
 )
 RECONNECT_S = 1.0
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"  # names, labels and versions, no content
 
 
 @dataclass(eq=False)
@@ -104,6 +106,20 @@ class Mirror:
         found = {ref: self.store.get(ref.resource, ref.name, ref.namespace) for ref in refs}
         # Objects from a watch name their kind, those from a list of one kind do not have to.
         return {ref: body | {"kind": ref.resource.kind} for ref, body in found.items() if body is not None}
+
+    async def secret(self, name: str) -> HeldSecret | None:
+        """What the labels of a Secret for applications say; None where the member has or shows none.
+
+        What it holds stays at the API server.
+
+        Raises:
+            KubeError: the member's API server does not answer.
+        """
+        path = SECRETS.path(APPS_NAMESPACE, name)
+        try:
+            return held_secret((await self.kube.request("GET", path, accept=METADATA))["metadata"])
+        except (NotFound, Forbidden):
+            return None
 
     def config_map(self, name: str) -> Json | None:
         """A ConfigMap of the member's data namespace."""

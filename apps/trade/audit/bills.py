@@ -24,7 +24,7 @@ BILL = "bill.json"
 BILL_TRACE = "bill-trace.jsonl"
 BILL_ENVELOPE = "bill.dsse.json"
 PREDICATE_TYPE = "https://commonweal.dev/attestations/trade-bill/v1"
-RESULT = "result.json"
+RESULT = "result.json"  # what a bill is the bill of
 ABOUT = "bill"
 
 

@@ -28,7 +28,7 @@ from apps.trade.views import assessment_view
 from commonweal.transparency import Json, canonical_json
 
 PREDICATE_TYPE = "https://commonweal.dev/attestations/trade-assessment/v1"
-RESULT = "result.json"
+RESULT = bills.RESULT
 SIGNER = "signer.pem"
 TRACE = "trace.jsonl"
 

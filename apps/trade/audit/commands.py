@@ -44,7 +44,7 @@ class Checked:
             return f"{self.file}: {self.outcome}"
         held, result = self.outcome, json.loads(self.outcome.result)
         signed = f"signed by {held.key_id}" + ("" if held.trusted else " (not compared: give --key)")
-        rules = "as shipped with this version" if held.rules_shipped else "NOT those of this version: read them"
+        rules = "in force here" if held.rules_in_force else "NOT those in force here: read them"
         return (
             f"{self.file}: holds: {result['tonnes_counted']} t CO2e ({result['source']}) in {result['net_mass_kg']} kg "
             f"of {result['cn_code']}; {held.steps} steps under root {held.root}; {_billed(held.bill)}"

@@ -81,7 +81,7 @@ def _from_default(trace: Trace, evidence: Evidence, assessment: Assessment) -> O
     if table is None or pack.defaults is None:
         raise AssertionError(f"{pack.id} gave a default value and holds none")
     with localcontext(LEGAL):
-        value = default_value(table, asked.cn_code, asked.country, asked.import_year)
+        value = default_value(table, asked.cn_code, asked.country, asked.import_year, asked.good)
     row, raw = value.row, value.row.total_t_per_t
     if not isinstance(raw, Decimal):
         raise AssertionError(f"{row.good} of {row.country} served as a default value and has none")  # noqa: TRY004
@@ -91,8 +91,10 @@ def _from_default(trace: Trace, evidence: Evidence, assessment: Assessment) -> O
         value=raw,
         source=f"{pack.defaults.file}#{row.cn_prefix},{row.good},{row.country}",
     )
-    looked_up = [asked_for("cn_code", "CN code", asked.cn_code), asked_for("country", "country", asked.country), total]
-    found = trace.add(ABOUT, formulas.DEFAULT_ROW, looked_up, raw)
+    looked_up = [asked_for("cn_code", "CN code", asked.cn_code), asked_for("country", "country", asked.country)]
+    if asked.good is not None:
+        looked_up.append(asked_for("good", "words", asked.good))
+    found = trace.add(ABOUT, formulas.DEFAULT_ROW, [*looked_up, total], raw)
     markup = Operand(
         name="mark-up",
         unit="basis points",

@@ -58,8 +58,8 @@ class _BillPredicate(Strict):
 class Verified:
     """What holds: the recomputed result as JSON, the root and length of the trace, who signed, and the bill, if any.
 
-    `trusted` says whether the key was compared with one that the verifier brought; `rules_shipped` whether the rule
-    packs are those of this version, byte for byte.
+    `trusted` says whether the key was compared with one that the verifier brought; `rules_in_force` whether rule
+    packs and prices are those that the verifier has in force, byte for byte.
     """
 
     result: bytes
@@ -67,7 +67,7 @@ class Verified:
     steps: int
     key_id: str
     trusted: bool
-    rules_shipped: bool
+    rules_in_force: bool
     bill: bytes | None
 
 
@@ -101,7 +101,7 @@ def verify(content: bytes, key: Ed25519PublicKey | None = None) -> Verified:
         steps=predicate.trace.leaves,
         key_id=envelope.key_id(signer),
         trusted=key is not None,
-        rules_shipped=dict(evidence.files) == dict(pack_files()),
+        rules_in_force=dict(evidence.files) == dict(pack_files()),
         bill=again.parts.get(bills.BILL),
     )
 

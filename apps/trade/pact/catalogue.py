@@ -4,8 +4,8 @@ Pure. A specific embedded emission is not a product carbon footprint: its bounda
 electricity and listed precursors. What lies beyond comes from the register, by name, and the footprint says both.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import localcontext
 from typing import Annotated, Any
@@ -17,12 +17,13 @@ from apps.trade.assessment import Disclosed
 from apps.trade.emissions import LEGAL, ONE
 from apps.trade.pact.footprint import SPEC_VERSION, Camel, CarbonFootprint, ProductFootprint
 from apps.trade.pact.identities import VALID_YEARS, years_after
-from apps.trade.pact.register import Product, Register, Tier
+from apps.trade.pact.register import Addendum, Client, Product, Register, Tier
 from apps.trade.rule_packs import RulePack
 from apps.trade.views import plain
 from commonweal.transparency import canonical_json
 
 NAMESPACE = UUID("5f2d6c1e-7a43-5b0e-9a6e-0d1f6f1b7c58")  # of the ids of our footprints; drawn once
+ADDENDUM_SCHEMA = "https://commonweal.dev/schemas/pact-addendum-1.json"
 # What lets one infer how a plant works is for the full tier alone.
 FULL_ONLY: dict[str, Any] = {"comment": True, "pcf": {"allocation_rules_description", "dqi"}}
 
@@ -69,15 +70,25 @@ class Page(Camel):
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """A footprint and the tier that it takes to see it."""
+    """A footprint, the tier that it takes to see it, and what single clients alone may know."""
 
     footprint: ProductFootprint
     tier: Tier
+    addenda: Mapping[str, Addendum] = field(default_factory=dict)
 
-    def shown(self, tier: Tier) -> dict[str, Any]:
-        """The footprint as JSON, with what a tier may see of it."""
-        hidden = None if tier.may_see(Tier.FULL) else FULL_ONLY
-        return self.footprint.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=hidden)
+    def visible(self, client: Client) -> bool:
+        """Whether a client may see it: by its tier, or by an addendum of its own."""
+        return client.tier.may_see(self.tier) or client.client_id in self.addenda
+
+    def shown(self, client: Client) -> dict[str, Any]:
+        """The footprint as JSON, with what a client may see of it; its addendum as a data model extension."""
+        hidden = None if client.tier.may_see(Tier.FULL) else FULL_ONLY
+        told = self.footprint.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=hidden)
+        addendum = self.addenda.get(client.client_id)
+        if addendum is None:
+            return told
+        data = addendum.model_dump(mode="json", by_alias=True)
+        return {**told, "extensions": [{"specVersion": "1.0.0", "dataSchema": ADDENDUM_SCHEMA, "data": data}]}
 
 
 class Catalogue:
@@ -90,11 +101,9 @@ class Catalogue:
         """One footprint, whatever the tier."""
         return self._offers.get(footprint_id.lower())
 
-    def matching(self, criteria: Criteria, tier: Tier) -> list[Offer]:
-        """What a tier may see of what is asked for."""
-        return [
-            offer for offer in self._offers.values() if tier.may_see(offer.tier) and criteria.match(offer.footprint)
-        ]
+    def matching(self, criteria: Criteria, client: Client) -> list[Offer]:
+        """What a client may see of what is asked for."""
+        return [offer for offer in self._offers.values() if offer.visible(client) and criteria.match(offer.footprint)]
 
 
 def build(register: Register, rows: Iterable[Disclosed], packs: Sequence[RulePack]) -> Catalogue:
@@ -118,7 +127,8 @@ def _of_product(product: Product, by_period: dict[str, Disclosed]) -> list[Offer
         status = "Active" if position == len(by_period) - 1 else "Deprecated"
         earlier = tuple(offer.footprint.id for offer in reversed(offers))
         footprint = _footprint(product, by_period[period], status, earlier)
-        offers.append(Offer(footprint=footprint, tier=product.tier))
+        addenda = {each.client_id: each for each in product.addenda}
+        offers.append(Offer(footprint=footprint, tier=product.tier, addenda=addenda))
     return offers[::-1]
 
 

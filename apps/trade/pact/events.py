@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 
 from apps.trade.pact.catalogue import NAMESPACE, Catalogue, Criteria
 from apps.trade.pact.footprint import Camel, ProductFootprint, Text
-from apps.trade.pact.register import Tier
+from apps.trade.pact.register import Client
 
 PREFIX = "org.wbcsd.pact.ProductFootprint"
 PUBLISHED = f"{PREFIX}.PublishedEvent.3"
@@ -94,12 +94,12 @@ def read_event(content: bytes) -> Published | RequestCreated | RequestFulfilled 
     return _TYPE.validate_json(content)
 
 
-def answer(request: RequestCreated, catalogue: Catalogue, tier: Tier, source: str, now: datetime) -> dict[str, Any]:
+def answer(request: RequestCreated, catalogue: Catalogue, client: Client, source: str, now: datetime) -> dict[str, Any]:
     """The event that answers a request: fulfilled with what its criteria find, or rejected where they find nothing."""
-    found = catalogue.matching(request.data, tier)
+    found = catalogue.matching(request.data, client)
     data: dict[str, Any] = {"requestEventId": request.id}
     if found:
-        data["pfs"] = [offer.shown(tier) for offer in found]
+        data["pfs"] = [offer.shown(client) for offer in found]
     else:
         data["error"] = {"code": "NotFound", "message": "No footprint fits the criteria"}
     return {

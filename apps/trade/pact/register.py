@@ -7,7 +7,7 @@ import hashlib
 import hmac
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import AwareDatetime, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -23,15 +23,16 @@ class RegisterError(ValueError):
 
 
 class Tier(StrEnum):
-    """How much a client may see: a summary, or also what lets one infer how the plant works."""
+    """What may be seen: a summary, also what lets one infer how the plant works, or what only an addendum opens."""
 
     SUMMARY = "summary"
     FULL = "full"
+    ADDENDUM = "addendum"
 
     def may_see(self, needed: "Tier") -> bool:
-        """Whether this tier is at or above the one needed."""
+        """Whether this tier is at or above the one needed; no tier opens what an addendum does."""
         order = list(Tier)
-        return order.index(self) >= order.index(needed)
+        return needed is not Tier.ADDENDUM and order.index(self) >= order.index(needed)
 
 
 class _Written(Camel):
@@ -52,8 +53,16 @@ class Client(_Written):
 
     client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
     secret_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    tier: Tier
+    tier: Literal[Tier.SUMMARY, Tier.FULL]
     callback: Callback | None = None
+
+
+class Addendum(_Written):
+    """What one client alone may know of a product: how much of it was its own, and what the owner states of that."""
+
+    client_id: Text
+    quantity_kg: NotNegative
+    statement: Text
 
 
 class Product(_Written):
@@ -82,6 +91,7 @@ class Product(_Written):
     packaging_emissions_included: bool
     allocation_rules_description: Text | None = None
     dqi: DataQuality | None = None
+    addenda: Annotated[tuple[Addendum, ...], Field(max_length=1000)] = ()
 
 
 class Register(_Written):
@@ -102,6 +112,12 @@ class Register(_Written):
             repeated = sorted({value for value in values if values.count(value) > 1})
             if repeated:
                 raise ValueError(f"{name}: {repeated[0]} occurs twice; remove one")
+        for product in self.products:
+            named = [each.client_id for each in product.addenda]
+            for client in named:
+                if client not in ids or named.count(client) > 1:
+                    what = "is no client" if client not in ids else "has two addenda"
+                    raise ValueError(f"products: {product.cn_code}: addenda: {client} {what}; correct clientId")
         return self
 
     def client(self, client_id: str) -> Client | None:

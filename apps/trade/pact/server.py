@@ -103,9 +103,9 @@ class PactServer:
     async def _list(self, request: Request) -> Response:
         client = self._client(request)
         criteria, page = _asked(request)
-        found = (await self._current()).matching(criteria, client.tier)
+        found = (await self._current()).matching(criteria, client)
         last = page.offset + page.limit
-        body = {"data": [offer.shown(client.tier) for offer in found[page.offset : last]]}
+        body = {"data": [offer.shown(client) for offer in found[page.offset : last]]}
         headers = {"Link": f'<{_next(request, page)}>; rel="next"'} if last < len(found) else None
         return JSONResponse(body, headers=headers)
 
@@ -115,9 +115,9 @@ class PactServer:
         offer = (await self._current()).get(wanted)
         if offer is None:
             raise Refusal(404, "NotFound", f"footprint {wanted[:64]} is not offered here; /3/footprints lists what is")
-        if not client.tier.may_see(offer.tier):
+        if not offer.visible(client):
             raise Refusal(403, "AccessDenied", "this footprint is for another tier; ask the data owner for access")
-        return JSONResponse({"data": offer.shown(client.tier)})
+        return JSONResponse({"data": offer.shown(client)})
 
     async def _take(self, request: Request) -> Response:
         client = self._client(request)
@@ -137,7 +137,7 @@ class PactServer:
             if self._callbacks.is_full:
                 raise Refusal(503, "InternalError", "too many answers are on their way; ask again later")
             source = f"//{request.url.netloc}/3/events"
-            reply = answer(event, await self._current(), client.tier, source, self._now())
+            reply = answer(event, await self._current(), client, source, self._now())
             self._callbacks.send(client.callback, reply)
         LOG.info("event %s %s of client %s accepted", event.type, event.id, client.client_id)
         return Response(status_code=200)

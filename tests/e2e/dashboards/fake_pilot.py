@@ -59,7 +59,21 @@ def assessment(asked: dict[str, Any]) -> dict[str, Any]:
         "release": None,
         "member": "kr" if disclosed else None,
         "data_age_s": 4,
+        "interval": {"low_t": 1.4166, "high_t": 1.6721} if disclosed else {"low_t": 1.0, "high_t": 5.3},
+        "bill": bill(disclosed=disclosed),
     }
+
+
+def bill(*, disclosed: bool) -> dict[str, Any]:
+    by_default = {"source": "default", "allocation": "column B", "certificates": "0.994"}
+    if not disclosed:
+        said = "No disclosure to compare with: the default value is used"
+        lowers = ["Verified data of the producer, if it shows less than 2.33 t CO2e per t"]
+        return {"used": by_default, "other": None, "actual_pays": None, "verdict": said, "lowers": lowers}
+    actual = {"source": "disclosure", "allocation": "as disclosed", "certificates": "1.2"}
+    said = "Actual data does not pay here: 1.2 certificates by the disclosure, 0.994 by the default value"
+    lowers = ["Declare by the default value: any mix of actual and default data is allowed"]
+    return {"used": actual, "other": by_default, "actual_pays": False, "verdict": said, "lowers": lowers}
 
 
 TOTALS: dict[str, Any] = {

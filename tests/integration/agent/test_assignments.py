@@ -12,7 +12,8 @@ from commonweal.kinds.assignment import Assignment
 from commonweal.kinds.pilot_app import PILOT_LABEL
 from commonweal.site_policy import Facts, violations
 from infra.sites.args import SiteError
-from infra.sites.pilot_secret import Given, give, signing_key
+from infra.sites.pilot_secret import Given, give, main, signing_key
+from operators.agent.mirror import Mirror
 from operators.kube import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -185,7 +186,9 @@ async def test_orphans_go_when_the_agent_starts_and_nothing_else_does(running: W
     assert await present(world, DEPLOYMENTS, "own")()
 
 
-async def test_a_secret_is_mounted_once_the_member_gives_it_and_taken_away_with_its_label(running: World) -> None:
+async def test_a_secret_is_mounted_once_the_member_gives_it_and_taken_away_with_its_label(
+    running: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     world = running
     body = deployment("signs")
     body["spec"]["template"]["spec"]["volumes"] = [{"name": "secret-0", "secret": {"secretName": "signing"}}]
@@ -194,9 +197,12 @@ async def test_a_secret_is_mounted_once_the_member_gives_it_and_taken_away_with_
     await world.eventually(says(world, "signs", "Ready", "SecretMissing", words))
     assert await absent(world, DEPLOYMENTS, "signs")()
 
+    command = ["--kubeconfig", str(world.member.kubeconfig), "--pilot", "signs", "--secret", "signing"]
+    assert await asyncio.to_thread(main, [*command, "--signing-key", "key.pem"]) == 0
+    public = capsys.readouterr().out
     given = Given(pilot="signs", secret="signing", files=signing_key("key.pem"), kept=True)
     held = await give(world.member_admin, given)
-    assert await give(world.member_admin, replace(given, files=signing_key("key.pem"))) == held  # one key, kept
+    assert held["key.pem.pub"].decode() == public  # one key, kept
     await world.eventually(says(world, "signs", "Applied", "Applied", "1 object applied"))
     template = (await world.member_admin.get(DEPLOYMENTS, "signs", APPS))["spec"]["template"]
     assert template["metadata"]["annotations"]["commonweal.dev/secret-versions"].startswith("signing=")
@@ -216,10 +222,13 @@ async def test_the_agent_sees_the_secrets_that_were_shown_to_it_and_no_others(ru
         body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hidden", "namespace": namespace}}
         await admin.apply(SECRETS, body, field_manager="test")
     async with await Kube.from_kubeconfig(running.agent_kubeconfig) as agent:
-        assert (await agent.metadata(SECRETS, "shown", APPS))["labels"][PILOT_LABEL] == "trade"
+        shown = await Mirror(agent).secret("shown")
+        assert shown is not None
+        assert shown.pilot == "trade"
+        assert await Mirror(agent).secret("hidden") is None
         for namespace in (APPS, "commonweal-system"):
             with pytest.raises(Forbidden):
-                await agent.metadata(SECRETS, "hidden", namespace)
+                await agent.get(SECRETS, "hidden", namespace)
         with pytest.raises(Forbidden):
             await agent.list(SECRETS, APPS)
 

@@ -1,6 +1,7 @@
 """The trade page repeats what the pilot said, labelled for what it is, and nothing where the pilot is silent."""
 
 import json
+from decimal import Decimal
 
 import httpx
 import pytest
@@ -39,8 +40,30 @@ def test_a_tonne_is_answered_in_the_first_sentence() -> None:
     assert view.standing is Standing.GOOD
     assert view.answer == (
         "One tonne of steel (CN 72081000, hot-rolled coil, blast furnace, KR) embeds 1.5391 t CO₂e direct and "
-        "0.2036 t CO₂e indirect, disclosed at Korea (kr); the rules count 1.5391 t."
+        "0.2036 t CO₂e indirect, disclosed at Korea (kr); the rules count 1.5391 t, and it may really be 1.4166 to "
+        "1.6721 t (90 %)."
     )
+
+
+def test_it_says_where_actual_data_does_not_pay_and_what_would_lower_the_number() -> None:
+    figure = trade.view(snapshot(), asked(httpx.MockTransport(answers))).figures[1]
+    first, *_, last = figure.rows
+    assert figure.title == "Does actual data pay?"
+    assert str(first["verdict"]).startswith("Actual data does not pay here: 1.2 certificates")
+    assert (first["by_disclosure"], first["by_default"]) == (Decimal("1.2"), Decimal("0.994"))
+    assert str(first["lowers"]).startswith("Declare by the default value")
+    assert (last["by_disclosure"], last["by_default"]) == (None, Decimal("0.994"))
+
+
+def test_a_pilot_without_intervals_and_bills_leaves_them_unknown() -> None:
+    def older(request: httpx.Request) -> httpx.Response:
+        said = answers(request).json()
+        return httpx.Response(200, json={name: said[name] for name in said.keys() - {"interval", "bill"}})
+
+    view = trade.view(snapshot(), asked(httpx.MockTransport(older)))
+    assert view.answer.endswith("the rules count 1.5391 t.")
+    assert view.figures[0].rows[0]["low_t_per_t"] is None
+    assert view.figures[1].rows[0]["by_disclosure"] is None
 
 
 def test_synthetic_rows_and_worked_examples_say_so() -> None:
@@ -48,6 +71,7 @@ def test_synthetic_rows_and_worked_examples_say_so() -> None:
     labels = {figure.key: figure.labels for figure in view.figures}
     assert labels == {
         "embedded-per-tonne": (Label.EXAMPLE,),
+        "does-actual-data-pay": (Label.EXAMPLE,),
         "year-totals": (Label.SYNTHETIC,),
         "by-good-and-origin": (Label.SYNTHETIC,),
         "who-answered": (Label.SYNTHETIC,),
@@ -64,7 +88,8 @@ def test_a_refusal_is_repeated_in_the_members_words() -> None:
     assert view.standing is Standing.UNKNOWN
     assert view.answer == "Unknown: the pilot answered 403: kr: grant trade-emissions is revoked."
     assert all(row["see_counted_t_per_t"] is None for row in view.figures[0].rows)
-    assert view.figures[1].empty.endswith("revoked.")
+    assert view.figures[1].rows[0]["verdict"] == "the pilot answered 403: kr: grant trade-emissions is revoked"
+    assert view.figures[2].empty.endswith("revoked.")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from apps.trade.assessment import Book, Consignment, Disclosed, Source, UnassessableError, assess
-from apps.trade.defaults import Row, Table
+from apps.trade.defaults import Cell, Row, Table
 from apps.trade.rule_packs import RulePack, all_packs, defaults_of
 
 MASSES = st.decimals(Decimal("0.001"), 10**9, places=3)
@@ -46,6 +46,28 @@ def refusal(asked: Consignment, held: Book = BOOK) -> UnassessableError:
     with pytest.raises(UnassessableError) as refused:
         assess(asked, held)
     return refused.value
+
+
+def test_a_code_of_several_goods_asks_which_one_by_field_and_names() -> None:
+    rows = tuple(
+        Row(
+            cn_prefix="252310",
+            good=good,
+            country="OTHER",
+            direct_t_per_t=Cell.NOT_LISTED,
+            indirect_t_per_t=Cell.NOT_LISTED,
+            total_t_per_t=Decimal(total),
+            route="",
+        )
+        for good, total in (("Grey clinker", "1.4"), ("White clinker", "1.9"))
+    )
+    held = Book(all_packs(), lambda _: Table(rows=rows, fallback="OTHER", fallback_name="", markup_bp={2026: 1000}), ())
+    asked = consignment(cn_code="25231000", clinker_t_per_t="1")
+    refused = refusal(asked, held)
+    assert refused.field == "good"
+    assert "several goods in the table (Grey clinker, White clinker)" in refused.detail
+    assert refused.remedy == "give words that only the one meant has, or an installation that disclosed it"
+    assert assess(asked.model_copy(update={"good": "white"}), held).see_counted_t_per_t == Decimal("2.09")
 
 
 def test_a_disclosure_outranks_the_default_value() -> None:

@@ -116,7 +116,7 @@ def test_a_bundle_that_the_service_refuses_is_not_written(address: str, tmp_path
 
 
 def test_the_shipped_table_has_no_cell_that_says_nothing() -> None:
-    result = CliRunner().invoke(app, ["defaults", "--json"])
+    result = CliRunner().invoke(app, ["defaults", "check", "--json"])
     answer = json.loads(result.stdout)
     assert (result.exit_code, answer["rows"], answer["bad"]) == (0, 80, [])
     assert answer["cells"] == {"number": 72, "dash": 8}
@@ -125,8 +125,8 @@ def test_the_shipped_table_has_no_cell_that_says_nothing() -> None:
 def test_a_table_with_bad_cells_is_refused_by_line_and_column(tmp_path: Path) -> None:
     table = tmp_path / "t.csv"
     table.write_text("cn_prefix,good,country,total_t_per_t\n7208,coil,KR,\n7208,coil,TR,1\n")
-    result = CliRunner().invoke(app, ["defaults", str(table)])
+    result = CliRunner().invoke(app, ["defaults", "check", str(table)])
     assert result.exit_code == 1
     assert "line 2: total_t_per_t: '' is neither a number" in result.stderr
     assert "1 rows; cells: 1 number; 1 bad" in result.stdout
-    assert CliRunner().invoke(app, ["defaults", str(tmp_path / "absent.csv")]).exit_code == 2
+    assert CliRunner().invoke(app, ["defaults", "check", str(tmp_path / "absent.csv")]).exit_code == 2

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.trade.defaults import Cell, NoDefaultError, Row, Table, default_value, markup_bp, read_cell
+from apps.trade.defaults import Cell, NoDefaultError, Row, SeveralGoodsError, Table, default_value, markup_bp, read_cell
 
 # Among them what Python's Decimal would take for a number: other alphabets' digits, underscores, exponents.
 UNREADABLE = (
@@ -125,6 +125,31 @@ def test_an_unreadable_cell_is_an_error_and_never_a_dash(text: str) -> None:
 
 def test_a_heading_says_where_to_look() -> None:
     assert read_cell("See below") is Cell.SEE_BELOW
+
+
+@pytest.mark.parametrize(
+    ("words", "total"), [("white", "2.2"), ("WHITE CLINKER", "2.2"), ("clinker", "1.1"), ("Clinker", "1.1")]
+)
+def test_words_choose_among_the_goods_of_one_code_and_a_whole_name_outranks_a_part(words: str, total: str) -> None:
+    both = table(row("KR", "", "", "1"), replace(row("KR", "", "", "2"), good="white clinker"))
+    assert default_value(both, "25231000", "KR", 2026, words).total_t_per_t == Decimal(total)
+
+
+@pytest.mark.parametrize("words", [None, "grey", "cli", "linke"])
+def test_words_that_fit_none_or_several_goods_choose_nothing(words: str | None) -> None:
+    both = table(row("KR", "", "", "1"), replace(row("KR", "", "", "2"), good="white clinker"))
+    with pytest.raises(SeveralGoodsError, match=r"25231000 stands for several goods in the table \(clinker, white"):
+        default_value(both, "25231000", "KR", 2026, words)
+
+
+def test_words_do_not_matter_where_a_code_is_one_good() -> None:
+    assert default_value(TABLE, "25231000", "KR", 2026, "grey").total_t_per_t == Decimal("1.1")
+
+
+def test_the_fallback_is_of_the_same_good() -> None:
+    white = [replace(row("KR", "", "", "-"), good="white"), replace(row("OTHER", "", "", "3"), good="white")]
+    value = default_value(table(*white, row("OTHER", "", "", "1")), "25231000", "KR", 2026, "white")
+    assert value.total_t_per_t == Decimal("3.3")
 
 
 def test_a_code_of_two_goods_has_no_single_default() -> None:

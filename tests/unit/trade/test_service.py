@@ -1,6 +1,7 @@
 """The HTTP surface over members in memory."""
 
 import hashlib
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -237,7 +238,10 @@ def test_the_description_resolves_and_lists_every_path(client: TestClient) -> No
 
 def test_the_page_answers_in_its_first_sentence(client: TestClient) -> None:
     text = client.get("/", params={**STEEL, "cn_prefix": "7208", "year": "2026"}).text
-    assert "This consignment embeds <b>38.474 t CO2e</b>, from what the producer disclosed." in text
+    assert (
+        "This consignment embeds <b>38.474 t CO2e</b>, from what the producer disclosed; it may really be 35.4" in text
+    )
+    assert "32025R2547 (eu-2025-2547)" in text
     assert "rows are synthetic" in text
     assert "Indirect, t CO2e, does not count" in text
 
@@ -294,6 +298,27 @@ def test_a_service_without_a_key_signs_nothing_and_says_so(client: TestClient) -
     answer = client.post("/v1/assessments/bundle", json=STEEL)
     assert answer.status_code == 501
     assert "COMMONWEAL_SIGNING_KEY" in answer.json()["detail"]
+
+
+def test_the_page_says_that_a_value_is_not_the_countrys_own(client: TestClient) -> None:
+    asked = {"cn_code": "72081000", "country": "VN", "net_mass_kg": "10000", "import_year": "2026"}
+    assert (
+        "VN has no default value of its own for this good: that of other countries counts"
+        in client.get("/", params=asked).text
+    )
+    assert "has no default value of its own" not in client.get("/", params={**asked, "country": "KR"}).text
+
+
+def test_the_page_leads_to_the_evidence_where_it_can_be_signed(pool: Pool, client: TestClient) -> None:
+    key = Ed25519PrivateKey.generate()
+    with TestClient(create_app(pool, signer=key)) as signing:
+        shown = signing.get("/", params={**STEEL, "import_quarter": "", "cn_prefix": "7208", "year": "2026"}).text
+        link = html.unescape(shown.split("href='")[1].split("'")[0])
+        held = verify(signing.get(link).content, key.public_key())
+        assert signing.get("/evidence", params={"cn_code": "1"}).status_code == 422
+    assert json.loads(held.result)["tonnes_counted"] == assessed(client)["tonnes_counted"]
+    assert "Evidence for" not in client.get("/", params=STEEL).text
+    assert client.get("/evidence", params=STEEL).status_code == 501
 
 
 def test_a_bundle_of_what_cannot_be_assessed_is_a_problem(pool: Pool) -> None:

@@ -141,7 +141,7 @@ def test_another_price_changes_the_bill_and_not_one_byte_of_the_attested_emissio
     assert old.parts[RESULT] == new.parts[RESULT]
     assert old.parts[TRACE] == new.parts[TRACE]
     assert old.statements[bills.BILL_ENVELOPE] != new.statements[bills.BILL_ENVELOPE]
-    assert verify(make(after, KEY)).rules_shipped is False
+    assert verify(make(after, KEY)).rules_in_force is False
 
 
 def test_a_bill_that_the_signer_made_up_is_refused_by_its_name() -> None:

@@ -65,7 +65,7 @@ def test_a_disclosed_value_is_recomputed_from_the_fuels_up(steel: Disclosure, st
     held = verify(steel_bundle, KEY.public_key())
     result = json.loads(held.result)
     assert Decimal(result["tonnes_counted"]) == disclosed(steel).assessment.tonnes_counted
-    assert (held.trusted, held.rules_shipped, held.steps) == (True, True, 25)
+    assert (held.trusted, held.rules_in_force, held.steps) == (True, True, 25)
     assert result["evidence_sha256"] == steel.evidence_sha256()
     assert f"inputs/{steel.evidence_sha256()}" in names(steel_bundle)
 
@@ -241,7 +241,7 @@ def test_rules_that_are_not_this_versions_hold_and_are_said_to_be_other() -> Non
     files = dict(pack_files())
     files["eu-2023-1773.yaml"] += b"# a note\n"
     held = verify(make(Evidence(consignment(), files, Release(grant=None)), KEY), KEY.public_key())
-    assert held.rules_shipped is False
+    assert held.rules_in_force is False
 
 
 def test_the_provenance_graph_names_every_input_and_rule(steel: Disclosure) -> None:

@@ -75,6 +75,9 @@ WIRE = {
 }
 
 
+ADDENDUM = {"clientId": "summary", "quantityKg": "25000", "statement": "Heat 4711, all of it yours"}
+
+
 def register(**changes: object) -> Register:
     digest = hashlib.sha256(SECRET.encode()).hexdigest()
     callback = {

@@ -10,11 +10,12 @@ from pydantic import ValidationError
 from apps.trade.assessment import Disclosed
 from apps.trade.pact.callbacks import GIVE_UP_AFTER_S, waits_s
 from apps.trade.pact.catalogue import Criteria, build
-from apps.trade.pact.register import RegisterError, Tier, read_register
+from apps.trade.pact.register import RegisterError, read_register
 from apps.trade.rule_packs import all_packs
 
-from .conftest import PRODUCT, ROWS, SECRET, TOKEN_KEY, WIRE, register
+from .conftest import ADDENDUM, PRODUCT, ROWS, SECRET, TOKEN_KEY, WIRE, register
 
+FULL = register().clients[0]
 FILE: dict[str, Any] = {"tokenKey": TOKEN_KEY, "clients": [], "products": [PRODUCT]}
 
 
@@ -43,6 +44,9 @@ def test_the_file_is_read_with_exact_numbers(tmp_path: Path) -> None:
             "primaryDataShare",
         ),
         ({"products": [{**PRODUCT, "colour": "blue"}]}, "colour"),
+        ({"clients": [{"clientId": "a", "secretSha256": "0" * 64, "tier": "addendum"}]}, "tier"),
+        ({"products": [{**PRODUCT, "addenda": [ADDENDUM]}]}, "addenda: summary is no client; correct clientId"),
+        ({"products": [{**PRODUCT, "addenda": [{**ADDENDUM, "quantityKg": "-1"}]}]}, "quantityKg"),
     ],
 )
 def test_a_wrong_file_is_refused_by_field(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
@@ -74,22 +78,43 @@ def test_a_callback_over_http_is_refused() -> None:
 
 
 def test_a_product_without_disclosure_is_not_offered() -> None:
-    assert not build(register(products=[PRODUCT, WIRE]), (), all_packs()).matching(Criteria(), Tier.FULL)
+    assert not build(register(products=[PRODUCT, WIRE]), (), all_packs()).matching(Criteria(), FULL)
 
 
 @pytest.mark.parametrize("rows", [ROWS, ROWS[::-1]])
 def test_ids_follow_from_content_and_not_from_order(rows: tuple[Disclosed, ...]) -> None:
-    found = build(register(), rows, all_packs()).matching(Criteria(), Tier.FULL)
-    wanted = build(register(), ROWS, all_packs()).matching(Criteria(), Tier.FULL)
+    found = build(register(), rows, all_packs()).matching(Criteria(), FULL)
+    wanted = build(register(), ROWS, all_packs()).matching(Criteria(), FULL)
     assert [offer.footprint for offer in found] == [offer.footprint for offer in wanted]
 
 
 def test_another_number_is_another_footprint() -> None:
-    one = build(register(), ROWS, all_packs()).matching(Criteria(), Tier.FULL)
-    other = build(register(products=[{**PRODUCT, "beyondSee": "0.2"}]), ROWS, all_packs()).matching(
-        Criteria(), Tier.FULL
-    )
+    one = build(register(), ROWS, all_packs()).matching(Criteria(), FULL)
+    other = build(register(products=[{**PRODUCT, "beyondSee": "0.2"}]), ROWS, all_packs()).matching(Criteria(), FULL)
     assert not {offer.footprint.id for offer in one} & {offer.footprint.id for offer in other}
+
+
+def test_two_addenda_of_one_client_contradict_each_other() -> None:
+    with pytest.raises(ValidationError, match="addenda: summary has two addenda"):
+        register(products=[{**PRODUCT, "addenda": [ADDENDUM, ADDENDUM]}])
+
+
+def test_an_addendum_is_its_clients_alone_and_opens_what_no_tier_does() -> None:
+    closed = {**PRODUCT, "tier": "addendum", "addenda": [ADDENDUM]}
+    found = build(register(products=[closed, WIRE]), ROWS, all_packs())
+    full, summary = register().clients
+    (offer,) = [each for each in found.matching(Criteria(), summary) if each.footprint.status == "Active"]
+    assert not any(each.tier == "addendum" for each in found.matching(Criteria(), full))
+    (extension,) = offer.shown(summary)["extensions"]
+    assert extension["data"] == ADDENDUM
+    assert "extensions" not in offer.shown(full)
+    assert "comment" not in offer.shown(summary)
+
+
+def test_an_addendum_changes_no_footprint() -> None:
+    one = build(register(), ROWS, all_packs()).matching(Criteria(), FULL)
+    other = build(register(products=[{**PRODUCT, "addenda": [ADDENDUM]}, WIRE]), ROWS, all_packs())
+    assert [each.footprint for each in one] == [each.footprint for each in other.matching(Criteria(), FULL)]
 
 
 def test_answers_are_tried_for_three_days_and_then_given_up() -> None:
