@@ -188,7 +188,8 @@ def declare(kubectl: Kubectl) -> None:
     inside = {name: place for name, place in PLACES.items() if place.namespace}
     kubectl(*apply, stdin=yaml.safe_dump_all([pod_of(name, place) for name, place in inside.items()]))
     for name, place in inside.items():
-        running = {"phase": "Running", "podIP": place.address, "podIPs": [{"ip": place.address}]}
+        where = {"hostIP": GATEWAY_OF_PODS, "hostIPs": [{"ip": GATEWAY_OF_PODS}]}
+        running = {"phase": "Running", "podIP": place.address, "podIPs": [{"ip": place.address}], **where}
         patch_status(kubectl, "pod", name, running, f"--namespace={place.namespace}")
 
 
