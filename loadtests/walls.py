@@ -115,7 +115,8 @@ def look() -> dict[Flow, Seen]:
     Raises:
         WireError: The network could not be made, or the policies never came into force.
     """
-    argv = ["unshare", "--net", "--", sys.executable, "-m", "loadtests.walls"]
+    enter = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+    argv = [*enter, sys.executable, "-m", "loadtests.walls"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=LIMIT_S)
     if done.returncode:
         raise WireError(f"the node's network: {done.stderr.strip().splitlines()[-1:]}")
@@ -187,7 +188,8 @@ def declare(kubectl: Kubectl) -> None:
     inside = {name: place for name, place in PLACES.items() if place.namespace}
     kubectl(*apply, stdin=yaml.safe_dump_all([pod_of(name, place) for name, place in inside.items()]))
     for name, place in inside.items():
-        running = {"phase": "Running", "podIP": place.address, "podIPs": [{"ip": place.address}]}
+        where = {"hostIP": GATEWAY_OF_PODS, "hostIPs": [{"ip": GATEWAY_OF_PODS}]}
+        running = {"phase": "Running", "podIP": place.address, "podIPs": [{"ip": place.address}], **where}
         patch_status(kubectl, "pod", name, running, f"--namespace={place.namespace}")
 
 
@@ -224,8 +226,8 @@ def verdicts(folder: Path) -> list[tuple[bool, bool]]:
         supervisor.start_one(process)
         deadline = time.monotonic() + IN_FORCE_S
         while pods.passes(SHUT[-1]):
-            if time.monotonic() > deadline:
-                raise WireError(f"no policy is in force after {IN_FORCE_S:.0f} s: {tail(process.log)}")
+            if time.monotonic() > deadline or supervisor.pid_of(process.name) is None:
+                raise WireError(f"no policy came into force within {IN_FORCE_S:.0f} s: {tail(process.log)}")
             time.sleep(0.2)
         return list(zip(before, map(pods.passes, flows), strict=True))
 

@@ -30,7 +30,7 @@ def cut(library: Path) -> int:
         file.seek(at)
         table = file.read(size * count)
         headers = [PROGRAM_HEADER.unpack_from(table, number * size) for number in range(count)]
-        end = max(at + size * count, *(offset + length for _, _, offset, _, _, length, _, _ in headers))
+        end: int = max(at + size * count, *(offset + length for _, _, offset, _, _, length, _, _ in headers))
         fields[6] = fields[11] = fields[12] = fields[13] = 0  # where the section headers are: nowhere
         file.seek(0)
         file.write(HEADER.pack(*fields))

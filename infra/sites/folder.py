@@ -24,6 +24,7 @@ from infra.sites.programs import PROVIDER_VERSION
 
 PASSPHRASE_BYTES = 32
 OUTLIVES_S = 5.0
+SKIP_CONFIRMATIONS = "PULUMI_SKIP_CONFIRMATIONS"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ class SiteFolder:
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase),
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_HOME": str(self.home),
-            "PULUMI_SKIP_CONFIRMATIONS": "true",
+            SKIP_CONFIRMATIONS: "true",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
         }
 

@@ -14,7 +14,7 @@ from pulumi import automation
 from infra.local.machine import default_places
 from infra.sites import cluster
 from infra.sites.args import SiteError
-from infra.sites.folder import SiteFolder
+from infra.sites.folder import SKIP_CONFIRMATIONS, SiteFolder
 from infra.sites.kinds import KINDS, MEMBER, Declared, SiteKind
 from infra.sites.pinned import CLUSTER_UID, KUBECONFIG
 from infra.sites.policy import lawful
@@ -204,6 +204,8 @@ def preview_destroy(folder: SiteFolder, say: Say, *, without_release: bool = Fal
     """
     config, story = _let_go(folder, say, without_release=without_release), Story(say)
     with _opened(folder, config, story) as stack:
+        # By this variable the CLI says yes, which it refuses to do where nothing is to be confirmed.
+        os.environ.pop(SKIP_CONFIRMATIONS, None)
         stack.preview_destroy(on_event=story, exclude_protected=True)
     return Outcome(changes=dict(story.changes), outputs={}, steps=story.steps)
 

@@ -93,11 +93,12 @@ def test_a_site_from_before_its_parts_were_components_only_gets_new_parents(site
 
 def by_hand(site: Site, cores: int) -> None:
     """The site as somebody with kubectl alone installs it; with another pledge where `cores` differs."""
-    for manifest in site_manifests(ARGS):
+    manifests = site_manifests(ARGS)
+    for manifest in manifests:
         if manifest["kind"] == "ResourceQuota":
             manifest["spec"]["hard"]["requests.cpu"] = str(cores)
-        apply = [str(site.binary), f"--kubeconfig={site.cluster.kubeconfig}", "apply", "--filename=-"]
-        run(apply, stdin=yaml.safe_dump(manifest))
+    apply = [str(site.binary), f"--kubeconfig={site.cluster.kubeconfig}", "apply", "--filename=-"]
+    run(apply, stdin=yaml.safe_dump_all(manifests))
 
 
 def test_a_site_that_was_installed_by_hand_becomes_the_programs_and_nothing_is_made_twice(site: Site) -> None:
@@ -111,7 +112,7 @@ def test_a_site_that_was_installed_by_hand_becomes_the_programs_and_nothing_is_m
 
 
 def test_a_hand_made_site_that_differs_is_refused_by_name_and_taken_over_on_demand(site: Site) -> None:
-    by_hand(site, cores=2)
+    by_hand(site, cores=0)
     with pytest.raises(SiteError, match=r"pledge: .*conflict.*requests\.cpu.*`up --take-over`"):
         site.up()
     site.do("up", "--take-over", *site.flags())
@@ -155,15 +156,27 @@ def test_a_replaced_identity_is_another_and_the_agent_starts_again(standing: Sit
     site.kubectl("delete", "secret/member-identity", f"--namespace={SYSTEM}")
 
 
-def test_destroy_leaves_no_key_and_no_policy_beside_the_data_that_it_keeps(site: Site) -> None:
+def test_destroy_keeps_data_on_a_claim_and_no_key_beside_it_and_a_new_up_finds_it(site: Site) -> None:
     site.up(ON_CLAIM)
+    claim = site.get("persistentvolumeclaim/commonweal-data", f"--namespace={DATA}")["metadata"]["uid"]
     for made in GATEWAYS_OWN:
         site.kubectl("create", *made, f"--namespace={DATA}", "--from-literal=tls.key=secret")
         site.kubectl("label", f"{made[0]}/{made[-1]}", f"--namespace={DATA}", OURS)
     site.kubectl("create", "configmap", "a-members-own", f"--namespace={DATA}")
-    site.destroy()
-    assert site.get("persistentvolumeclaim/commonweal-data", f"--namespace={DATA}")
+    planned = site.do("destroy", "--dry-run")
+    assert "delete Deployment ca/commonweal-data/gateway" in planned.objects
+    assert not [line for line in planned.objects if line.endswith("/commonweal-data")]
+    assert site.get("deployment/gateway", f"--namespace={DATA}")
+
+    done = site.destroy()
+    assert sorted(done.objects) == sorted(planned.objects)
+    assert site.remains() == {f"namespace/{DATA}"}
+    assert any("holds the member's data" in line for line in site.told)
     assert site.get("configmap/a-members-own", f"--namespace={DATA}")
     for made in GATEWAYS_OWN:
         with pytest.raises(LocalError, match="NotFound"):
             site.get(f"{made[0]}/{made[-1]}", f"--namespace={DATA}")
+
+    site.up(ON_CLAIM)
+    again = site.get("persistentvolumeclaim/commonweal-data", f"--namespace={DATA}")
+    assert again["metadata"]["uid"] == claim

@@ -14,7 +14,7 @@ from infra.local.machine import LocalError
 from infra.sites.args import SiteError
 from infra.sites.provision import provision
 from infra.sites.rbac import APPS, DATA, SYSTEM
-from tests.integration.sites.conftest import ARGS, ON_CLAIM, TOKEN, Site
+from tests.integration.sites.conftest import ARGS, TOKEN, Site
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -98,29 +98,7 @@ def test_a_moved_kubeconfig_replaces_nothing(standing: Site, tmp_path: Path) -> 
     standing.up()
 
 
-def test_destroy_leaves_nothing_in_the_cluster_and_no_state(site: Site) -> None:
-    site.up()
-    site.destroy()
-    assert site.remains() == set()
-    assert not (site.state / "sites" / "ca").exists()
-
-
-def test_destroy_keeps_data_on_a_claim_and_a_new_up_finds_it(site: Site) -> None:
-    site.up(ON_CLAIM)
-    planned = site.do("destroy", "--dry-run")
-    assert "delete Deployment ca/commonweal-data/gateway" in planned.objects
-    assert not [line for line in planned.objects if line.endswith(("/commonweal-data", "ca/commonweal-data"))]
-    assert site.get("deployment/gateway", f"--namespace={DATA}")
-    claim = site.get("persistentvolumeclaim/commonweal-data", f"--namespace={DATA}")["metadata"]["uid"]
-    site.destroy()
-    assert site.remains() == {f"namespace/{DATA}"}
-    assert any("holds the member's data" in line for line in site.told)
-    site.up(ON_CLAIM)
-    again = site.get("persistentvolumeclaim/commonweal-data", f"--namespace={DATA}")
-    assert again["metadata"]["uid"] == claim
-
-
-def test_a_run_that_was_killed_is_completed_by_the_next(site: Site) -> None:
+def test_a_run_that_was_killed_is_completed_by_the_next_and_destroy_leaves_nothing(site: Site) -> None:
     command = [sys.executable, "-m", "infra.sites", "up", "--member", "ca", "--state", str(site.state)]
     with subprocess.Popen(
         [*command, *site.flags()], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -134,6 +112,7 @@ def test_a_run_that_was_killed_is_completed_by_the_next(site: Site) -> None:
     assert site.up().changed == 0
     site.destroy()
     assert site.remains() == set()
+    assert not (site.state / "sites" / "ca").exists()
 
 
 def test_too_little_time_ends_the_run_and_the_next_completes_it(site: Site) -> None:
