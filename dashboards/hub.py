@@ -12,6 +12,7 @@ import httpx
 from pydantic import ValidationError
 
 from commonweal.kinds.consortium import Consortium
+from commonweal.kinds.contribution import Contribution
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.kinds.equity_statement import EquityStatement
@@ -44,6 +45,7 @@ class Snapshot:
     grants: tuple[DataGrant, ...] = ()
     pilots: tuple[PilotApp, ...] = ()
     statements: tuple[EquityStatement, ...] = ()
+    contributions: tuple[Contribution, ...] = ()
     unreadable: tuple[str, ...] = ()
 
     @property
@@ -160,6 +162,7 @@ def take_snapshot(client: httpx.Client, now: datetime) -> Snapshot:
         grants=lister.every(DataGrant),
         pilots=lister.every(PilotApp),
         statements=tuple(sorted(lister.every(EquityStatement), key=lambda one: one.spec.period_start)),
+        contributions=lister.every(Contribution),
         unreadable=tuple(lister.unreadable),
     )
 

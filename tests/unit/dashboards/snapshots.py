@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 from commonweal.kinds.consortium import Consortium
+from commonweal.kinds.contribution import Contribution
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.kinds.equity_statement import EquityStatement
@@ -28,6 +29,7 @@ def snapshot(unreadable: tuple[str, ...] = (), **changed: list[Body]) -> Snapsho
         grants=_read(DataGrant, objects["datagrants"]),
         pilots=_read(PilotApp, objects["pilotapps"]),
         statements=_read(EquityStatement, objects["equitystatements"]),
+        contributions=_read(Contribution, objects["contributions"]),
         unreadable=unreadable,
     )
 
