@@ -217,7 +217,7 @@ def _claims(snapshot: Snapshot) -> tuple[Figure, ...]:
     figure = Figure(
         key="equity-claims",
         title="Claimed beside the meters, and where each claim stands",
-        sentence=f"Certificates, spans of work and spans of kept data: {len(rows)} of {len(claims)} claims, open ones first. "
+        sentence=f"Certificates, spans of work and of kept data: {len(rows)} of {len(claims)} claims, open ones first. "
         "Each counts when others approved it and its clock has run out. Unit: number of lines.",
         columns=(
             Column(key="member", heading="Member"),
