@@ -60,7 +60,7 @@ def close(books: Books, minute: int, *claims: Claim) -> tuple[EquityEntry, Broug
     start = NOON + minute * MINUTE
     readings = [reading(member, start, energy_mj=DRAWN_MJ) for member in ("ca", "kr")]
     end = start + MINUTE
-    decided = decide(evidence.in_order(books.connection, claims), AROUND, RULES, end)
+    decided = decide(evidence.still_open(books.connection, {each.uid: each for each in claims}), AROUND, RULES, end)
     past = past_of(books, decided, {NOON})
     seen: Closing = observed(*readings, last=books.last_statement(), decided=decided, past=past)
     spec, record, brought = statement(seen, (start, end), seen.unsettled)
@@ -115,9 +115,9 @@ def test_a_person_that_two_members_claim_counts_for_the_first(books: Books) -> N
 def test_a_claim_made_anew_begins_its_clock_anew(books: Books) -> None:
     said(books, claim(work=[work()]), NOON)
     anew = claim(work=[work()], uid="uid-2")
-    assert evidence.in_order(books.connection, [anew]) == ()
+    assert evidence.still_open(books.connection, {anew.uid: anew}) == ()
     said(books, anew, NOON + MINUTE)
-    assert evidence.in_order(books.connection, [anew]) == ((anew, NOON + MINUTE),)
+    assert evidence.still_open(books.connection, {anew.uid: anew}) == ((anew, NOON + MINUTE),)
 
 
 def test_a_refusal_names_field_and_rule_and_is_logged_once(books: Books) -> None:
@@ -151,7 +151,7 @@ def test_the_log_holds_claim_decision_load_and_retirement_beside_their_posting(b
 def test_a_statement_that_is_not_kept_leaves_every_claim_open(books: Books) -> None:
     it = claim(work=[work()])
     said(books, it, NOON)
-    decided = decide(evidence.in_order(books.connection, [it]), AROUND, RULES, NOON + MINUTE)
+    decided = decide(evidence.still_open(books.connection, {it.uid: it}), AROUND, RULES, NOON + MINUTE)
     seen = observed(reading("ca"), decided=decided, past=Past())
     spec, record, brought = statement(seen, (NOON, NOON + MINUTE), seen.unsettled)
     books.settle("statement-0", spec, (), record, brought=brought)
@@ -191,7 +191,12 @@ def test_in_whatever_order_certificates_and_readings_come_the_lesser_of_their_su
             claims = [claim(certificates=lines, uid=f"uid-{minute}")] if lines else []
             for each in claims:
                 books.record_claim(each, start - MINUTE)
-            decided = decide(evidence.in_order(books.connection, claims), AROUND, RULES, start + MINUTE)
+            decided = decide(
+                evidence.still_open(books.connection, {each.uid: each for each in claims}),
+                AROUND,
+                RULES,
+                start + MINUTE,
+            )
             past = past_of(books, decided, {NOON})
             seen = observed(
                 reading("ca", start, energy_mj=mj),
