@@ -12,6 +12,7 @@ import httpx
 from pydantic import ValidationError
 
 from commonweal.kinds.consortium import Consortium
+from commonweal.kinds.contribution import Contribution
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.kinds.emergency_access import EmergencyAccess
@@ -46,6 +47,7 @@ class Snapshot:
     emergencies: tuple[EmergencyAccess, ...] = ()
     pilots: tuple[PilotApp, ...] = ()
     statements: tuple[EquityStatement, ...] = ()
+    contributions: tuple[Contribution, ...] = ()
     unreadable: tuple[str, ...] = ()
 
     @property
@@ -163,6 +165,7 @@ def take_snapshot(client: httpx.Client, now: datetime) -> Snapshot:
         emergencies=lister.every(EmergencyAccess),
         pilots=lister.every(PilotApp),
         statements=tuple(sorted(lister.every(EquityStatement), key=lambda one: one.spec.period_start)),
+        contributions=lister.every(Contribution),
         unreadable=tuple(lister.unreadable),
     )
 

@@ -6,7 +6,7 @@ The member writes `record` once; each other member adds its own approval, or its
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from commonweal.kinds.meta import (
     Column,
@@ -37,6 +37,14 @@ class ContributionReason(StrEnum):
     DISPUTED = "Disputed"
     REFUSED = "Refused"
     LAPSED = "Lapsed"
+
+
+RULES = "x-kubernetes-validations"
+ONCE = immutable("record", "make another Contribution")
+FILLED = cel(
+    "size(self.certificates) + size(self.work) + size(self.data) > 0",
+    "record is empty; name certificates, work or data",
+)
 
 
 class EnergyCertificate(Model):
@@ -89,13 +97,6 @@ class KeptData(Model):
 class ContributionRecord(Model):
     """What is claimed; set once, so that nobody approves one thing and gets another."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            "size(self.certificates) + size(self.work) + size(self.data) > 0",
-            "record is empty; name certificates, work or data",
-        ),
-    )
-
     certificates: Annotated[tuple[EnergyCertificate, ...], Field(max_length=168)] = ()
     """Green energy; matched with what this member's meters read in the same zone and hour."""
     work: Annotated[tuple[Work, ...], Field(max_length=64)] = ()
@@ -123,7 +124,7 @@ class Objection(Model):
 class ContributionSpec(Model):
     """A claim and what others say of it."""
 
-    record: Annotated[ContributionRecord, Field(json_schema_extra=immutable("record", "make another Contribution"))]
+    record: Annotated[ContributionRecord, Field(json_schema_extra={RULES: [*ONCE[RULES], *FILLED[RULES]]})]
     """What is claimed."""
     approvals: Annotated[
         tuple[ContributionApproval, ...],

@@ -198,6 +198,7 @@ class PooledCluster(Resource):
             Column(name="GPUs", json_path=".spec.pledge.gpus", type="integer"),
             Column(name="Zone", json_path=".spec.location.gridZone"),
             Column(name="Delivered", json_path=".status.lastPeriod.deliveredGpuSeconds", type="integer", priority=1),
+            Column(name="Meters", json_path=".status.metersHealthy", type="integer", priority=1),
             Column(name="Shortfall", json_path=".status.lastPeriod.shortfallGpuSeconds", type="integer", priority=1),
         ),
     )

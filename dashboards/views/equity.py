@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from commonweal.kinds.contribution import Contribution, ContributionReason
 from commonweal.kinds.equity_statement import EquityEntry, EquityStatement
 from commonweal.kinds.meta import ConditionStatus
 from dashboards.figures import (
@@ -26,6 +27,7 @@ from dashboards.views.readiness import listing, member_names, readiness
 QUESTION = "Who owns which share of the consortium?"
 HISTORY_PERIODS = 120  # two hours of the demo's minutes, five days of hours: a chart that can still be read
 LATEST = "latest"
+CLAIMS_SHOWN = 50  # a screen or two; `kubectl get contributions` has all
 
 
 def view(snapshot: Snapshot, period: str = LATEST) -> View:
@@ -41,6 +43,7 @@ def view(snapshot: Snapshot, period: str = LATEST) -> View:
             _shares(statement, snapshot),
             _contributions(statement, snapshot),
             _history(statement, snapshot),
+            *_claims(snapshot),
         ),
         check=Check(
             command=f"commonweal equity explain {ranked(statement)[0].member}",
@@ -190,3 +193,48 @@ def _history(statement: EquityStatement, snapshot: Snapshot) -> Figure:
         labels=_labels(periods),
         chart=Chart.HISTORY,
     )
+
+
+def _claims(snapshot: Snapshot) -> tuple[Figure, ...]:
+    """What members claim that no meter reads, open claims first; no figure where nobody claims anything."""
+    names = member_names(snapshot)
+    claims = sorted(snapshot.contributions, key=_open_first)
+    rows: list[Row] = [
+        {
+            "member": names.get(owner := (one.metadata.namespace or "").removeprefix("member-"), owner),
+            "claim": one.metadata.name,
+            "certificates": len(one.spec.record.certificates),
+            "work": len(one.spec.record.work),
+            "data": len(one.spec.record.data),
+            "standing": readiness(one).reason,
+            "why": readiness(one).message,
+        }
+        for one in claims[:CLAIMS_SHOWN]
+    ]
+    if not rows:
+        return ()
+    simulated = any(line.simulated for one in claims for line in one.spec.record.certificates)
+    figure = Figure(
+        key="equity-claims",
+        title="Claimed beside the meters, and where each claim stands",
+        sentence=f"Certificates, spans of work and of kept data: {len(rows)} of {len(claims)} claims, open ones first. "
+        "Each counts when others approved it and its clock has run out. Unit: number of lines.",
+        columns=(
+            Column(key="member", heading="Member"),
+            Column(key="claim", heading="Claim"),
+            Column(key="certificates", heading="Certificates", show=count, numeric=True),
+            Column(key="work", heading="Work", show=count, numeric=True),
+            Column(key="data", heading="Data", show=count, numeric=True),
+            Column(key="standing", heading="Stands at"),
+            Column(key="why", heading="Why, and until when"),
+        ),
+        rows=tuple(rows),
+        position=Position(as_of=snapshot.taken_at, no_log="claims that are still open are in no statement"),
+        labels=(Label.SIMULATED,) if simulated else (),
+    )
+    return (figure,)
+
+
+def _open_first(claim: Contribution) -> tuple[bool, str, str]:
+    decided = readiness(claim).reason in {ContributionReason.COUNTED, ContributionReason.LAPSED}
+    return decided, claim.metadata.namespace or "", claim.metadata.name

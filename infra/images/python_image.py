@@ -83,8 +83,8 @@ def code(cache: Path, packages: Sequence[str]) -> oci.Layer:
 
 
 def sources_of(folder: Path) -> list[Path]:
-    """Every file of a package that is part of it."""
-    found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    """Every file of a package that is part of it; a file is itself."""
+    found = (path for path in (folder, *folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
     return sorted(path for path in found if not path.name.startswith("."))
 
 

@@ -19,7 +19,7 @@ EVENTS = 10_000
 HISTORIES = 5
 SEED = 6
 MEMBERS = ("ca", "ch", "fr", "jp", "ke", "kr", "uy")
-UNITS = ("core_seconds", "energy_mj", "gpu_seconds")
+UNITS = ("core_seconds", "energy_mj", "gpu_seconds", "green_mj", "row_seconds", "work_seconds")
 POSTED = slice(2, 4)
 
 Sums = dict[tuple[str, str], list[int]]  # account and unit: debits and credits pending, debits and credits posted

@@ -11,6 +11,7 @@ import typer
 import yaml
 from rich.live import Live
 
+from commonweal.apel import Site
 from commonweal.division import talmud
 from commonweal.kinds.member import Scheduling
 from commonweal.kinds.render import crds as rendered_crds
@@ -403,7 +404,7 @@ def ledger_apel(  # noqa: PLR0917 - typer makes an option of each
 ) -> None:
     """Write a month's use of a member's machines as APEL summary, sync and accelerator messages."""
     with plain_errors():
-        known = apel.Site(
+        known = Site(
             member=member,
             name=site,
             submit_host=submit_host,

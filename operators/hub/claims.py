@@ -36,6 +36,7 @@ READY = frozenset({ContributionReason.APPROVED, ContributionReason.COUNTED})
 JUDGED_BY = (
     CONSORTIUMS, MEMBERS, POOLED_CLUSTERS, DATA_TRUSTS, DATA_GRANTS, PILOT_APPS, EQUITY_STATEMENTS,
 )  # fmt: skip
+NOTHING_AROUND = Around(members=frozenset())  # what is decided is judged no more
 MIN_LOOK_S = 1.0
 FAULT_LOOK_S = 60.0  # what is not over yet will be, without any event
 
@@ -94,12 +95,13 @@ class ClaimController:
         if body is None or (claim := claim_of(body)) is None:
             return None
         connection = self.books.connection
+        decision = evidence.decision(connection, claim.id)
         return Observed(
             claim=claim,
-            around=around(tools.store, self.books, (claim,), tools.clock()),
+            around=around(tools.store, self.books, (claim,), tools.clock()) if decision is None else NOTHING_AROUND,
             rules=rules(charter(tools.store)),
             recorded_at=evidence.recorded_at(connection, claim),
-            decision=evidence.decision(connection, claim.id),
+            decision=decision,
         )
 
     def plan(self, observed: Observed, now: datetime) -> Plan:
@@ -184,9 +186,13 @@ def _askers(store: Store, trusts: dict[str, DataTrust], at: datetime) -> dict[Da
 
 def decided_until(store: Store, books: Books, at: datetime) -> tuple[Decided, ...]:
     """Every claim whose clock has run out by the end of a period."""
-    claims = [claim for body in store.list(CONTRIBUTIONS) if (claim := claim_of(body))]
-    recorded = evidence.in_order(books.connection, claims)
-    return decide(recorded, around(store, books, claims, at), rules(charter(store)), at)
+    by_uid = {body["metadata"]["uid"]: body for body in store.list(CONTRIBUTIONS)}
+    recorded = [
+        (claim, recorded_at)
+        for body, recorded_at in evidence.still_open(books.connection, by_uid)
+        if (claim := claim_of(body))
+    ]
+    return decide(recorded, around(store, books, [claim for claim, _ in recorded], at), rules(charter(store)), at)
 
 
 def past_of(books: Books, decided: Iterable[Decided], hours: Iterable[datetime]) -> Past:

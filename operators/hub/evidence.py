@@ -4,14 +4,17 @@ Rules are in commonweal/contributions.py; books.py opens the file and holds the 
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from commonweal.contributions import Brought, Claim, Interval, Past, certificate_key, certificates_of, subjects
 from commonweal.green import MJ_PER_WH, Certificate, Load
 from commonweal.ledger import INSTANT
 from commonweal.transparency import Json, canonical_json
+
+T = TypeVar("T")
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS contributions (
@@ -80,14 +83,13 @@ def decision(connection: sqlite3.Connection, claim: str) -> tuple[bool, str] | N
     return (bool(row[0]), str(row[1])) if row else None
 
 
-def in_order(connection: sqlite3.Connection, claims: Iterable[Claim]) -> tuple[tuple[Claim, datetime], ...]:
-    """The claims that are recorded and not decided, each with when, in the order of the log."""
-    known = {(claim.id, claim.uid): claim for claim in claims}
+def still_open(connection: sqlite3.Connection, by_uid: Mapping[str, T]) -> tuple[tuple[T, datetime], ...]:
+    """What is recorded and not decided of some objects, each with when it was recorded, in the order of the log."""
     query = """
-        SELECT id, uid, recorded_at FROM contributions LEFT JOIN contributions_decided USING (id)
+        SELECT uid, recorded_at FROM contributions LEFT JOIN contributions_decided USING (id)
         WHERE statement IS NULL ORDER BY contributions.position
     """
-    return tuple((known[key], _instant(at)) for *key_, at in connection.execute(query) if (key := tuple(key_)) in known)
+    return tuple((by_uid[uid], _instant(at)) for uid, at in connection.execute(query) if uid in by_uid)
 
 
 def taken(connection: sqlite3.Connection, claims: Iterable[Claim]) -> dict[str, str]:

@@ -20,9 +20,9 @@ EXAMPLES = STATE / "examples"  # as the demo applied them: our image by digest
 WAIT_S = 90
 
 
-def eventually(look: Callable[[], Any], holds: Callable[[Any], bool]) -> Any:  # noqa: ANN401 - whatever `look` sees
+def eventually(look: Callable[[], Any], holds: Callable[[Any], bool], within_s: float = WAIT_S) -> Any:  # noqa: ANN401 - whatever `look` sees
     """Look until it holds; the last thing seen is what the caller then asserts on."""
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + within_s
     seen = look()
     while not holds(seen) and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -128,6 +128,20 @@ def test_equity_is_recomputed_from_the_statement(demo: Demo) -> None:
     explained = demo.commonweal("equity", "explain", "ca")
     assert explained.returncode == 0, explained.stderr
     assert "simulated" in explained.stdout.lower()
+
+
+def test_what_members_claim_counts_once_others_approved_it_and_makes_energy_green(demo: Demo) -> None:
+    def counted() -> dict[str, int]:
+        statements = demo.get("equitystatements")["items"]
+        entries = [entry for each in statements for entry in each["spec"]["entries"]]
+        return {
+            name: sum(entry[name] for entry in entries) for name in ("talentSeconds", "keptRowSeconds", "greenEnergyMj")
+        }
+
+    # The claims were recorded before `up` ended; a minute's clock and the next statement's end are still to come.
+    found = eventually(counted, lambda seen: all(seen.values()), within_s=200)
+    assert (found["talentSeconds"], found["keptRowSeconds"]) == (12_600, 2000 * 3600)
+    assert found["greenEnergyMj"] > 0
 
 
 def test_the_service_level_of_the_trade_pilot_is_measured(demo: Demo) -> None:

@@ -107,6 +107,10 @@ async def test_a_member_approves_what_others_claim_and_never_its_own(hub: Hub, a
     with pytest.raises(Forbidden, match="only a member itself"):
         await ca.patch(CONTRIBUTIONS, "work", changed, namespace)
     await kr.patch(CONTRIBUTIONS, "work", changed, namespace)
+    gone = {"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-0000-0000-000000000000"}
+    for metadata in ({"ownerReferences": [gone]}, {"finalizers": ["commonweal.dev/kept"]}):
+        with pytest.raises(Forbidden, match="a member changes no ownerReferences and no finalizers"):
+            await kr.patch(CONTRIBUTIONS, "work", {"metadata": metadata}, namespace)
     longer = [{"person": "p-1", "task": "reviewed", **span, "end": "2026-11-24T12:00:00Z"}]
     with pytest.raises(Invalid, match="record cannot be changed; make another Contribution"):
         await hub.admin.patch(CONTRIBUTIONS, "work", {"spec": {"record": {"work": longer}}}, namespace)

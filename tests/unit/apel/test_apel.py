@@ -15,8 +15,9 @@ from commonweal.apel import Site, messages
 from commonweal.ledger import Transfer, Unit, transfer_of_use
 from commonweal.receipts import Side
 from operators.cli.main import app
+from operators.hub.books import Books
 from tests.strategies import transfers
-from tests.unit.hub.test_uses import Books, closing, take, usage
+from tests.unit.hub.test_uses import closing, take, usage
 
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
 SITE = Site(member="kr", name="KR-ONE", submit_host="hub.example", benchmark=Fraction("21.69"), gpu_model="H100")

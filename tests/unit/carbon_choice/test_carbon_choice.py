@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonweal.carbon_choice import Intensity, emitted, greenest, intensities, ranked, saved
+from commonweal.carbon_choice import Intensity, Range, emitted, greenest, intensities, ranked, saved
 from commonweal.green import MJ_PER_KWH, Basis, Factor, GreenError, Method
 from commonweal.kinds import PilotApp
 from operators.cli.carbon import Case, read_factors, report
@@ -35,18 +35,18 @@ grids = st.fixed_dictionaries(
 
 def test_a_kilowatt_hour_emits_what_its_zone_is_said_to_emit() -> None:
     one = emitted({"ca": 2}, ZONES, KNOWN, MJ_PER_KWH)
-    assert (one.low_mg, one.high_mg) == (40_000, 70_000)
+    assert one == Range(low_mg=Fraction(40_000), high_mg=Fraction(70_000))
 
 
 def test_what_moving_saves_is_the_difference_of_both_grids_at_their_ends() -> None:
     gain = saved({"kr": 1}, {"ca": 1}, ZONES, KNOWN, MJ_PER_KWH)
-    assert (gain.low_mg, gain.high_mg) == (400_000 - 35_000, 450_000 - 20_000)
+    assert gain == Range(low_mg=Fraction(400_000 - 35_000), high_mg=Fraction(450_000 - 20_000))
 
 
 @given(placements, grids)
 def test_staying_saves_exactly_nothing(placed: dict[str, int], known: dict[str, Intensity]) -> None:
     gain = saved(placed, placed, ZONES, known, MJ_PER_KWH)
-    assert (gain.low_mg, gain.high_mg) == (0, 0)
+    assert gain == Range(low_mg=Fraction(0), high_mg=Fraction(0))
 
 
 @given(placements, placements, grids, st.data())

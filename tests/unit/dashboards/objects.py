@@ -9,6 +9,7 @@ import yaml
 
 from commonweal.apportion import WHOLE_BP, largest_remainder
 from commonweal.kinds.consortium import Consortium
+from commonweal.kinds.contribution import Contribution
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.kinds.equity_statement import EquityStatement
@@ -172,6 +173,16 @@ def statement(number: int, weights: dict[str, int] | None = None, *, said: Body 
     return body(EquityStatement, f"period-{number:04d}", spec, {"conditions": [said or ready("Recomputed")]})
 
 
+def contribution(name: str, owner: str, said: Body | None = None, *, simulated: bool = False) -> Body:
+    work = {"person": "p-7", "task": "Reviewed the charter", "begin": "2026-11-23T09:00:00Z"}
+    certificate = {"registry": "r", "id": name, "zone": "KE", "hour": NOON.isoformat(), "wh": 1, "source": "wind"}
+    record: Body = {"work": [work | {"end": "2026-11-23T10:00:00Z"}]}
+    if simulated:
+        record["certificates"] = [certificate | {"simulated": True}]
+    spec = {"record": record, "approvals": [{"member": "ca"}, {"member": "kr"}]}
+    return body(Contribution, name, spec, {"conditions": [said or ready("Approved")]}, f"member-{owner}")
+
+
 def consortium(periods: int = 60, address: str | None = "http://127.0.0.1:18080") -> dict[str, list[Body]]:
     """Return a whole healthy consortium, by plural name of the kind."""
     return {
@@ -183,4 +194,5 @@ def consortium(periods: int = 60, address: str | None = "http://127.0.0.1:18080"
         "emergencyaccesses": [],
         "pilotapps": [pilot(address)],
         "equitystatements": [statement(number) for number in range(periods)],
+        "contributions": [contribution("review", "ke")],
     }

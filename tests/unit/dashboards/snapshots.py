@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 from commonweal.kinds.consortium import Consortium
+from commonweal.kinds.contribution import Contribution
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.kinds.emergency_access import EmergencyAccess
@@ -30,6 +31,7 @@ def snapshot(unreadable: tuple[str, ...] = (), **changed: list[Body]) -> Snapsho
         emergencies=_read(EmergencyAccess, objects["emergencyaccesses"]),
         pilots=_read(PilotApp, objects["pilotapps"]),
         statements=_read(EquityStatement, objects["equitystatements"]),
+        contributions=_read(Contribution, objects["contributions"]),
         unreadable=unreadable,
     )
 

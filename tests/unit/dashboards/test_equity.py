@@ -7,7 +7,7 @@ from commonweal.apportion import WHOLE_BP
 from dashboards.figures import Label, Standing
 from dashboards.views import equity
 from tests.unit.dashboards import objects
-from tests.unit.dashboards.objects import condition, statement
+from tests.unit.dashboards.objects import condition, contribution, statement
 from tests.unit.dashboards.snapshots import snapshot
 
 DIFFERS = condition(status="False", reason="Differs", message="ca: 4000 in the statement, 3999 computed again.")
@@ -70,7 +70,22 @@ def test_a_long_history_is_cut_to_what_a_chart_can_show() -> None:
 
 
 def test_simulated_meters_label_every_figure() -> None:
-    assert all(figure.labels == (Label.SIMULATED,) for figure in equity.view(snapshot()).figures)
+    simulated = snapshot(contributions=[contribution("review", "ke", simulated=True)])
+    assert all(figure.labels == (Label.SIMULATED,) for figure in equity.view(simulated).figures)
+
+
+def test_what_is_claimed_says_where_it_stands_and_open_claims_come_first() -> None:
+    counted = condition(status="True", reason="Counted", message="Counted from period-0001 on; what counts is final")
+    disputed = condition(status="False", reason="Disputed", message="kr objects: never seen; until 2026-12-01")
+    claims = [contribution("a", "ca", counted), contribution("b", "kr", disputed)]
+    figure = equity.view(snapshot(contributions=claims)).figure("equity-claims")
+    assert figure is not None
+    assert [(row["member"], row["claim"], row["standing"], row["work"]) for row in figure.rows] == [
+        ("Korea (kr)", "b", "Disputed", 1),
+        ("Canada (ca)", "a", "Counted", 1),
+    ]
+    assert figure.labels == ()
+    assert equity.view(snapshot(contributions=[])).figure("equity-claims") is None
 
 
 @given(weights=st.lists(st.integers(0, 1000), min_size=3, max_size=3).filter(any))

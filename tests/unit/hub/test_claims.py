@@ -1,11 +1,14 @@
 """What no meter reads is recorded, judged in words, counted by a statement after its clock, and never a second time."""
 
 import json
+import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from commonweal.contributions import Brought, Claim, Past, decide
 from commonweal.green import MJ_PER_WH
@@ -57,7 +60,7 @@ def close(books: Books, minute: int, *claims: Claim) -> tuple[EquityEntry, Broug
     start = NOON + minute * MINUTE
     readings = [reading(member, start, energy_mj=DRAWN_MJ) for member in ("ca", "kr")]
     end = start + MINUTE
-    decided = decide(evidence.in_order(books.connection, claims), AROUND, RULES, end)
+    decided = decide(evidence.still_open(books.connection, {each.uid: each for each in claims}), AROUND, RULES, end)
     past = past_of(books, decided, {NOON})
     seen: Closing = observed(*readings, last=books.last_statement(), decided=decided, past=past)
     spec, record, brought = statement(seen, (start, end), seen.unsettled)
@@ -112,9 +115,9 @@ def test_a_person_that_two_members_claim_counts_for_the_first(books: Books) -> N
 def test_a_claim_made_anew_begins_its_clock_anew(books: Books) -> None:
     said(books, claim(work=[work()]), NOON)
     anew = claim(work=[work()], uid="uid-2")
-    assert evidence.in_order(books.connection, [anew]) == ()
+    assert evidence.still_open(books.connection, {anew.uid: anew}) == ()
     said(books, anew, NOON + MINUTE)
-    assert evidence.in_order(books.connection, [anew]) == ((anew, NOON + MINUTE),)
+    assert evidence.still_open(books.connection, {anew.uid: anew}) == ((anew, NOON + MINUTE),)
 
 
 def test_a_refusal_names_field_and_rule_and_is_logged_once(books: Books) -> None:
@@ -148,7 +151,7 @@ def test_the_log_holds_claim_decision_load_and_retirement_beside_their_posting(b
 def test_a_statement_that_is_not_kept_leaves_every_claim_open(books: Books) -> None:
     it = claim(work=[work()])
     said(books, it, NOON)
-    decided = decide(evidence.in_order(books.connection, [it]), AROUND, RULES, NOON + MINUTE)
+    decided = decide(evidence.still_open(books.connection, {it.uid: it}), AROUND, RULES, NOON + MINUTE)
     seen = observed(reading("ca"), decided=decided, past=Past())
     spec, record, brought = statement(seen, (NOON, NOON + MINUTE), seen.unsettled)
     books.settle("statement-0", spec, (), record, brought=brought)
@@ -167,3 +170,45 @@ def test_what_is_wanted_of_others_stays_open_until_the_clock(books: Books) -> No
     reason, holds, message = said(books, it, NOON + timedelta(minutes=3))
     assert (reason, holds) == (ContributionReason.LAPSED, False)
     assert "statement-1 closed it uncounted" in message
+
+
+wh = st.integers(1, 40)
+arrivals = st.lists(st.tuples(st.lists(wh, max_size=2), st.integers(1, 40 * MJ_PER_WH)), min_size=1, max_size=4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(arrivals)
+def test_in_whatever_order_certificates_and_readings_come_the_lesser_of_their_sums_is_green(
+    told: list[tuple[list[int], int]],
+) -> None:
+    """Each statement brings some certificates of one hour, and one device's energy of a minute of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        books = Books.open(Path(folder))
+        green_mj = 0
+        for minute, (issued, mj) in enumerate(told):
+            start = NOON + minute * MINUTE
+            lines = [certificate(f"{minute}-{number}", wh=each) for number, each in enumerate(issued)]
+            claims = [claim(certificates=lines, uid=f"uid-{minute}")] if lines else []
+            for each in claims:
+                books.record_claim(each, start - MINUTE)
+            decided = decide(
+                evidence.still_open(books.connection, {each.uid: each for each in claims}),
+                AROUND,
+                RULES,
+                start + MINUTE,
+            )
+            past = past_of(books, decided, {NOON})
+            seen = observed(
+                reading("ca", start, energy_mj=mj),
+                members=("ca",),
+                last=books.last_statement(),
+                decided=decided,
+                past=past,
+            )
+            spec, record, brought = statement(seen, (start, start + MINUTE), seen.unsettled)
+            books.settle(f"statement-{minute}", spec, (), record, brought=brought)
+            green_mj += spec.entries[0].green_energy_mj
+        books.close()
+    certified_wh = sum(sum(issued) for issued, _ in told)
+    drawn_mj = sum(min(mj, 60 * 700_000) for _, mj in told)
+    assert green_mj == MJ_PER_WH * min(certified_wh, drawn_mj // MJ_PER_WH)

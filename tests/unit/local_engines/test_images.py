@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from infra.images import __main__ as command
-from infra.images import hub_image, oci, site_image, trino_image
+from infra.images import hub_image, oci, python_image, site_image, trino_image
+from infra.local.machine import REPOSITORY
 
 
 def folder(base: Path) -> Path:
@@ -121,7 +122,12 @@ def test_an_image_says_how_it_is_asked_to_stop_only_if_that_is_not_the_usual_way
 
 
 def test_the_hubs_image_holds_what_its_pods_run_and_no_members_data() -> None:
-    assert {"commonweal", "operators", "dashboards"} == set(hub_image.PACKAGES)
+    files = {"data_trusts/__init__.py", "data_trusts/tlog.py"}
+    assert {"commonweal", "operators", "dashboards", *files} == set(hub_image.PACKAGES)
+    assert [path.name for each in sorted(files) for path in python_image.sources_of(REPOSITORY / each)] == [
+        "__init__.py",
+        "tlog.py",
+    ]
 
 
 def test_our_own_code_is_the_last_layer_and_holds_no_control_plane() -> None:
