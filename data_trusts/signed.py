@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.alias_generators import to_camel
 
+from commonweal.signatures import signed_by
 from commonweal.transparency import canonical_json
-from data_trusts.gateway.certificates import TLS_SECRET, Identity, sign, signed_by
+from data_trusts.gateway.certificates import TLS_SECRET, Identity, sign
 from data_trusts.gateway.cluster import Cluster
 from data_trusts.tlog import write_durably
 

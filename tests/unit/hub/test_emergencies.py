@@ -6,8 +6,7 @@ from typing import Any
 from commonweal.kinds.emergency_access import EmergencyAccess, ReviewReason
 from operators.frame import Plan
 from operators.frame.store import Store
-from operators.hub.emergencies import EmergencyController, Observed, Tell
-from operators.hub.trusts import emergency_findings
+from operators.hub.emergencies import EmergencyController, Observed, Tell, emergency_findings
 from tests.unit.emergencies.test_emergencies import TRUST, access
 from tests.unit.grants.samples import NOON
 
