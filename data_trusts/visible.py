@@ -31,9 +31,10 @@ def source(
         RefusedError: a rule cannot be applied, so nothing is shown.
     """
     table = exp.table_(dataset.name, db=trust, quoted=True)
-    where = [shown(rule, dataset) for rule in dataset.row_rules]
-    if condition is not None:
-        where.append(exp.paren(condition, copy=False) if where else condition)
+    rules = [shown(rule, dataset) for rule in dataset.row_rules]
+    # The condition first: it leaves out more than rules do, and engines need not judge the rest of those rows.
+    asked = [] if condition is None else [exp.paren(condition, copy=False) if rules else condition]
+    where = [*asked, *rules]
     columns = [column for column in dataset.columns if column.name in wanted]
     if not any(column.masks for column in columns):
         return table, where

@@ -122,7 +122,7 @@ def test_a_mask_stands_wherever_the_column_is_named() -> None:
 def test_a_condition_compares_the_masked_value_unless_the_value_itself_says_the_same(asked: str, runs: str) -> None:
     masks = {"product_nc": {"kind": "Prefix", "size": 2}, "flow": {"kind": "Null"}, "day": {"kind": "Year"}}
     question = compiled(ruled([IMPORTS], masks), sql=f"SELECT count(*) FROM customs_rows WHERE {asked}")  # noqa: S608
-    assert f'FROM "trade"."customs_rows" WHERE ("flow" IN (1, -2)) AND ({runs}) HAVING' in question.sql
+    assert f'FROM "trade"."customs_rows" WHERE ({runs}) AND ("flow" IN (1, -2)) HAVING' in question.sql
 
 
 def test_a_column_that_only_the_condition_reads_is_compared_and_not_taken_along() -> None:
