@@ -73,7 +73,7 @@ class _Parts:
     """A question after all checks; `minimum` is None where single rows are asked."""
 
     items: tuple[_Item, ...]
-    condition: exp.Expression | None
+    conditions: Sequence[exp.Expression]
     groups: tuple[str, ...]
     orders: tuple[tuple[str, bool], ...]
     row_limit: int
@@ -131,10 +131,10 @@ def _compile(
     orders = tuple(checked.orders(select.args.get("order"), groups, grouped=grouped))
     wanted, where = frozenset(checked.reads), select.args.get("where")
     condition = None if where is None else checked.condition(where.this)
-    table, outside = source(trust, dataset, wanted, condition)
+    table, conditions = source(trust, dataset, wanted, condition)
     parts = _Parts(
         items=items,
-        condition=outside,
+        conditions=conditions,
         groups=groups,
         orders=orders,
         row_limit=_limit(select.args.get("limit")),
@@ -172,9 +172,7 @@ def _write(parts: _Parts, averaged: Sequence[int], table: exp.Expression) -> exp
         if (column := parts.items[index].column)
     )
     named = (exp.alias_(node, f"{place}$", quoted=True, copy=False) for place, node in enumerate(selected))
-    query = exp.select(*named, copy=False).from_(table, copy=False)
-    if parts.condition is not None:
-        query.where(parts.condition, copy=False)
+    query = exp.select(*named, copy=False).from_(table, copy=False).where(*parts.conditions, copy=False)
     if parts.groups:
         query.group_by(*(quoted(name) for name in parts.groups), copy=False)
     if parts.minimum is not None:

@@ -1,8 +1,8 @@
-"""The SQL of row rules and column masks: what stands in FROM, so that the rest of a question sees no more than it may.
+"""The SQL of row rules and column masks: a question sees no more rows and no finer values than they show.
 
-What a question selects, groups and orders stands over this subquery, which holds only the rows that the rules show, and
-only the columns that are wanted, masked. The question's condition stands beside the rules, over masked values too, so
-that an engine skips at once what either leaves out. A dataset without rules and masks is read as it is.
+The rules stand in the statement's WHERE beside the question's own condition, which compares masked values, so that an
+engine skips at once what either leaves out. Where a masked column is selected, aggregated, grouped or ordered by, the
+question stands over a subquery that holds the columns which are wanted, masked.
 """
 
 from collections.abc import Iterable
@@ -13,13 +13,13 @@ from commonweal.grants import PolicyColumn, PolicyDataset, Rule
 from commonweal.kinds.visibility import Comparison, Mask, MaskKind, Operator, RowRule
 from commonweal.visibility import compare_alike, value_of
 from data_trusts.grammar import RefusedError, written
-from data_trusts.releases import one, quoted
+from data_trusts.releases import quoted
 
 
 def source(
     trust: str, dataset: PolicyDataset, wanted: Iterable[str], condition: exp.Expression | None
-) -> tuple[exp.Expression, exp.Expression | None]:
-    """What a question over some columns of a dataset selects from, and what is left of its condition outside.
+) -> tuple[exp.Expression, list[exp.Expression]]:
+    """What a question over some columns of a dataset selects from, and where: nothing where a subquery says it.
 
     Args:
         trust: the namespace of the table.
@@ -31,15 +31,16 @@ def source(
         RefusedError: a rule cannot be applied, so nothing is shown.
     """
     table = exp.table_(dataset.name, db=trust, quoted=True)
+    rules = [shown(rule, dataset) for rule in dataset.row_rules]
+    # The condition first: it leaves out more than rules do, and engines need not judge the rest of those rows.
+    asked = [] if condition is None else [exp.paren(condition, copy=False) if rules else condition]
+    where = [*asked, *rules]
     columns = [column for column in dataset.columns if column.name in wanted]
-    if not dataset.row_rules and not any(column.masks for column in columns):
-        return table, condition
+    if not any(column.masks for column in columns):
+        return table, where
     seen = [exp.alias_(masked(column), column.name, quoted=True, copy=False) for column in columns]
-    query = exp.select(*(seen or [exp.alias_(one(), "1$", quoted=True)]), copy=False).from_(table, copy=False)
-    query.where(*(shown(rule, dataset) for rule in dataset.row_rules), copy=False)
-    if condition is not None:
-        query.where(exp.paren(condition, copy=False), copy=False)
-    return query.subquery(exp.to_identifier(dataset.name, quoted=True), copy=False), None
+    query = exp.select(*seen, copy=False).from_(table, copy=False).where(*where, copy=False)
+    return query.subquery(exp.to_identifier(dataset.name, quoted=True), copy=False), []
 
 
 def compared(column: PolicyColumn, literals: Iterable[exp.Expression]) -> exp.Expression:

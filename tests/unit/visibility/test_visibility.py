@@ -123,16 +123,13 @@ def test_a_mask_stands_wherever_the_column_is_named() -> None:
 def test_a_condition_compares_the_masked_value_unless_the_value_itself_says_the_same(asked: str, runs: str) -> None:
     masks = {"product_nc": {"kind": "Prefix", "size": 2}, "flow": {"kind": "Null"}, "day": {"kind": "Year"}}
     question = compiled(ruled([IMPORTS], masks), sql=f"SELECT count(*) FROM customs_rows WHERE {asked}")  # noqa: S608
-    source, _, rest = question.sql.partition(' AS "customs_rows" ')
-    assert source.endswith(f'FROM "trade"."customs_rows" WHERE ("flow" IN (1, -2)) AND ({runs}))')
-    assert "WHERE" not in rest
+    assert f'FROM "trade"."customs_rows" WHERE ({runs}) AND ("flow" IN (1, -2)) HAVING' in question.sql
 
 
 def test_a_column_that_only_the_condition_reads_is_compared_and_not_taken_along() -> None:
-    question = compiled(
-        ruled([IMPORTS]), sql="SELECT flow, count(*) FROM customs_rows WHERE day > '2026-01-01' GROUP BY flow"
-    )
-    assert 'FROM (SELECT "flow" AS "flow" FROM' in question.sql
+    sql = "SELECT flow, count(*) FROM customs_rows WHERE day > '2026-01-01' GROUP BY flow"
+    question = compiled(ruled([IMPORTS], {"flow": {"kind": "Bucket", "size": 5}}), sql=sql)
+    assert 'FROM (SELECT ("flow" - ("flow" % 5)) AS "flow" FROM "trade"."customs_rows" WHERE (' in question.sql
     assert question.reads == ("day", "flow")
 
 
@@ -154,9 +151,7 @@ def test_nothing_but_a_prefix_compares_alike(mask: dict[str, object]) -> None:
 
 def test_a_question_that_reads_no_column_is_filtered_all_the_same() -> None:
     question = compiled(ruled([IMPORTS]), sql="SELECT count(*) FROM customs_rows")
-    assert (
-        'FROM (SELECT CAST(1 AS BIGINT) AS "1$" FROM "trade"."customs_rows" WHERE ("flow" IN (1, -2)))' in question.sql
-    )
+    assert 'FROM "trade"."customs_rows" WHERE ("flow" IN (1, -2)) HAVING' in question.sql
 
 
 def test_a_claim_is_what_the_token_and_the_grant_say() -> None:
