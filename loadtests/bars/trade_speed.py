@@ -24,13 +24,13 @@ RUNS = 3  # what else a machine does only adds
 SETUP = """
 from apps.trade.assessment import Book, Consignment, assess
 from apps.trade.bill import bill_of
-from apps.trade.rule_packs import all_packs, benchmarks_of, defaults_of
+from apps.trade.rule_packs import all_packs, benchmarks_of, defaults_of, prices_of
 from apps.trade.views import assessment_view
 asked = b'{"cn_code": "72081000", "country": "KR", "net_mass_kg": "25000", "import_year": 2026, "import_quarter": 1}'
 book = Book(all_packs(), defaults_of, ())
 def quote():
     assessment = assess(Consignment.model_validate_json(asked), book)
-    bill = bill_of(assessment, book, benchmarks_of)
+    bill = bill_of(assessment, book, benchmarks_of, prices_of)
     return assessment_view(assessment, members=(), grant="", age_s=0, bill=bill).model_dump_json()
 """
 UNITS_MS = {"nsec": 1e-6, "usec": 1e-3, "msec": 1.0, "sec": 1e3}

@@ -171,7 +171,6 @@ BENCHMARK = Formula(
     says="benchmark x CBAM factor in basis points / 10000 x correction factor",
     unit="t CO2e/t",
     celex=ALLOCATION,
-    annex="I",
 )
 NOTHING_FREE = Formula(
     id="nothing-free", says="0: what embeds nothing is allocated nothing", unit="t CO2e/t", celex=ALLOCATION
@@ -184,7 +183,6 @@ SEFA = Formula(
     says="own benchmark, scaled + sum of precursor amount / activity x free allocation of the precursor",
     unit="t CO2e/t",
     celex=ALLOCATION,
-    annex="I",
 )
 SEFA_NITROGEN = Formula(
     id="free-allocation-per-nitrogen",
