@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from time import sleep
+from typing import Any, TypeVar
 
 from pulumi import automation
 
@@ -25,6 +26,9 @@ from infra.sites.story import Story
 from operators.kube import Kube, NotFound
 
 Say = Callable[[str], None]
+T = TypeVar("T")
+OUR_POLICY = "ValidatingAdmissionPolicy 'commonweal-"
+IN_FORCE_TRIES, IN_FORCE_EVERY_S = 5, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +72,30 @@ def up(
         _take_over(folder, config, say)
     with _opened(folder, config, story) as stack:
         folder.configure(_until_it_works(config, folder.config()))
-        result = stack.up(on_event=story, refresh=repair)
+        result = until_in_force(lambda: stack.up(on_event=story, refresh=repair), story)
         outputs = _plain(result.outputs)
         folder.configure({**config, CLUSTER_UID: outputs["clusterUid"]})
     return Outcome(changes=dict(story.changes), outputs=outputs, steps=story.steps)
+
+
+def until_in_force(run: Callable[[], T], story: Story, every_s: float = IN_FORCE_EVERY_S) -> T:
+    """Do `run` again while an API server refuses by a policy of ours what our rules, judged before, take.
+
+    It is the policy as it was, as when a pledge rises: a server obeys a changed one some seconds after it is stored.
+
+    Raises:
+        CommandError: Another cause, or the policy refuses for longer.
+    """
+    for _ in range(IN_FORCE_TRIES):
+        try:
+            return run()
+        except automation.CommandError:
+            if OUR_POLICY not in (story.cause or ""):
+                raise
+            story.errors.clear()
+            story.say("a policy of the site is not in force yet as it was changed; trying again")
+            sleep(every_s)
+    return run()
 
 
 def _take_over(folder: SiteFolder, config: Mapping[str, str], say: Say) -> None:

@@ -66,6 +66,17 @@ def test_an_upgrade_changes_the_workloads_where_they_stand_and_keeps_what_outliv
     standing.up()
 
 
+def test_a_pledge_rises_and_falls_though_the_policy_of_before_refuses_it_for_a_moment(standing: Site) -> None:
+    def pledged() -> str:
+        quota = standing.get("resourcequota/pledge", f"--namespace={APPS}")
+        return str(quota["spec"]["hard"]["requests.cpu"])
+
+    standing.up(replace(ARGS, pledge_cpu_millis=2000))
+    assert pledged() == "2"
+    standing.up()
+    assert pledged() == "1"
+
+
 def forget_the_parts(site: Site) -> None:
     """Make the state that of a version in which every object was the MemberSite's own child."""
     (checkpoint,) = (site.state / "sites" / "ca" / "backend").glob(".pulumi/stacks/*/ca.json")
