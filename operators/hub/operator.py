@@ -1,6 +1,5 @@
 """Puts the hub operator together: one store, every controller, the books and the front door."""
 
-import asyncio
 from typing import Any
 
 from aiohttp import web
@@ -97,9 +96,8 @@ async def run(settings: HubSettings) -> None:
     books = Books.open(settings.state_dir)
     try:
         published = PublishedLog.open(books, settings.state_dir / "log", settings.log_origin)
-        async with await connect(settings) as kube, await connect(settings) as lease_kube, asyncio.TaskGroup() as tasks:
-            signing = tasks.create_task(published.run())
-            await assemble(settings, kube, lease_kube, books, (published.route(),)).run()
-            signing.cancel()
+        async with await connect(settings) as kube, await connect(settings) as lease_kube:
+            operator = assemble(settings, kube, lease_kube, books, (published.route(),))
+            await published.sign_beside(operator.run())
     finally:
         books.close()

@@ -6,6 +6,7 @@ because they name persons and machines: who is shown one proves it by the tiles.
 
 import asyncio
 import re
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,10 +66,25 @@ class PublishedLog:
         while entries := self.books.leaves(self.publication.head.size, min(until, self.publication.head.size + BATCH)):
             self.publication.add(entries)
 
-    async def run(self) -> None:
-        """Keep up with the books for ever."""
+    async def sign_beside(self, work: Coroutine[None, None, None], every_s: float = LOOK_S) -> None:
+        """Keep up with the books until the work ends; a log that cannot be signed ends the work.
+
+        Raises:
+            OSError: the disk takes no checkpoint; or what the work raises.
+        """
+        tasks = asyncio.create_task(work), asyncio.create_task(self._sign(every_s))
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                await each
+        finally:
+            for each in tasks:
+                each.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _sign(self, every_s: float) -> None:
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(every_s)
             self.catch_up()
 
     def route(self) -> web.RouteDef:

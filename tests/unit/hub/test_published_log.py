@@ -20,6 +20,7 @@ ORIGIN = "test/hub"
 
 def books(folder: Path, words: str, count: int = 300) -> Books:
     made = Books.open(folder)
+    made.connection.execute("PRAGMA synchronous = OFF")  # what is tested is not whether a disk keeps its word
     for number in range(made.position().tree_size, count):
         made.refuse("ca", f"meter {number}", words, b"{}")
     return made
@@ -103,3 +104,37 @@ def test_tiles_and_checkpoint_are_served_and_the_key_is_not(tmp_path: Path) -> N
     public = ["/log/checkpoint", "/log/vkey", "/log/tile/0/000", "/log/tile/0/001.p/44", "/log/tile/1/000.p/1"]
     private = ["/log/key.pem", "/log/tile/../key.pem", "/log/tile/0/%2e%2e/%2e%2e/key.pem", "/log/tile/entries/000"]
     assert asyncio.run(answers(log, [*public, *private])) == [200] * 5 + [404] * 4
+
+
+async def _until_signed(log: PublishedLog) -> None:
+    log.books.refuse("ca", "meter", "again", b"{}")
+    for _ in range(10_000):
+        if log.publication.signed is not None and log.publication.signed.size == 301:
+            return
+        await asyncio.sleep(0.001)
+
+
+def test_the_log_is_signed_while_the_operator_works_and_no_longer(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    asyncio.run(log.sign_beside(_until_signed(log), every_s=0.001))
+    assert log.publication.signed is not None
+    assert log.publication.signed.size == 301
+
+
+async def _port_in_use() -> None:
+    raise OSError("--health-port 1 cannot be used")
+
+
+def test_what_ends_the_operator_is_said_as_it_is(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    with pytest.raises(OSError, match="--health-port 1 cannot be used"):
+        asyncio.run(log.sign_beside(_port_in_use()))
+
+
+def test_a_disk_that_takes_no_checkpoint_ends_the_operator(tmp_path: Path) -> None:
+    log = opened(tmp_path)
+    shutil.rmtree(log.folder)
+    log.folder.write_text("no folder")
+    log.books.refuse("ca", "meter", "again", b"{}")
+    with pytest.raises(OSError, match="log"):
+        asyncio.run(log.sign_beside(asyncio.sleep(60), every_s=0.001))
