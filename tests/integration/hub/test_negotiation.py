@@ -1,10 +1,14 @@
 """A grant from a member's request to the policy of the sources, each step by the identity that it belongs to."""
 
+import asyncio
 import json
+from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner, Result
 
+from operators.cli.main import app
 from operators.hub.resources import DATA_GRANTS, DATA_TRUSTS
 from operators.kube import Forbidden, Invalid, Json, Kube
 from tests.integration.hub.world import EXAMPLES, Agent, Hub, eventually, manifest
@@ -134,6 +138,36 @@ async def test_a_sponsor_has_no_vote_and_who_steps_aside_says_so_itself(hub: Hub
         wrong = request("wrong", beneficiary={"pilotApp": "trade", "sponsor": "ca"})
         await kubes["ca"].create(DATA_GRANTS, wrong)
         await hub.ready("datagrants", "wrong", "SponsorMismatch", status="False")
+
+
+async def commonweal(hub: Hub, *arguments: str | Path) -> Result:
+    """A command, as the hub's administrator."""
+    words = ["--kubeconfig", str(hub.cluster.kubeconfig), *map(str, arguments)]
+    return await asyncio.to_thread(CliRunner().invoke, app, words)
+
+
+async def test_trustees_approve_from_a_terminal_and_anyone_exports(hub: Hub, tmp_path: Path) -> None:
+    async with hub.operator():
+        await members(hub)
+        await hub.apply(request())
+        agreed = (await reached(hub, "Requested"))["agreement"]["sha256"]
+        dry = await commonweal(hub, "grant", "approve", "asked", "--as", "ca", "--dry-run")
+        assert dry.stdout.startswith(f"would approve {agreed} as ca: trade may ask facility_disclosures, customs_rows")
+        assert not (await hub.admin.get(DATA_GRANTS, "asked"))["spec"].get("approvals")
+        none = await commonweal(hub, "grant", "approve", "asked", "--as", "ca", "--offer", "ke")
+        assert (none.exit_code, "the offer of ke cannot be approved" in none.stderr) == (1, True)
+        before = json.loads((await commonweal(hub, "grant", "export", "asked")).stdout)
+        for member in ("ca", "ke"):
+            assert (await commonweal(hub, "grant", "approve", "asked", "--as", member)).exit_code == 0
+        await reached(hub, "Finalized")
+        after = json.loads((await commonweal(hub, "grant", "export", "asked")).stdout)
+        assert (before["@type"], after["@type"]) == ("Request", "Agreement")
+        assert after["uid"] == f"urn:commonweal:grant:asked:{agreed}"
+        assert (await commonweal(hub, "contract", "export", "trade", "--out", tmp_path)).exit_code == 0
+        assert sorted(path.name for path in tmp_path.glob("*.odcs.yaml")) == [
+            "customs_rows.odcs.yaml",
+            "facility_disclosures.odcs.yaml",
+        ]
 
 
 async def test_a_deed_that_shows_more_ends_a_right_and_one_that_is_taken_back_restores_it(hub: Hub) -> None:
