@@ -14,7 +14,8 @@ from commonweal.transparency import canonical_json
 Terms = Mapping[str, Any]
 # Words bind nobody, and a further source only adds rows, as a further delivery would.
 _FREE = frozenset({"name", "description", "sources"})
-_JUDGED = frozenset({"columns", "rowRules", "minimumGroupSize"})
+_ALWAYS = frozenset({"columns", "rowRules", "minimumGroupSize"})
+_JUDGED = _ALWAYS | {"retention"}
 
 
 def terms_of(dataset: Dataset) -> str:
@@ -41,10 +42,19 @@ def read_terms(text: str) -> Terms | None:
         terms = json.loads(text)
     except ValueError:
         return None
-    if not isinstance(terms, dict) or not terms.keys() >= _JUDGED or not isinstance(terms["minimumGroupSize"], int):
+    if not isinstance(terms, dict) or not terms.keys() >= _ALWAYS:
         return None
-    maps = isinstance(terms["columns"], dict) and isinstance(terms["rowRules"], dict)
-    return terms if maps and all(isinstance(c, dict) and "role" in c for c in terms["columns"].values()) else None
+    columns, kept = terms["columns"], terms.get("retention", {"column": "", "days": 0})
+    known = (
+        isinstance(terms["minimumGroupSize"], int)
+        and isinstance(terms["rowRules"], dict)
+        and isinstance(columns, dict)
+        and all(isinstance(column, dict) and "role" in column for column in columns.values())
+        and isinstance(kept, dict)
+        and isinstance(kept.get("days"), int)
+        and "column" in kept
+    )
+    return terms if known else None
 
 
 def breaking(before: Terms, after: Terms) -> list[str]:
@@ -53,6 +63,7 @@ def breaking(before: Terms, after: Terms) -> list[str]:
         *_columns(before["columns"], after["columns"]),
         *_rules(before["rowRules"], after["rowRules"]),
         *_group_size(before["minimumGroupSize"], after["minimumGroupSize"]),
+        *_retention(before.get("retention"), after.get("retention")),
         *(
             f"{field}: {_words(before.get(field))} became {_words(after.get(field))}"
             for field in sorted((before.keys() | after.keys()) - _JUDGED)
@@ -93,6 +104,14 @@ def _rules(before: Terms, after: Terms) -> Iterator[str]:
 def _group_size(before: int, after: int) -> Iterator[str]:
     if after < before:
         yield f"minimumGroupSize: {before} became {after}"
+
+
+def _retention(before: Terms | None, after: Terms | None) -> Iterator[str]:
+    """Rows that end sooner, or at all, are fewer rows."""
+    if before is None or before == after:
+        return
+    if after is None or after["column"] != before["column"] or after["days"] > before["days"]:
+        yield f"retention: {_words(before)} became {_words(after)}"
 
 
 def _words(value: object) -> str:

@@ -82,6 +82,27 @@ def test_a_mask_may_be_put_on_but_not_taken_off_or_exchanged() -> None:
     assert len(found(four, two)) == 1
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "breaks"),
+    [
+        (None, ("day", 30), False),
+        (("day", 30), ("day", 29), False),
+        (("day", 30), ("day", 31), True),
+        (("day", 30), ("cleared_at", 30), True),
+        (("day", 30), None, True),
+    ],
+)
+def test_rows_may_end_sooner_but_not_later(
+    before: tuple[str, int] | None, after: tuple[str, int] | None, breaks: bool
+) -> None:
+    own = read_terms(terms_of(Dataset.model_validate(CUSTOMS)))
+    assert own is not None
+    texts = [
+        own if kept is None else {**own, "retention": {"column": kept[0], "days": kept[1]}} for kept in (before, after)
+    ]
+    assert [change.partition(":")[0] for change in breaking(*texts)] == ["retention"] * breaks
+
+
 steps = st.fixed_dictionaries(
     {},
     optional={
@@ -158,7 +179,9 @@ def test_no_sequence_of_deeds_shows_more_than_was_agreed(sizes: list[int]) -> No
         st.none() | st.integers() | st.text(),
         lambda inner: (
             st.lists(inner)
-            | st.dictionaries(st.sampled_from(["columns", "rowRules", "minimumGroupSize", "role", "x"]), inner)
+            | st.dictionaries(
+                st.sampled_from(["columns", "rowRules", "minimumGroupSize", "retention", "role", "days"]), inner
+            )
         ),
     )
 )
