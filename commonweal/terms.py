@@ -14,8 +14,8 @@ from commonweal.transparency import canonical_json
 Terms = Mapping[str, Any]
 # Words bind nobody, and a further source only adds rows, as a further delivery would.
 _FREE = frozenset({"name", "description", "sources"})
-_JUDGED = frozenset({"columns", "rowRules", "minimumGroupSize"})
-_RETENTION = "retention"
+_ALWAYS = frozenset({"columns", "rowRules", "minimumGroupSize"})
+_JUDGED = _ALWAYS | {"retention"}
 
 
 def terms_of(dataset: Dataset) -> str:
@@ -42,10 +42,19 @@ def read_terms(text: str) -> Terms | None:
         terms = json.loads(text)
     except ValueError:
         return None
-    if not isinstance(terms, dict) or not terms.keys() >= _JUDGED or not isinstance(terms["minimumGroupSize"], int):
+    if not isinstance(terms, dict) or not terms.keys() >= _ALWAYS:
         return None
-    maps = isinstance(terms["columns"], dict) and isinstance(terms["rowRules"], dict)
-    return terms if maps and all(isinstance(c, dict) and "role" in c for c in terms["columns"].values()) else None
+    columns, kept = terms["columns"], terms.get("retention", {"column": "", "days": 0})
+    known = (
+        isinstance(terms["minimumGroupSize"], int)
+        and isinstance(terms["rowRules"], dict)
+        and isinstance(columns, dict)
+        and all(isinstance(column, dict) and "role" in column for column in columns.values())
+        and isinstance(kept, dict)
+        and isinstance(kept.get("days"), int)
+        and "column" in kept
+    )
+    return terms if known else None
 
 
 def breaking(before: Terms, after: Terms) -> list[str]:
@@ -54,10 +63,10 @@ def breaking(before: Terms, after: Terms) -> list[str]:
         *_columns(before["columns"], after["columns"]),
         *_rules(before["rowRules"], after["rowRules"]),
         *_group_size(before["minimumGroupSize"], after["minimumGroupSize"]),
-        *_retention(before.get(_RETENTION), after.get(_RETENTION)),
+        *_retention(before.get("retention"), after.get("retention")),
         *(
             f"{field}: {_words(before.get(field))} became {_words(after.get(field))}"
-            for field in sorted((before.keys() | after.keys()) - _JUDGED - {_RETENTION})
+            for field in sorted((before.keys() | after.keys()) - _JUDGED)
             if before.get(field) != after.get(field)
         ),
     ]
@@ -98,11 +107,10 @@ def _group_size(before: int, after: int) -> Iterator[str]:
 
 
 def _retention(before: Terms | None, after: Terms | None) -> Iterator[str]:
-    """Rows may end earlier than agreed; what ends later, or by another day, shows rows that were to be gone."""
-    if before is None:
+    """Rows that end sooner, or at all, are fewer rows."""
+    if before is None or before == after:
         return
-    sooner = after is not None and after["column"] == before["column"] and after["days"] <= before["days"]
-    if not sooner:
+    if after is None or after["column"] != before["column"] or after["days"] > before["days"]:
         yield f"retention: {_words(before)} became {_words(after)}"
 
 

@@ -1,10 +1,14 @@
 """A grant from a member's request to the policy of the sources, each step by the identity that it belongs to."""
 
+import asyncio
 import json
+from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner, Result
 
+from operators.cli.main import app
 from operators.hub.resources import DATA_GRANTS, DATA_TRUSTS
 from operators.kube import Forbidden, Invalid, Json, Kube
 from tests.integration.hub.world import EXAMPLES, Agent, Hub, eventually, manifest
@@ -42,6 +46,18 @@ async def reached(hub: Hub, phase: str, name: str = "asked") -> Json:
         return str((await hub.admin.get(DATA_GRANTS, name)).get("status"))
 
     return await eventually(check, explain)
+
+
+async def told(hub: Hub, name: str, words: str) -> None:
+    """Wait until the condition says so; its reason may have been the same before."""
+
+    async def check() -> bool:
+        return str((await hub.condition("datagrants", name)).get("message", "")).startswith(words)
+
+    async def explain() -> str:
+        return str(await hub.condition("datagrants", name))
+
+    await eventually(check, explain)
 
 
 async def live_at(hub: Hub, member: str) -> list[Json]:
@@ -112,8 +128,7 @@ async def test_a_sponsor_has_no_vote_and_who_steps_aside_says_so_itself(hub: Hub
         agreed = (await reached(hub, "Requested"))["agreement"]["sha256"]
         both = [{"trustee": trustee, "agreement": agreed} for trustee in ("ca", "kr")]
         await hub.admin.patch(DATA_GRANTS, "asked", {"spec": {"approvals": both}})
-        held = await hub.ready("datagrants", "asked", "AwaitingApproval", status="False")
-        assert held["message"].startswith(f"1 of 2 trustees approved agreement {agreed}; ke may still approve")
+        await told(hub, "asked", f"1 of 2 trustees approved agreement {agreed}; ke may still approve")
         aside = [{"trustee": "ke", "reason": "sells the same steel"}]
         with pytest.raises(Forbidden, match="only the trustee itself may step aside"):
             await kubes["ca"].patch(DATA_GRANTS, "asked", {"spec": {"recusals": aside}})
@@ -123,6 +138,33 @@ async def test_a_sponsor_has_no_vote_and_who_steps_aside_says_so_itself(hub: Hub
         wrong = request("wrong", beneficiary={"pilotApp": "trade", "sponsor": "ca"})
         await kubes["ca"].create(DATA_GRANTS, wrong)
         await hub.ready("datagrants", "wrong", "SponsorMismatch", status="False")
+
+
+async def commonweal(hub: Hub, *arguments: str | Path) -> Result:
+    """A command, as the hub's administrator."""
+    words = ["--kubeconfig", str(hub.cluster.kubeconfig), *map(str, arguments)]
+    return await asyncio.to_thread(CliRunner().invoke, app, words)
+
+
+async def test_trustees_approve_from_a_terminal_and_anyone_exports(hub: Hub, tmp_path: Path) -> None:
+    async with hub.operator():
+        await members(hub)
+        await hub.apply(request())
+        agreed = (await reached(hub, "Requested"))["agreement"]["sha256"]
+        dry = await commonweal(hub, "grant", "approve", "asked", "--as", "ca", "--dry-run")
+        assert dry.stdout.startswith(f"would approve {agreed} as ca: trade may ask facility_disclosures, customs_rows")
+        assert not (await hub.admin.get(DATA_GRANTS, "asked"))["spec"].get("approvals")
+        none = await commonweal(hub, "grant", "approve", "asked", "--as", "ca", "--offer", "ke")
+        assert (none.exit_code, "the offer of ke cannot be approved" in none.stderr) == (1, True)
+        before = json.loads((await commonweal(hub, "grant", "export", "asked")).stdout)
+        for member in ("ca", "ke"):
+            assert (await commonweal(hub, "grant", "approve", "asked", "--as", member)).exit_code == 0
+        await reached(hub, "Finalized")
+        after = json.loads((await commonweal(hub, "grant", "export", "asked")).stdout)
+        assert (before["@type"], after["@type"]) == ("Request", "Agreement")
+        assert after["uid"] == f"urn:commonweal:grant:asked:{agreed}"
+        written = await commonweal(hub, "contract", "export", "trade", "--out", tmp_path)
+        assert (written.exit_code, written.stdout.count(".odcs.yaml")) == (0, 2)
 
 
 async def test_a_deed_that_shows_more_ends_a_right_and_one_that_is_taken_back_restores_it(hub: Hub) -> None:

@@ -82,12 +82,25 @@ def test_a_mask_may_be_put_on_but_not_taken_off_or_exchanged() -> None:
     assert len(found(four, two)) == 1
 
 
-def test_rows_may_end_earlier_than_agreed_but_not_later_or_by_another_day() -> None:
-    year, month = ({**SMALL, "retention": {"column": "day", "days": days}} for days in (365, 30))
-    assert found(SMALL, year) == found(year, month) == []
-    assert found(month, year) == ['retention: {"column": "day", "days": 30} became {"column": "day", "days": 365}']
-    assert found(year, SMALL) == ['retention: {"column": "day", "days": 365} became nothing']
-    assert len(found(year, {**SMALL, "retention": {"column": "seen_on", "days": 30}})) == 1
+@pytest.mark.parametrize(
+    ("before", "after", "breaks"),
+    [
+        (None, ("day", 30), False),
+        (("day", 30), ("day", 29), False),
+        (("day", 30), ("day", 31), True),
+        (("day", 30), ("cleared_at", 30), True),
+        (("day", 30), None, True),
+    ],
+)
+def test_rows_may_end_sooner_but_not_later(
+    before: tuple[str, int] | None, after: tuple[str, int] | None, breaks: bool
+) -> None:
+    own = read_terms(terms_of(Dataset.model_validate(CUSTOMS)))
+    assert own is not None
+    texts = [
+        own if kept is None else {**own, "retention": {"column": kept[0], "days": kept[1]}} for kept in (before, after)
+    ]
+    assert [change.partition(":")[0] for change in breaking(*texts)] == ["retention"] * breaks
 
 
 steps = st.fixed_dictionaries(
@@ -167,7 +180,9 @@ def test_no_sequence_of_deeds_shows_more_than_was_agreed(sizes: list[int]) -> No
         st.none() | st.integers() | st.text(),
         lambda inner: (
             st.lists(inner)
-            | st.dictionaries(st.sampled_from(["columns", "rowRules", "minimumGroupSize", "role", "x"]), inner)
+            | st.dictionaries(
+                st.sampled_from(["columns", "rowRules", "minimumGroupSize", "retention", "role", "days"]), inner
+            )
         ),
     )
 )
