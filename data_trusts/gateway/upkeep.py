@@ -1,7 +1,7 @@
 """What a gateway does by itself beside answering: it records legal holds, ends rows, and keeps metadata small.
 
 Whatever destroys rows is recorded in the audit log before and after, and nothing is destroyed while the policies do not
-say whether it is held. A failure is said in `problems`, counted, and tried again at the next turn; questions go on.
+say whether it is held. A failure is recorded, counted, and tried again at the next turn; questions go on.
 """
 
 import asyncio
@@ -102,9 +102,11 @@ class Upkeep:
         kept = [each for each in before if each.trust not in policies.by_trust and policies.problems]
         after = [*kept, *(hold for policy in policies.by_trust.values() for hold in _holds(policy, now))]
         came, ended = changes(before, after)
-        for kind, holds in (("hold-declared", came), ("hold-ended", ended)):
-            for each in holds:
-                self.audit.append(now, {"kind": kind, "member": self.member, **_entry(each)})
+        for each in came:
+            self.audit.append(now, {"kind": "hold-declared", "member": self.member, **_entry(each)})
+        for each in ended:
+            why = _ended_by(each, policies, now)
+            self.audit.append(now, {"kind": "hold-ended", "member": self.member, "because": why, **_entry(each)})
         if came or ended:
             write_durably(memory, json.dumps([_entry(each) for each in after]).encode())
 
@@ -208,6 +210,14 @@ def _holds(policy: Policy, now: datetime) -> list[Hold]:
         for dataset in policy.datasets
         for hold in in_force(dataset.holds, now)
     ]
+
+
+def _ended_by(ended: Hold, policies: Policies, now: datetime) -> str:
+    """A dataset that a policy no longer declares is destroyed by no one, so its hold is not known to be released."""
+    policy = policies.by_trust.get(ended.trust)
+    if not in_force([ended.hold], now):
+        return "its time is over"
+    return "released" if policy and policy.dataset(ended.dataset) else "the dataset is no longer declared here"
 
 
 def _entry(found: Hold) -> dict[str, Json]:

@@ -82,6 +82,7 @@ def test_a_hold_and_its_release_are_recorded_once(desk: Desk) -> None:
     desk.upkeep.note_holds()
     desk.upkeep.note_holds()
     assert desk.kinds() == ["hold-declared", "hold-ended"]
+    assert desk.entries()[1]["because"] == "released"
 
 
 def test_a_hold_that_ends_by_itself_is_recorded_too(desk: Desk) -> None:
@@ -90,6 +91,7 @@ def test_a_hold_that_ends_by_itself_is_recorded_too(desk: Desk) -> None:
     desk.now = NOON + timedelta(seconds=31)
     desk.upkeep.note_holds()
     assert desk.kinds() == ["hold-declared", "hold-ended"]
+    assert desk.entries()[1]["because"] == "its time is over"
 
 
 def test_a_restart_forgets_no_hold_and_repeats_none(desk: Desk) -> None:
@@ -111,7 +113,8 @@ def test_silence_or_a_broken_policy_releases_nothing(desk: Desk) -> None:
     assert desk.kinds() == ["hold-declared"]
     desk.obey(None)
     desk.upkeep.note_holds()
-    assert desk.kinds() == ["hold-declared", "hold-ended"], "a trust that is gone holds nothing"
+    assert desk.kinds() == ["hold-declared", "hold-ended"]
+    assert desk.entries()[1]["because"] == "the dataset is no longer declared here"
 
 
 def test_ended_rows_go_at_the_next_turn_and_the_log_says_so(desk: Desk) -> None:
