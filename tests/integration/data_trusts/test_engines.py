@@ -135,7 +135,8 @@ def test_a_number_that_is_not_finite_is_an_error_and_no_answer(
     tables.ingest(TRUST, odd, customs_file(3))
     stock = tables.catalog.load_table((TRUST, name))
     rows = stock.scan().to_arrow()
-    stock.overwrite(rows.set_column(rows.column_names.index("distance_km"), "distance_km", pa.array(values)))
+    place, measure = rows.column_names.index("distance_km"), pa.field("distance_km", pa.float64(), nullable=False)
+    stock.overwrite(rows.set_column(place, measure, pa.array(values)))
     sql = f"SELECT {aggregate}(distance_km) FROM {name}"  # noqa: S608
     with pytest.raises((NotFiniteError, EngineError), match=r"(?i)not finite|out of range|overflow"):
         [[wire_value(value) for value in row] for row in answer(engine, sql, odd)]
