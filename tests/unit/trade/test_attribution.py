@@ -47,6 +47,11 @@ def test_a_whole_that_its_parts_cannot_make_is_refused(whole: str, parts: list[s
         reconciliation_factor(Decimal(whole), [Decimal(each) for each in parts])
 
 
+@pytest.mark.parametrize(("whole", "parts", "factor"), [("0", ["4"], "0"), ("2", ["1"], "2"), ("0.5", ["0.25"], "2")])
+def test_small_wholes_are_wholes_too(whole: str, parts: list[str], factor: str) -> None:
+    assert reconciliation_factor(Decimal(whole), [Decimal(each) for each in parts]) == Decimal(factor)
+
+
 def test_carbon_that_leaves_is_fitted_with_its_sign() -> None:
     assert reconciliation_factor(Decimal(-12), [Decimal(-10)]) == Decimal("1.2")
 
