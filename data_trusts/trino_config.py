@@ -5,11 +5,9 @@ reads them as `java @DIR/jvm.config`. Standard library only, so that an image bu
 """
 
 import argparse
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import Template
-from urllib.parse import unquote, urlsplit
 
 _TEMPLATES = Path(__file__).parent / "trino"
 
@@ -26,25 +24,9 @@ class TrinoPaths:
     policy_port: int = 8181
 
 
-def catalog_of(database: str, data: str) -> str:
-    """Properties of the catalog: SQLite in the data folder, or the database at a `postgresql://` address."""
-    prefix = "iceberg.jdbc-catalog"
-    if not database:
-        return f"{prefix}.driver-class=org.sqlite.JDBC\n{prefix}.connection-url=jdbc:sqlite:{data}/catalog.db"
-    address = urlsplit(database)
-    place = f"jdbc:postgresql://{address.hostname}:{address.port or 5432}{address.path}"
-    properties = {
-        "driver-class": "org.postgresql.Driver",
-        "connection-url": place,
-        "connection-user": unquote(address.username or ""),
-        "connection-password": unquote(address.password or ""),
-    }
-    return "\n".join(f"{prefix}.{name}={value}" for name, value in properties.items())
-
-
-def render(paths: TrinoPaths, database: str = "") -> dict[str, str]:
-    """The files below `paths.etc` by their relative path; `database` is the catalog's, where it is not SQLite."""
-    values = {name: str(value) for name, value in asdict(paths).items()} | {"catalog": catalog_of(database, paths.data)}
+def render(paths: TrinoPaths) -> dict[str, str]:
+    """The files below `paths.etc` by their relative path."""
+    values = {name: str(value) for name, value in asdict(paths).items()}
     return {
         str(template.relative_to(_TEMPLATES)): Template(template.read_text()).substitute(values)
         for template in sorted(_TEMPLATES.rglob("*"))
@@ -52,9 +34,9 @@ def render(paths: TrinoPaths, database: str = "") -> dict[str, str]:
     }
 
 
-def write(paths: TrinoPaths, out: Path, database: str = "") -> None:
+def write(paths: TrinoPaths, out: Path) -> None:
     """Write the files below `out`, which the server will see as `paths.etc`."""
-    for name, content in render(paths, database).items():
+    for name, content in render(paths).items():
         target = out / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(content)
@@ -66,14 +48,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write, as config.properties and others")
     for name, default in asdict(TrinoPaths()).items():
         parser.add_argument(f"--{name}", type=type(default), default=default, help=f"default {default}")
-    parser.add_argument(
-        "--database-from",
-        metavar="VARIABLE",
-        help="where the catalog's postgresql:// address is, which holds a password, as in COMMONWEAL_CATALOG_SQL",
-    )
     values = vars(parser.parse_args())
-    paths = TrinoPaths(**{name: values[name] for name in asdict(TrinoPaths())})
-    write(paths, values["out"], os.environ.get(values["database_from"] or "", ""))
+    write(TrinoPaths(**{name: values[name] for name in asdict(TrinoPaths())}), values["out"])
 
 
 if __name__ == "__main__":

@@ -50,8 +50,7 @@ def serving(folder: Path, data: Path, *, controlled: bool = True, catalog: str |
     home, java, etc, port, policy_port = _home(), _java(), folder / "etc", free_port(), free_port()
     places = {"etc": etc, "home": home, "data": data, "archive": home / "test.jsa", "port": port}
     written = [f"--{name}={value}" for name, value in (places | {"policy_port": policy_port}).items()]
-    database = "--database-from=COMMONWEAL_CATALOG_SQL"
-    run([sys.executable, "-m", "data_trusts.trino_config", f"--out={etc}", database, *written])
+    run([sys.executable, "-m", "data_trusts.trino_config", f"--out={etc}", *written])
     properties = etc / "catalog" / "commonweal.properties"
     if not controlled:
         (etc / "access-control.properties").write_text("access-control.name=default\n")
@@ -80,22 +79,32 @@ def administrator(server: TrinoServer) -> Run:
     Raises:
         LocalError: it does not start.
     """
+    ends_at = time.monotonic() + START_WITHIN_S
 
     def run(sql: str) -> list[list[object]]:
-        with trino.dbapi.connect(
-            host="127.0.0.1", port=server.port, user="admin", catalog="commonweal", session_properties=_ONE_NODE
-        ) as connection:
-            rows: list[list[object]] = connection.cursor().execute(sql).fetchall()
-            return rows
+        while True:
+            try:
+                return _run_once(server, sql)
+            except trino.exceptions.TrinoQueryError as error:
+                # A server says that it has started a moment before it has a worker; what it turns away has not run.
+                if error.error_name != "NO_NODES_AVAILABLE" or time.monotonic() > ends_at:
+                    raise
+            time.sleep(0.2)
 
-    ends_at = time.monotonic() + START_WITHIN_S
     while time.monotonic() < ends_at and server.process.poll() is None:
-        # A server says that it has started a moment before it counts itself among its workers.
         with suppress(trino.exceptions.Error, requests.RequestException):
             if run("SELECT count(*) FROM system.runtime.nodes WHERE state = 'active'") == [[1]]:
                 return run
         time.sleep(0.2)
     raise LocalError(f"Trino did not start within {START_WITHIN_S:g} s; its log lies beside its etc folder")
+
+
+def _run_once(server: TrinoServer, sql: str) -> list[list[object]]:
+    with trino.dbapi.connect(
+        host="127.0.0.1", port=server.port, user="admin", catalog="commonweal", session_properties=_ONE_NODE
+    ) as connection:
+        rows: list[list[object]] = connection.cursor().execute(sql).fetchall()
+        return rows
 
 
 def free_port() -> int:

@@ -13,7 +13,7 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
 from data_trusts.catalog import CATALOG_NAME, CatalogError, Warehouse
-from infra.local.trino import administrator, free_port, serving
+from infra.local.trino import free_port
 from tests.integration.data_trusts.conftest import customs_file, wait_for
 from tests.unit.grants.samples import dataset
 
@@ -129,14 +129,3 @@ def test_two_catalogs_at_once_are_refused(own: Warehouse, monkeypatch: pytest.Mo
     monkeypatch.setenv("COMMONWEAL_CATALOG_URI", "http://127.0.0.1:1")
     with pytest.raises(CatalogError, match="are both set; a member has one catalog"):
         Warehouse(own.folder)
-
-
-def test_trino_reads_and_writes_the_same_tables(own: Warehouse, tmp_path: Path) -> None:
-    own.ingest("trade", CUSTOMS, customs_file(10))
-    with serving(tmp_path, own.folder, controlled=False) as server:
-        run = administrator(server)
-        assert run("SELECT count(*) FROM trade.customs_rows") == [[10]]
-        run("DELETE FROM trade.customs_rows WHERE consignment_id = 'SECRET-5'")
-        assert own.ingest("trade", CUSTOMS, customs_file(4)).total_rows == 14
-        assert run("SELECT count(*) FROM trade.customs_rows") == [[13]]
-    assert own.rows("trade", "customs_rows").num_rows == 13
