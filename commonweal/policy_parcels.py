@@ -33,8 +33,8 @@ def pack(policy: Policy) -> dict[str, dict[str, str]]:
     packed = packer.compress(text) + packer.flush()
     if len(packed) > PACKED_BYTES or len(text) > UNPACKED_BYTES:
         raise PolicyTooLargeError(
-            f"{len(policy.grants)} live grants make a policy of {len(text)} bytes, compressed {len(packed)}, and at most "
-            f"{UNPACKED_BYTES} and {PACKED_BYTES} can be sent; revoke grants, or divide the datasets among several trusts"
+            f"{len(policy.grants)} live grants make a policy of {len(text)} bytes, compressed {len(packed)}, of which "
+            f"{UNPACKED_BYTES} and {PACKED_BYTES} fit; revoke grants, or divide the datasets among several trusts"
         )
     return {"binaryData": {PACKED_KEY: base64.b64encode(packed).decode()}}
 

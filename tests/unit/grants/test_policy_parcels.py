@@ -84,9 +84,7 @@ def test_a_policy_that_does_not_fit_is_refused_with_its_size() -> None:
     bulky = tuple(
         one.model_copy(update={"datasets": tuple(secrets.token_hex(31) for _ in range(5))}) for _ in range(MAX_GRANTS)
     )
-    with pytest.raises(
-        PolicyTooLargeError, match=r"10000 live grants make a policy of \d{7} bytes, compressed \d{7}, "
-    ):
+    with pytest.raises(PolicyTooLargeError, match=r"10000 live grants make a policy of \d+ bytes, compressed \d+, "):
         pack(policy().model_copy(update={"grants": bulky}))
 
 
