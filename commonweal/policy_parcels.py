@@ -31,10 +31,10 @@ def pack(policy: Policy) -> dict[str, dict[str, str]]:
         return {"data": {POLICY_KEY: text.decode()}}
     packer = zlib.compressobj(wbits=_GZIP)
     packed = packer.compress(text) + packer.flush()
-    if max(len(packed) / PACKED_BYTES, len(text) / UNPACKED_BYTES) > 1:
+    if len(packed) > PACKED_BYTES or len(text) > UNPACKED_BYTES:
         raise PolicyTooLargeError(
-            f"{len(policy.grants)} live grants make a policy of {len(packed)} bytes, more than {PACKED_BYTES}; "
-            "revoke grants, or divide the datasets among several trusts"
+            f"{len(policy.grants)} live grants make a policy of {len(text)} bytes, compressed {len(packed)}, of which "
+            f"{UNPACKED_BYTES} and {PACKED_BYTES} fit; revoke grants, or divide the datasets among several trusts"
         )
     return {"binaryData": {PACKED_KEY: base64.b64encode(packed).decode()}}
 
@@ -50,7 +50,7 @@ def unpack(config_map: Mapping[str, Any]) -> str | None:
         return None
     unpacker = zlib.decompressobj(wbits=_GZIP)
     try:
-        content = unpacker.decompress(base64.b64decode(packed, validate=True), UNPACKED_BYTES)
+        content = unpacker.decompress(base64.b64decode(packed, validate=True), UNPACKED_BYTES + 1)
         return content.decode() if unpacker.eof else None
     except (zlib.error, binascii.Error, TypeError, ValueError):
         return None

@@ -153,10 +153,15 @@ class Warehouse:
             return table.scan(selected_fields=tuple(wanted)).to_arrow()
 
     def complete(self, trust: str, dataset: str) -> frozenset[str]:
-        """The columns of which the table itself says that every row has a value; none where it cannot be asked."""
+        """The columns of which the table itself says that every row has a value; none where it is not known at once.
+
+        A REST catalog is not asked: it answers late, and an asker would wait for it.
+        """
+        if not isinstance(self.catalog, SqlCatalog):
+            return frozenset()
         try:
             table = self._load(trust, dataset)
-        except (TableMissingError, RESTError, SQLAlchemyError, OSError, ValueError):
+        except (TableMissingError, SQLAlchemyError, OSError, ValueError):
             return frozenset()  # a question then counts every column's values itself
         return frozenset(field.name for field in table.schema().fields if field.required)
 

@@ -88,18 +88,19 @@ def _case(site: Site, live: int) -> Delays:
 
 
 def _until(site: Site, policy: Policy, grant: str, status: int) -> float:
-    """Seconds from a policy's sending to the last reply without this status, before some with it in a row."""
+    """Seconds from a policy's sending to the first reply with this status, of some with it in a row."""
     begun = time.monotonic()
     site.cluster.publish(policy)
-    last_other_s, in_a_row = 0.0, 0
+    first_s, in_a_row = 0.0, 0
     while in_a_row < IN_A_ROW:
-        if _ask(site, grant, LIGHT).status_code == status:
-            in_a_row += 1
-            continue
-        last_other_s, in_a_row = time.monotonic() - begun, 0
-        if last_other_s > LIMIT_S:
+        came = _ask(site, grant, LIGHT).status_code == status
+        since_s = time.monotonic() - begun
+        if came and not in_a_row:
+            first_s = since_s
+        in_a_row = in_a_row + 1 if came else 0
+        if since_s > LIMIT_S:
             raise WireError(f"no reply {status} within {LIMIT_S:.0f} s of a new policy")
-    return last_other_s
+    return first_s
 
 
 def _kill(site: Site, policy: Policy, grant: str) -> float:
