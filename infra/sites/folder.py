@@ -114,8 +114,12 @@ class SiteFolder:
     def _restore_torn_checkpoint(self) -> None:
         """Put Pulumi's own backup in place of a checkpoint that a SIGKILL left empty or cut off.
 
-        Without a backup it was the stack's first: it goes, and server-side apply takes up what that run created.
+        Without a backup it was the stack's first: it goes, and server-side apply takes up what that run created. What
+        the file backend notes beside each file (`.attrs`) says nothing that is needed, and torn it hides the file.
         """
+        for note in (self.root / "backend").rglob("*.attrs"):
+            if not _is_json(note):
+                note.unlink()
         for checkpoint in self._checkpoints():
             backup = checkpoint.with_name(f"{checkpoint.name}.bak")
             if _is_json(checkpoint):

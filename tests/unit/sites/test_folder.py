@@ -116,8 +116,11 @@ def test_a_torn_checkpoint_is_mended_also_after_a_run_that_failed_in_good_order(
     stacks.mkdir(parents=True)
     (stacks / "ca.json").touch()
     (stacks / "ca.json.bak").write_text('{"checkpoint": {}}')
+    for name, text in (("ca.json.attrs", ""), ("ca.json.bak.attrs", "{}")):
+        (stacks / name).write_text(text)
     with folder.run() as killed:
         assert not killed
+        assert sorted(path.name for path in stacks.glob("*.attrs")) == ["ca.json.bak.attrs"]
         assert (stacks / "ca.json").read_text() == '{"checkpoint": {}}'
 
 
