@@ -8,22 +8,23 @@ lives), `unfinished` (left by a killed run). Nothing in it is shared with anothe
 import json
 import os
 import secrets
+import select
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 
 import yaml
 
 from infra.local.machine import LocalError, exclusive
-from infra.local.processes import POLL_S, all_pids, identify, is_alive
+from infra.local.processes import all_pids
 from infra.sites.programs import PROVIDER_VERSION
 
 PASSPHRASE_BYTES = 32
-OUTLIVES_S = 5.0
+OUTLIVES_S = 30.0
 SKIP_CONFIRMATIONS = "PULUMI_SKIP_CONFIRMATIONS"
 
 
@@ -113,8 +114,12 @@ class SiteFolder:
     def _restore_torn_checkpoint(self) -> None:
         """Put Pulumi's own backup in place of a checkpoint that a SIGKILL left empty or cut off.
 
-        Without a backup it was the stack's first: it goes, and server-side apply takes up what that run created.
+        Without a backup it was the stack's first: it goes, and server-side apply takes up what that run created. What
+        the file backend notes beside each file (`.attrs`) says nothing that is needed, and torn it hides the file.
         """
+        for note in (self.root / "backend").rglob("*.attrs"):
+            if not _is_json(note):
+                note.unlink()
         for checkpoint in self._checkpoints():
             backup = checkpoint.with_name(f"{checkpoint.name}.bak")
             if _is_json(checkpoint):
@@ -143,7 +148,7 @@ class SiteFolder:
             killed = self.unfinished.exists()
             if killed:
                 end_leftovers(self.home)
-                self._restore_torn_checkpoint()
+            self._restore_torn_checkpoint()
             self.unfinished.touch()
             try:
                 yield killed
@@ -182,26 +187,46 @@ def _write_whole(path: Path, text: str) -> None:
 def end_leftovers(home: Path) -> list[int]:
     """Kill the processes that a killed run left behind, known by their PULUMI_HOME, and return their ids.
 
-    They are waited for: one that dies may still be writing the state that is read next.
+    They are waited for to their last thread: one that dies may still be writing the state that is read next, also when
+    its first thread has ended and the process looks dead.
 
     Raises:
         LocalError: One outlived SIGKILL.
     """
     mark = f"PULUMI_HOME={home}".encode()
-    found = [identity for pid in all_pids() if _has(pid, mark) and (identity := identify(pid)) is not None]
-    for identity in found:
-        with suppress(ProcessLookupError):
-            os.kill(identity.pid, signal.SIGKILL)
-    deadline = monotonic() + OUTLIVES_S
-    while left := [identity for identity in found if is_alive(identity)]:
-        if monotonic() > deadline:
-            raise LocalError(f"process {left[0].pid} outlives SIGKILL; the kernel holds it: reboot")
-        sleep(POLL_S)
-    return [identity.pid for identity in found]
+    found = [pid for pid in all_pids() if _has(pid, mark)]
+    with ExitStack() as stack:
+        handles = {pid: handle for pid in found if (handle := _handle(pid, stack)) is not None}
+        for handle in handles.values():
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        deadline = monotonic() + OUTLIVES_S
+        for pid, handle in handles.items():
+            # Readable once no thread is left (pidfd_open(2)).
+            if not select.select([handle], [], [], max(0.0, deadline - monotonic()))[0]:
+                raise LocalError(f"process {pid} outlives SIGKILL; the kernel holds it: reboot")
+    return list(handles)
+
+
+def _handle(pid: int, stack: ExitStack) -> int | None:
+    """A handle of a process that stays its own when its number is given to another; None if it is gone."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    stack.callback(os.close, handle)
+    return handle
 
 
 def _has(pid: int, mark: bytes) -> bool:
+    """Whether a thread of the process has the variable: where the first one has ended, only the others show it."""
+    if pid == os.getpid():
+        return False
+    return any(mark in _variables(task) for task in Path("/proc").glob(f"{pid}/task/*"))
+
+
+def _variables(task: Path) -> list[bytes]:
     try:
-        return pid != os.getpid() and mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return (task / "environ").read_bytes().split(b"\0")
     except OSError:
-        return False  # it ended meanwhile, or it is another user's and so not ours
+        return []  # it ended meanwhile, or it is another user's and so not ours

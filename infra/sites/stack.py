@@ -28,7 +28,7 @@ from operators.kube import Kube, NotFound
 Say = Callable[[str], None]
 T = TypeVar("T")
 OUR_POLICY = "ValidatingAdmissionPolicy 'commonweal-"
-IN_FORCE_TRIES, IN_FORCE_EVERY_S = 5, 2.0
+IN_FORCE_TRIES, IN_FORCE_EVERY_S = 15, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,5 @@
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import yaml
 
 from infra.local.machine import LocalError
 from infra.sites.folder import SiteFolder, end_leftovers
+
+EXIT_THREAD = {"x86_64": 60, "aarch64": 93}[platform.machine()]  # the number of exit(2), which ends one thread
 
 
 @pytest.fixture
@@ -90,6 +93,35 @@ def test_what_a_killed_run_left_running_is_ended(folder: SiteFolder, orphan: sub
     folder.unfinished.touch()
     with folder.run():
         assert orphan.wait(10) == -signal.SIGKILL
+
+
+def test_a_process_whose_first_thread_has_ended_is_ended_too(folder: SiteFolder) -> None:
+    code = (
+        "import ctypes, sys, threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); "
+        f"sys.stdout.write('.'); sys.stdout.flush(); ctypes.CDLL(None).syscall({EXIT_THREAD}, 0)"
+    )
+    environment = {**os.environ, "PULUMI_HOME": str(folder.home)}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE) as half_dead:
+        assert half_dead.stdout is not None
+        assert half_dead.stdout.read(1) == b"."
+        assert any(Path(f"/proc/{half_dead.pid}/stat").read_text().split()[2] == "Z" for _ in range(100_000))
+        ended = end_leftovers(folder.home)
+        half_dead.kill()
+        assert ended == [half_dead.pid]
+        assert half_dead.wait(10) == -signal.SIGKILL
+
+
+def test_a_torn_checkpoint_is_mended_also_after_a_run_that_failed_in_good_order(folder: SiteFolder) -> None:
+    stacks = folder.root / "backend" / ".pulumi" / "stacks" / "member-site"
+    stacks.mkdir(parents=True)
+    (stacks / "ca.json").touch()
+    (stacks / "ca.json.bak").write_text('{"checkpoint": {}}')
+    for name, text in (("ca.json.attrs", ""), ("ca.json.bak.attrs", "{}")):
+        (stacks / name).write_text(text)
+    with folder.run() as killed:
+        assert not killed
+        assert sorted(path.name for path in stacks.glob("*.attrs")) == ["ca.json.bak.attrs"]
+        assert (stacks / "ca.json").read_text() == '{"checkpoint": {}}'
 
 
 def test_processes_of_another_member_are_left_alone(tmp_path: Path, orphan: subprocess.Popen[bytes]) -> None:

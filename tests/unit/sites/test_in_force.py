@@ -30,7 +30,7 @@ def test_a_policy_as_it_was_is_outwaited() -> None:
 
 
 @pytest.mark.parametrize(
-    "causes", [["quota: forbidden"], [STALE, "quota: forbidden"], [STALE] * 9], ids=["other", "other later", "lasting"]
+    "causes", [["quota: forbidden"], [STALE, "quota: forbidden"], [STALE] * 99], ids=["other", "other later", "lasting"]
 )
 def test_any_other_refusal_and_one_that_lasts_is_the_cause(causes: list[str]) -> None:
     story = Story(lambda _: None)
