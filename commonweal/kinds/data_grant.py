@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from commonweal.kinds.data_trust import Purpose
 from commonweal.kinds.meta import (
+    PLAIN_NAME,
     Column,
     Definition,
     MemberName,
@@ -212,6 +213,7 @@ class DataGrant(Resource):
             Column(name="Agreement", json_path=".status.agreement.sha256", priority=1),
         ),
         rules=(
+            PLAIN_NAME,
             {
                 "rule": "!has(self.spec.offers) || self.spec.offers.all(o, o.datasets.all(d, d in self.spec.datasets))",
                 "message": "spec.offers: an offer names a dataset that was not asked for; offer less, not more",

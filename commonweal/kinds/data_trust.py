@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from commonweal.kinds.federation import FEDERATION_FITS, FederationRules
 from commonweal.kinds.licence import LICENCES_FIT, Licence, RowLicences, SourceLicence
 from commonweal.kinds.meta import (
+    PLAIN_NAME,
     Column,
     Definition,
     MemberName,
@@ -181,6 +182,7 @@ class DataTrust(Resource):
             Column(name="Serving", json_path=".status.serving"),
         ),
         rules=(
+            PLAIN_NAME,
             {
                 "rule": "self.spec.quorum <= size(self.spec.trustees)",
                 "message": "spec.quorum: above the number of trustees; lower it or name more trustees",

@@ -170,6 +170,13 @@ class Definition:
         return self.kind.lower()
 
 
+# Kubernetes lets names have dots; where a name of one object is a field of another, as of a policy, it is a `Name`.
+PLAIN_NAME = {
+    "rule": "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')",
+    "message": "metadata.name: use at most 63 of a-z, 0-9 and -, without a dot",
+}
+
+
 class Resource(Model):
     """A custom resource; subclasses set `definition`, `spec` and `status`."""
 

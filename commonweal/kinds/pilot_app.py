@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints
 
 from commonweal.kinds.member import Engine
 from commonweal.kinds.meta import (
+    PLAIN_NAME,
     Column,
     Count,
     Country,
@@ -183,6 +184,7 @@ class PilotApp(Resource):
             "labelSelectorPath": ".status.selector",
         },
         rules=(
+            PLAIN_NAME,
             {
                 "rule": "self.spec.replicas == 0 || self.spec.replicas >= self.spec.placement.minMembers",
                 "message": "spec.replicas: fewer than placement.minMembers; raise replicas or lower minMembers",

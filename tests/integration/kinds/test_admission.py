@@ -79,6 +79,13 @@ def test_a_grant_for_a_purpose_outside_the_vocabulary_is_told_the_vocabulary(kub
     assert "trade-embedded-emissions" in message
 
 
+@pytest.mark.parametrize("kind", ["DataTrust", "DataGrant", "PilotApp"])
+def test_a_name_that_no_policy_can_carry_is_refused(kubectl: Kubectl, kind: str) -> None:
+    body = example(kind)
+    body["metadata"]["name"] = "trade.emissions"
+    assert "metadata.name: use at most 63 of a-z, 0-9 and -, without a dot" in refusal(kubectl, body)
+
+
 def test_a_revoked_grant_stays_revoked(kubectl: Kubectl) -> None:
     body = example("DataGrant")
     body["metadata"]["name"] = "once-revoked"
