@@ -25,7 +25,6 @@ from data_trusts.catalog import Warehouse
 from data_trusts.gateway.certificates import Identity
 from data_trusts.relocation import Relocation, synced
 from data_trusts.signed import signed
-from data_trusts.table_files import path_of, root_of
 from data_trusts.tlog import TlogError, reader
 
 UNFINISHED = "UNFINISHED"
@@ -76,7 +75,7 @@ def export(
     """Write a bundle to a new folder, or to a new file where the name ends in `.tar`: whole, or not at all.
 
     Raises:
-        BundleError: the place is taken, a table is not in folders, or the audit log is not as it was signed.
+        BundleError: the place is taken, or the audit log is not as it was signed.
         CatalogError: the catalog or a table's metadata cannot be read.
         FilesError: a table is of a format that is not carried.
         OSError: a file cannot be read, or the disk is full; what was written is removed.
@@ -136,10 +135,9 @@ def _written(
 
 def _table(warehouse: Warehouse, root: str, trust: str, dataset: str, folder: Path) -> BundleTable:
     table = warehouse.table(trust, dataset)
-    root_of(table)
     place = f"tables/{trust}/{dataset}"
     uri = f"{root}/{place}"
-    name = Relocation(metadata=table.metadata, located=path_of, target=folder / place, uri=uri).run()
+    name = Relocation(metadata=table.metadata, source=table.io, target=folder / place, uri=uri).run()
     _text(folder / place / "metadata" / "version-hint.text", Path(name).name.removesuffix(".metadata.json"))
     if digests := taken.known(warehouse.folder, table, trust, dataset):
         _text(folder / "taken" / f"{trust}.{dataset}", "".join(f"{each}\n" for each in sorted(digests)))

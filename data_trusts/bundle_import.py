@@ -14,7 +14,7 @@ from pyiceberg.table.metadata import TableMetadata
 from data_trusts import taken
 from data_trusts.bundle_form import MANIFEST, Bundle, BundleError, BundleTable, digest, located, metadata_of
 from data_trusts.catalog import TableMissingError, Warehouse
-from data_trusts.relocation import Relocation
+from data_trusts.relocation import LocatedIO, Relocation
 from data_trusts.table_files import path_of
 
 # What of a bundle is kept as evidence beside the tables.
@@ -114,7 +114,7 @@ def _take_in_table(warehouse: Warehouse, folder: Path, bundle: Bundle, table: Bu
             try:
                 Relocation(
                     metadata=metadata_of(folder, table),
-                    located=lambda address: located(folder, bundle, address),
+                    source=LocatedIO(lambda address: located(folder, bundle, address)),
                     target=staging,
                     uri=uri,
                 ).run()

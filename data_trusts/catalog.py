@@ -1,7 +1,8 @@
 """A member's Iceberg tables: one SQLite catalog and one folder of files, which Trino and DuckDB read as they are.
 
 Where the member runs a REST catalog, its address (COMMONWEAL_CATALOG_URI) takes the place of both; where it runs
-PostgreSQL, the database (COMMONWEAL_CATALOG_SQL) takes the place of SQLite.
+PostgreSQL, the database (COMMONWEAL_CATALOG_SQL) takes the place of SQLite; where it has an object store, a bucket
+(COMMONWEAL_WAREHOUSE) takes the place of the folder.
 
 The namespace is the trust, the table is the dataset. Commits queue on one lock, also across processes: SQLite's own
 conflict handling loses writers. Rows come in a whole file at a time, or not at all.
@@ -46,7 +47,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from commonweal.grants import PolicyDataset
 from commonweal.kinds.data_trust import ColumnRole
-from data_trusts import taken
+from data_trusts import bucket, taken
 from data_trusts.erasure import Erased, erase, holders, value_of
 from data_trusts.rows import RowsRefusedError, conform
 from data_trusts.table_files import root_of
@@ -103,12 +104,17 @@ class Ingested:
 
 
 class Warehouse:
-    """The tables below one folder: `catalog.db` and `warehouse/`."""
+    """The tables of one data folder: `catalog.db` and `warehouse/`, or what the environment names in their place."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self._lock = threading.Lock()
-        self.root_uri = (self.folder / "warehouse").as_uri()
+        try:
+            self._bucket = bucket.warehouse_of(os.environ)
+            self._opening = bucket.properties_of(os.environ) if self._bucket else {}
+        except bucket.AddressError as error:
+            raise CatalogError(str(error)) from None
+        self.root_uri = self._bucket or (self.folder / "warehouse").as_uri()
         folder.mkdir(parents=True, exist_ok=True)
         with self.exclusive():
             self.catalog: Catalog = self._opened()
@@ -117,9 +123,11 @@ class Warehouse:
         address = os.environ.get(CATALOG_URI)
         if address and os.environ.get(CATALOG_SQL):
             raise CatalogError(f"{CATALOG_URI} and {CATALOG_SQL} are both set; a member has one catalog, so unset one")
+        if address and self._bucket:
+            raise CatalogError(f"{CATALOG_URI} and {bucket.WAREHOUSE} are both set; unset one")
         with explained("the tables"):
             if not address:
-                return SqlCatalog(CATALOG_NAME, uri=self._database(), warehouse=self.root_uri)
+                return SqlCatalog(CATALOG_NAME, uri=self._database(), warehouse=self.root_uri, **self._opening)
             properties = {"uri": address, "token": os.environ.get(CATALOG_TOKEN, "")}
             properties["warehouse"] = os.environ.get(CATALOG_WAREHOUSE, "")
             return RestCatalog(CATALOG_NAME, **{name: value for name, value in properties.items() if value})
@@ -221,7 +229,7 @@ class Warehouse:
             taken.keep(self.folder, table, trust, dataset)
             yield table
 
-    def holders(self, trust: str, dataset: str, column: str, text: str) -> list[Path]:
+    def holders(self, trust: str, dataset: str, column: str, text: str) -> list[str]:
         """The files of a dataset in which a value can be read, whether its rows are in the table or were deleted.
 
         Raises:
@@ -230,7 +238,8 @@ class Warehouse:
         """
         table = self._load(trust, dataset)
         value_of(text, column, table.schema().as_arrow())
-        return holders(root_of(table), column, text)
+        with explained(f"{trust}.{dataset}"):
+            return holders(root_of(table), column, text)
 
     def tables(self) -> list[tuple[str, str]]:
         """Trust and dataset of every table.
@@ -307,6 +316,8 @@ def explained(what: str, part: str = "a file of it") -> Iterator[None]:
     except CommitFailedException as error:
         raise CatalogError(f"{what}: other writers were faster each time ({error}); run it again") from error
     except _UNREADABLE as error:
+        if said := bucket.reason(error, os.environ):
+            raise CatalogError(f"{what}: {said}") from error
         why = f"{type(error).__name__}: {error}".splitlines()[0]
         if getattr(error, "errno", None) in _FULL or (isinstance(error, SQLAlchemyError) and _DISK.search(why)):
             raise CatalogError(f"{what}: the disk takes no more ({why}); free some space and run it again") from error

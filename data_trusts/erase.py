@@ -41,7 +41,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         if arguments.dry_run:
             found = warehouse.holders(arguments.trust, arguments.dataset, arguments.column, value)
-            return {"dryRun": True, "files": [str(path) for path in found]}
+            return {"dryRun": True, "files": found}
         erased = warehouse.erase(arguments.trust, arguments.dataset, arguments.column, value)
     finally:
         warehouse.close()

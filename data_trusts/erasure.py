@@ -8,14 +8,25 @@ file that the one remaining snapshot does not name, then search what is left.
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.table import Table
 
-from data_trusts.table_files import FileLeft, FilesError, drop_history, files_of, left, named_by, path_of, root_of
+from data_trusts.table_files import (
+    FileLeft,
+    FilesError,
+    Root,
+    drop_history,
+    files_of,
+    final_root_of,
+    forget_uploads,
+    key_of,
+    left,
+    named_by,
+)
 
 LEAST_RAW_BYTES = 6  # shorter text turns up in compressed bytes by chance, and is searched for in decoded files only
 _AVRO_MAGIC = b"Obj\x01"
@@ -60,23 +71,25 @@ def erase(table: Table, column: str, text: str) -> Erased:
 
     Raises:
         ErasureError: bad input, or a file still holds the value.
+        FilesError: the table lies where removed files are kept.
+        BucketError: its store does not say.
     """
-    root = root_of(table)
+    root = final_root_of(table)
     rows = table.scan().to_arrow()
     value = value_of(text, column, rows.schema)
     gone = pc.fill_null(pc.equal(rows[column], value), False)
     kept = rows.filter(pc.invert(gone))
     # A row that another engine deleted by its position is in no scan, and still in a file that is live.
-    if kept.num_rows < rows.num_rows or any(_holds(path, column, text) for path in _current_files(table)):
+    if kept.num_rows < rows.num_rows or any(_holds(root, path, column, text) for path in _current_files(table)):
         table.overwrite(kept)
     drop_history(table)
-    kept_files = {path_of(table.metadata_location), *_current_files(table)}
-    removed = [path for path in files_of(root) if path not in kept_files]
-    removed_bytes = sum(path.stat().st_size for path in removed)
-    for path in removed:
-        path.unlink()
+    kept_files = {key_of(table.metadata_location), *_current_files(table)}
+    removed = [file for file in files_of(root) if file.path not in kept_files]
+    forget_uploads(table, datetime.max.replace(tzinfo=UTC))
+    for file in removed:
+        root.files.delete_file(file.path)
     if holding := holders(root, column, text):
-        named = ", ".join(str(path.relative_to(root)) for path in holding)
+        named = ", ".join(root.within(path) for path in holding)
         raise ErasureError(f"{column}: the value is still in {named}; another writer is at work, run it again")
     snapshot = table.current_snapshot()
     return Erased(
@@ -84,33 +97,33 @@ def erase(table: Table, column: str, text: str) -> Erased:
         kept_rows=kept.num_rows,
         snapshot_id=snapshot.snapshot_id if snapshot else None,
         removed_files=len(removed),
-        removed_bytes=removed_bytes,
-        files=tuple(left(path, root) for path in files_of(root)),
+        removed_bytes=sum(file.size for file in removed),
+        files=tuple(left(file, root) for file in files_of(root)),
     )
 
 
-def holders(root: Path, column: str, text: str) -> list[Path]:
+def holders(root: Root, column: str, text: str) -> list[str]:
     """The files below `root` in which the value can still be read, as it stands or by who decodes the file."""
-    return [path for path in files_of(root) if _holds(path, column, text)]
+    return [file.path for file in files_of(root) if _holds(root, file.path, column, text)]
 
 
-def _current_files(table: Table) -> set[Path]:
+def _current_files(table: Table) -> set[str]:
     snapshot = table.current_snapshot()
     return named_by(table, [snapshot] if snapshot else [])
 
 
-def _holds(path: Path, column: str, text: str) -> bool:
-    content, wanted = path.read_bytes(), text.encode()
+def _holds(root: Root, path: str, column: str, text: str) -> bool:
+    content, wanted = root.read(path), text.encode()
     plain = (content, b"".join(avro_blocks(content)))
     if len(wanted) >= LEAST_RAW_BYTES and any(wanted in part for part in plain):
         return True
-    return path.suffix == ".parquet" and _parquet_holds(path, column, text)
+    return path.endswith(".parquet") and _parquet_holds(pa.BufferReader(content), column, text)
 
 
-def _parquet_holds(path: Path, column: str, text: str) -> bool:
-    table = pq.read_table(path, columns=[column], partitioning=None) if column in pq.read_schema(path).names else None
-    if table is None:
+def _parquet_holds(file: pa.BufferReader, column: str, text: str) -> bool:
+    if column not in pq.read_schema(file).names:
         return False
+    table = pq.read_table(file, columns=[column], partitioning=None)
     return bool(pc.any(pc.equal(table[column], value_of(text, column, table.schema))).as_py())
 
 

@@ -6,14 +6,16 @@ snapshot both times. What was seen first is kept in `maintenance/seen.json`; los
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from pyarrow.fs import FileInfo
 from pyiceberg.table import Table
 
 from data_trusts.catalog import TABLE_PROPERTIES, Warehouse
-from data_trusts.table_files import files_of, named_by_table, root_of
+from data_trusts.table_files import files_of, forget_uploads, named_by_table, root_of
 from data_trusts.tlog import write_durably
 
 GRACE = timedelta(days=1)  # the longest that a commit of an engine may take between its files and itself
@@ -49,7 +51,7 @@ def maintain(
 
     Raises:
         CatalogError: it has no table, or the catalog or its metadata cannot be read.
-        FilesError: it does not lie in a folder.
+        FilesError: it lies neither in a folder nor in S3, or a file that it needs is gone.
     """
     memory = warehouse.folder / "maintenance" / f"{trust}.{dataset}.json"
     if dry_run:
@@ -65,21 +67,24 @@ def maintain(
             table.maintenance.expire_snapshots().by_ids(old).commit()
         gone, waiting = _sorted_out(table, _read(memory), now)
         done = _done(trust, dataset, len(old), gone, waiting)
-        for place, path in enumerate(gone, start=1):
-            path.unlink(missing_ok=True)
+        forget_uploads(table, now - GRACE)
+        root = root_of(table)
+        for place, file in enumerate(gone, start=1):
+            with suppress(FileNotFoundError):
+                root.files.delete_file(file.path)
             if place % 100 == 0:
                 tell(f"{trust}.{dataset}: removed {place} of {len(gone)} files")
         _write(memory, waiting)
     return done
 
 
-def _done(trust: str, dataset: str, expired: int, gone: list[Path], waiting: Seen) -> Maintained:
+def _done(trust: str, dataset: str, expired: int, gone: list[FileInfo], waiting: Seen) -> Maintained:
     return Maintained(
         trust=trust,
         dataset=dataset,
         expired_snapshots=expired,
         removed_files=len(gone),
-        removed_bytes=sum(path.stat().st_size for path in gone),
+        removed_bytes=sum(file.size for file in gone),
         waiting_files=len(waiting),
     )
 
@@ -101,19 +106,19 @@ def _old_snapshots(table: Table, now: datetime) -> list[int]:
     ]
 
 
-def _sorted_out(table: Table, seen: Mapping[str, datetime], now: datetime) -> tuple[list[Path], Seen]:
+def _sorted_out(table: Table, seen: Mapping[str, datetime], now: datetime) -> tuple[list[FileInfo], Seen]:
     """The files that nothing names and that may go, and those that must wait, with when they were seen first."""
     root = root_of(table)
     needed = named_by_table(table)
-    gone: list[Path] = []
+    gone: list[FileInfo] = []
     waiting: Seen = {}
-    for path in files_of(root):
-        if path in needed:
+    for file in files_of(root):
+        if file.path in needed:
             continue
-        name = str(path.relative_to(root))
+        name = root.within(file.path)
         first = seen.get(name, now)
         if now - first >= GRACE:
-            gone.append(path)
+            gone.append(file)
         else:
             waiting[name] = first
     return gone, waiting

@@ -16,6 +16,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 from pyiceberg.manifest import (
     DataFile,
@@ -36,7 +37,7 @@ from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import SnapshotRef
 from pyiceberg.table.snapshots import Snapshot, SnapshotLogEntry
 
-from data_trusts.table_files import PLACES, FilesError, address_of, path_of
+from data_trusts.table_files import PLACES, FilesError, address_of, key_of
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")  # what readers of an address may take for something else
 _CODEC: Final = "deflate"
@@ -68,10 +69,10 @@ class _DeletesWriter(ManifestWriterV2):
 
 @dataclass
 class Relocation:
-    """One table on its way: read through `located`, written below `target`, and naming files below `uri`."""
+    """One table on its way: read through `source`, written below `target`, and naming files below `uri`."""
 
     metadata: TableMetadata
-    located: Callable[[str], Path]
+    source: FileIO
     target: Path
     uri: str
     names: dict[str, str] = field(default_factory=dict)
@@ -104,8 +105,7 @@ class Relocation:
         return self.metadata.model_copy(update={"location": self.uri, "properties": kept, **head, **dropped})
 
     def _snapshot(self, snapshot: Snapshot) -> Snapshot:
-        io = LocatedIO(self.located)
-        manifests = [(each, each.fetch_manifest_entry(io)) for each in snapshot.manifests(io)]
+        manifests = [(each, each.fetch_manifest_entry(self.source)) for each in snapshot.manifests(self.source)]
         manifests = [(manifest, entries) for manifest, entries in manifests if entries]
         self._name(entry.data_file for _, entries in manifests for entry in entries)
         written = [
@@ -123,7 +123,7 @@ class Relocation:
     def _name(self, files: Iterator[DataFile]) -> None:
         """New names in the order of the old addresses, since positional deletes are sorted by them."""
         for place, address in enumerate(sorted({each.file_path for each in files})):
-            self.names[address] = f"data/{place:05d}-{_UNSAFE.sub('_', path_of(address).name)}"
+            self.names[address] = f"data/{place:05d}-{_UNSAFE.sub('_', key_of(address).rpartition('/')[2])}"
 
     def _manifest(
         self, snapshot: Snapshot, place: int, manifest: ManifestFile, entries: list[ManifestEntry]
@@ -154,13 +154,14 @@ class Relocation:
 
     def _moved(self, file: DataFile) -> bool:
         """Put a file in its new place and its record in order; false where nothing of it is left."""
-        source, target = self.located(file.file_path), self.target / self.names[file.file_path]
+        source, target = self.source.new_input(file.file_path), self.target / self.names[file.file_path]
         if file.content == DataFileContent.POSITION_DELETES:
             if file.file_format != FileFormat.PARQUET:
                 raise FilesError(
-                    f"{source.name}: is a delete file in {file.file_format.value}; rewrite the table first"
+                    f"{file.file_path}: is a delete file in {file.file_format.value}; rewrite the table first"
                 )
-            rows = _redirected(pq.read_table(source, partitioning=None), self.uri, self.names)
+            with source.open() as deletes:
+                rows = _redirected(pq.read_table(deletes, partitioning=None), self.uri, self.names)
             if not rows.num_rows:
                 return False
             pq.write_table(rows, target)
@@ -168,7 +169,8 @@ class Relocation:
                 file[metric] = None  # the bounds name the old addresses
             file[_RECORDS] = rows.num_rows
         else:
-            shutil.copyfile(source, target)
+            with source.open(seekable=False) as content, target.open("wb") as copy:
+                shutil.copyfileobj(content, copy)
         synced(target)
         file[_PATH], file[_SIZE] = f"{self.uri}/{self.names[file.file_path]}", target.stat().st_size
         return True

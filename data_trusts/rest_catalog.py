@@ -203,7 +203,9 @@ class RestCatalog:
         metadata = new_table_metadata(
             Schema(), UNPARTITIONED_PARTITION_SPEC, UNSORTED_SORT_ORDER, self._warehouse.root_uri
         )
-        return StagedTable(identifier, metadata, "", load_file_io({}, self._warehouse.root_uri), self._catalog)
+        return StagedTable(
+            identifier, metadata, "", load_file_io(self._catalog.properties, self._warehouse.root_uri), self._catalog
+        )
 
     def _confine_update(self, update: TableUpdate) -> None:
         if isinstance(update, SetLocationUpdate):

@@ -44,16 +44,16 @@ def _bound(trust: str, dataset: PolicyDataset, now: datetime) -> tuple[Retention
     return retention, first_kept(retention, column.type, now)
 
 
-def due(warehouse: Warehouse, trust: str, dataset: PolicyDataset, now: datetime) -> list[Path]:
+def due(warehouse: Warehouse, trust: str, dataset: PolicyDataset, now: datetime) -> list[str]:
     """The files in which rows can be read whose retention has passed.
 
     Raises:
         RetainError: the dataset has no retention.
         CatalogError: it has no table, or the catalog cannot be read.
-        FilesError: its table does not lie in a folder.
+        FilesError: its table lies neither in a folder nor in S3.
     """
     retention, first = _bound(trust, dataset, now)
-    return ended_files(warehouse.table(trust, dataset.name), retention.column, first)
+    return [file.path for file in ended_files(warehouse.table(trust, dataset.name), retention.column, first)]
 
 
 def retain(
@@ -120,7 +120,7 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         if arguments.dry_run:
             found = due(warehouse, arguments.trust, dataset, now)
-            return {"dryRun": True, "files": [str(path) for path in found], "held": held_now()}
+            return {"dryRun": True, "files": found, "held": held_now()}
         return retain(
             warehouse,
             identity,

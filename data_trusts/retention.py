@@ -6,9 +6,9 @@ First the rows leave the table (`end_rows`); then, when no question can still re
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 import pyarrow.parquet as pq
+from pyarrow.fs import FileInfo, FileType
 from pyiceberg.manifest import FileFormat
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
@@ -16,12 +16,14 @@ from pyiceberg.table.snapshots import Snapshot
 from data_trusts.table_files import (
     FileLeft,
     FilesError,
+    Root,
     drop_history,
     files_of,
+    final_root_of,
+    forget_uploads,
     left,
     named_by,
     named_by_table,
-    path_of,
     root_of,
 )
 
@@ -33,7 +35,7 @@ class Ending:
     """Rows that have left a table, and files that may still hold them."""
 
     rows: int
-    files: frozenset[Path]
+    files: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,18 +51,20 @@ class Ended:
     files: tuple[FileLeft, ...]
 
 
-def ended_files(table: Table, column: str, first: date | datetime) -> list[Path]:
+def ended_files(table: Table, column: str, first: date | datetime) -> list[FileInfo]:
     """The data files below a table's root that hold a row from before `first`, whether or not a snapshot names them."""
-    return [path for path in files_of(root_of(table)) if path.suffix == ".parquet" and _holds(path, column, first)]
+    root = root_of(table)
+    return [file for file in files_of(root) if file.extension == "parquet" and _holds(root, file.path, column, first)]
 
 
 def end_rows(table: Table, column: str, first: date | datetime) -> Ending:
     """Take the rows from before `first` out of the table and of its history; the files stay for the moment.
 
     Raises:
-        FilesError: the table does not lie in a folder, or has data files that cannot be searched.
+        FilesError: the table lies where removed files are kept, or has data files that cannot be searched.
+        BucketError: its store does not say.
     """
-    root_of(table)
+    final_root_of(table)
     _forbid_other_formats(table)
     needed = named_by_table(table)
     ended = f"\"{column}\" < '{first.isoformat()}'"
@@ -69,7 +73,7 @@ def end_rows(table: Table, column: str, first: date | datetime) -> Ending:
         table.delete(ended)
     live = named_by(table, _current(table))
     # A row that another engine deleted by its position is in no scan, and still in a file that is live.
-    hidden = any(path in live for path in ended_files(table, column, first))
+    hidden = any(file.path in live for file in ended_files(table, column, first))
     if hidden:
         table.overwrite(table.scan().to_arrow())
     if rows or hidden:
@@ -90,15 +94,16 @@ def remove(table: Table, column: str, first: date | datetime, ending: Ending, no
     Raises:
         FilesError: a file still holds an ended row.
     """
-    root = root_of(table)
+    root = final_root_of(table)
+    forget_uploads(table, now - ORPHAN_AGE)
     needed = named_by_table(table)
-    orphans = (path for path in ended_files(table, column, first) if path not in needed and _old(path, now))
-    doomed = sorted({path for path in (*ending.files, *orphans) if path not in needed and path.exists()})
-    removed_bytes = sum(path.stat().st_size for path in doomed)
-    for path in doomed:
-        path.unlink()
+    orphans = {file.path for file in ended_files(table, column, first) if now - file.mtime > ORPHAN_AGE}
+    candidates = root.files.get_file_info(sorted((ending.files | orphans) - needed))
+    doomed = [file for file in candidates if file.type == FileType.File]
+    for file in doomed:
+        root.files.delete_file(file.path)
     if holding := ended_files(table, column, first):
-        named = ", ".join(str(path.relative_to(root)) for path in holding)
+        named = ", ".join(root.within(file.path) for file in holding)
         raise FilesError(
             f"{column}: rows from before {first.isoformat()} are still in {named}; another writer is at work, "
             "run it again in an hour"
@@ -110,8 +115,8 @@ def remove(table: Table, column: str, first: date | datetime, ending: Ending, no
         undated_rows=table.scan(row_filter=f'"{column}" IS NULL').count(),
         snapshot_id=current.snapshot_id if current else None,
         removed_files=len(doomed),
-        removed_bytes=removed_bytes,
-        files=tuple(left(path, root) for path in files_of(root)),
+        removed_bytes=sum(file.size for file in doomed),
+        files=tuple(left(file, root) for file in files_of(root)),
     )
 
 
@@ -124,18 +129,16 @@ def _forbid_other_formats(table: Table) -> None:
     for task in table.scan().plan_files():
         if task.file.file_format != FileFormat.PARQUET:
             raise FilesError(
-                f"{path_of(task.file.file_path).name}: is {task.file.file_format.value}, and only Parquet can be "
+                f"{task.file.file_path}: is {task.file.file_format.value}, and only Parquet can be "
                 "searched; set write.format.default to parquet and rewrite the table"
             )
 
 
-def _holds(path: Path, column: str, first: date | datetime) -> bool:
+def _holds(root: Root, path: str, column: str, first: date | datetime) -> bool:
     """Row groups whose statistics say that all is younger are not read."""
-    if column not in pq.read_schema(path).names:
+    if column not in pq.read_schema(path, filesystem=root.files).names:
         return False
-    older = pq.read_table(path, columns=[column], filters=[(column, "<", first)], partitioning=None)
+    older = pq.read_table(
+        path, columns=[column], filters=[(column, "<", first)], partitioning=None, filesystem=root.files
+    )
     return bool(older.num_rows)
-
-
-def _old(path: Path, now: datetime) -> bool:
-    return now - datetime.fromtimestamp(path.stat().st_mtime, now.tzinfo) > ORPHAN_AGE

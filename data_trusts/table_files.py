@@ -6,13 +6,16 @@ What a table no longer names is not gone: expiring snapshots with PyIceberg forg
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
+
+from data_trusts import bucket
 
 # Properties of a table that name a place of their own for some of its files.
 PLACES = ("write.data.path", "write.metadata.path", "write.object-storage.path", "write.folder-storage.path")
@@ -31,20 +34,77 @@ class FileLeft:
     sha256: str
 
 
-def root_of(table: Table) -> Path:
-    """The folder of a table.
+@dataclass(frozen=True, kw_only=True)
+class Root:
+    """Where a table's files lie, in a folder or below a prefix of a bucket; paths are as `files` takes them."""
+
+    files: FileSystem
+    path: str
+
+    def within(self, path: str) -> str:
+        """A path as it stands below the root."""
+        return path.removeprefix(f"{self.path}/")
+
+    def read(self, path: str) -> bytes:
+        """The content of a file."""
+        with self.files.open_input_file(path) as file:
+            content: bytes = file.read()
+        return content
+
+
+def root_of(table: Table) -> Root:
+    """Where a table lies.
 
     Raises:
-        FilesError: the table does not lie in a folder.
+        FilesError: neither in a folder nor in a bucket.
     """
-    if urlsplit(table.location()).scheme not in {"", "file"}:
-        raise FilesError(f"{table.location()}: only a table in a folder can be searched file by file")
-    return path_of(table.location())
+    scheme, netloc, path = PyArrowFileIO.parse_location(table.location())
+    if scheme not in {"file", *bucket.SCHEMES} or not isinstance(table.io, PyArrowFileIO):
+        raise FilesError(f"{table.location()}: only a table in a folder or in S3 can be searched file by file")
+    return Root(files=table.io.fs_by_scheme(scheme, netloc), path=path.rstrip("/"))
+
+
+def final_root_of(table: Table) -> Root:
+    """Where a table lies, if what is removed there is gone.
+
+    Raises:
+        FilesError: it is neither in a folder nor in a bucket, or its bucket keeps what is removed.
+        BucketError: the store does not say.
+    """
+    root, (store, _) = root_of(table), _bucket_of(table)
+    if store and (kept := store.versioning()):
+        raise FilesError(
+            f"s3://{store.name}: has versioning {kept}, so it keeps what is removed and no receipt could be given; "
+            "move the warehouse into a bucket that never had versioning"
+        )
+    return root
+
+
+def forget_uploads(table: Table, before: datetime) -> None:
+    """Remove the parts that killed writers left in a bucket, which no list of files shows, if begun before `before`.
+
+    Raises:
+        BucketError: the store does not answer, or forbids it.
+    """
+    store, prefix = _bucket_of(table)
+    if store:
+        store.abort_uploads(f"{prefix}/", before)
+
+
+def _bucket_of(table: Table) -> tuple[bucket.Bucket | None, str]:
+    scheme, name, path = PyArrowFileIO.parse_location(table.location())
+    store = bucket.Bucket.of(name, table.io.properties) if scheme in bucket.SCHEMES else None
+    return store, path.removeprefix(f"{name}/").rstrip("/")
+
+
+def key_of(address: str) -> str:
+    """The path that a file's address means: engines take an address as it stands, and decode no percent sign."""
+    return PyArrowFileIO.parse_location(address)[2]
 
 
 def path_of(address: str) -> Path:
-    """The path that a file's address means: engines take an address as it stands, and decode no percent sign."""
-    return Path(PyArrowFileIO.parse_location(address)[2])
+    """The path that the address of a file in a folder means."""
+    return Path(key_of(address))
 
 
 def address_of(path: Path) -> str:
@@ -52,9 +112,10 @@ def address_of(path: Path) -> str:
     return f"file://{path}"
 
 
-def files_of(root: Path) -> list[Path]:
-    """Every file below a folder, in order."""
-    return sorted(path for path in root.rglob("*") if path.is_file())
+def files_of(root: Root) -> list[FileInfo]:
+    """Every file below a root, in order."""
+    below = root.files.get_file_info(FileSelector(root.path, recursive=True, allow_not_found=True))
+    return sorted((each for each in below if each.type == FileType.File), key=lambda each: each.path)
 
 
 def addresses_of(snapshots: Iterable[Snapshot], io: FileIO) -> set[str]:
@@ -69,22 +130,24 @@ def addresses_of(snapshots: Iterable[Snapshot], io: FileIO) -> set[str]:
     return named
 
 
-def named_by(table: Table, snapshots: Iterable[Snapshot]) -> set[Path]:
+def named_by(table: Table, snapshots: Iterable[Snapshot]) -> set[str]:
     """The files that some snapshots of a table need."""
-    return {path_of(address) for address in addresses_of(snapshots, table.io)}
+    return {key_of(address) for address in addresses_of(snapshots, table.io)}
 
 
-def named_by_table(table: Table) -> set[Path]:
+def named_by_table(table: Table) -> set[str]:
     """Every file that the table still needs: those of all its snapshots, its metadata, and its statistics.
 
     Raises:
         FilesError: one of them is not there, so nobody may conclude which others are in excess.
     """
     metadata = table.metadata
-    earlier = {path_of(entry.metadata_file) for entry in metadata.metadata_log}
+    earlier = {key_of(entry.metadata_file) for entry in metadata.metadata_log}
     statistics = (each.statistics_path for each in (*metadata.statistics, *metadata.partition_statistics))
-    needed = named_by(table, table.snapshots()) | {path_of(each) for each in (table.metadata_location, *statistics)}
-    if lost := [path for path in needed if not path.exists()]:
+    needed = named_by(table, table.snapshots()) | {key_of(each) for each in (table.metadata_location, *statistics)}
+    root = root_of(table)
+    elsewhere = sorted(needed - {each.path for each in files_of(root)})
+    if lost := [each.path for each in root.files.get_file_info(elsewhere) if each.type != FileType.File]:
         raise FilesError(f"{min(lost)}: the table names it and it is gone; restore it from the backup")
     return needed | earlier
 
@@ -102,9 +165,7 @@ def drop_history(table: Table) -> None:
         table.maintenance.expire_snapshots().by_ids(old).commit()
 
 
-def left(path: Path, root: Path) -> FileLeft:
+def left(file: FileInfo, root: Root) -> FileLeft:
     """A file as a receipt names it."""
-    content = path.read_bytes()
-    return FileLeft(
-        path=str(path.relative_to(root)), size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
-    )
+    content = root.read(file.path)
+    return FileLeft(path=root.within(file.path), size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())

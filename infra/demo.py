@@ -25,7 +25,7 @@ from commonweal.kinds.member import Engine
 from infra import beside_hub, demo_contributions
 from infra.images import site_image
 from infra.local.access import ClusterAccess
-from infra.local.engines import build, kubernetes, network_policy
+from infra.local.engines import build, kubernetes, network_policy, object_store
 from infra.local.machine import REPOSITORY, LocalError, Places, default_places
 from infra.local.progress import step
 from infra.local.providers import provider
@@ -120,7 +120,7 @@ class Demo:
 
     def engines(self) -> None:
         """Build every engine into the cache, and nothing else: tests do so before any of them is timed."""
-        for program in (kubernetes(), network_policy(), language_host(), yaml_host()):
+        for program in (kubernetes(), network_policy(), object_store(), language_host(), yaml_host()):
             build(program, self.places.cache)
         built()
 

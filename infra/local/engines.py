@@ -82,6 +82,14 @@ def network_policy() -> GoProgram:
     return GoProgram(name="network-policy", folder=Path(__file__).parent / "network_policy", variables={})
 
 
+def object_store() -> GoProgram:
+    """A store that speaks S3 and keeps its objects in a folder: what tests use for a member's own."""
+    folder = Path(__file__).parent / "object_store"
+    package = "github.com/versity/versitygw/cmd/versitygw"
+    version = required_version(folder, "github.com/versity/versitygw")
+    return GoProgram(name="versitygw", folder=folder, package=package, variables={"main.Version": version})
+
+
 def source_files(folder: Path) -> Iterable[Path]:
     """The files that a build of `folder` may read, in a fixed order."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))

@@ -22,12 +22,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from pyiceberg.table import Table
 
 from commonweal.checkpoints import read_vkey
 from data_trusts import trino_access
 from data_trusts.catalog import Warehouse
 from data_trusts.client import Gateway
 from data_trusts.engines import TrinoEngine
+from data_trusts.table_files import files_of, root_of
 from data_trusts.tlog import reader
 from data_trusts.trino_access import Statements
 from data_trusts.witness import check_entries
@@ -52,6 +54,11 @@ def customs_file(rows: int = 10, changes: Mapping[str, pa.Array] | None = None) 
     pq.write_table(pa.table(table), file)
     file.seek(0)
     return file
+
+
+def paths_of(table: Table) -> list[Path]:
+    """The files of a table that lies in a folder."""
+    return [Path(each.path) for each in files_of(root_of(table))]
 
 
 @dataclass

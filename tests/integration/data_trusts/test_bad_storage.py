@@ -13,9 +13,9 @@ from pyiceberg.table import Table
 from data_trusts.catalog import CatalogError, Warehouse
 from data_trusts.engines import DuckDbEngine, EngineError
 from data_trusts.maintenance import maintain
-from data_trusts.table_files import FilesError, files_of, path_of, root_of
+from data_trusts.table_files import FilesError, path_of
 from infra.local.trino import free_port
-from tests.integration.data_trusts.conftest import customs_file, stop, wait_for
+from tests.integration.data_trusts.conftest import customs_file, paths_of, stop, wait_for
 from tests.integration.data_trusts.faults import disk_of
 from tests.unit.grants.samples import NOON, dataset
 
@@ -47,7 +47,7 @@ def part(table: Table, which: str) -> Path:
 
 
 def tree(table: Table) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in files_of(root_of(table))}
+    return {path: path.read_bytes() for path in paths_of(table)}
 
 
 @pytest.mark.parametrize("damage", [*DAMAGES, "gone"])

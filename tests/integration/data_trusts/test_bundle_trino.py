@@ -11,9 +11,9 @@ from data_trusts.bundle_form import verified
 from data_trusts.bundle_import import take_in
 from data_trusts.catalog import Warehouse
 from data_trusts.retain import retain
-from data_trusts.table_files import address_of, files_of, path_of, root_of
+from data_trusts.table_files import address_of, path_of
 from infra.local.trino import administrator, serving
-from tests.integration.data_trusts.conftest import customs_file
+from tests.integration.data_trusts.conftest import customs_file, paths_of
 from tests.integration.data_trusts.keeping import identity_in, kept_dataset
 from tests.unit.grants.samples import NOON
 
@@ -26,7 +26,7 @@ def contents(table: Table) -> list[str]:
 
 def values_on_disk(table: Table, column: str) -> set[object]:
     """Every value that a Parquet file under the table's root still holds, live or not."""
-    files = [path for path in files_of(root_of(table)) if path.suffix == ".parquet"]
+    files = [path for path in paths_of(table) if path.suffix == ".parquet"]
     read = [pq.read_table(path, partitioning=None) for path in files]
     return {value for each in read if column in each.column_names for value in each[column].to_pylist()}
 

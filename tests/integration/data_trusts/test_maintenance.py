@@ -41,7 +41,7 @@ def later(by: timedelta = timedelta(0)) -> datetime:
 
 
 def metadata_files(table: Table) -> int:
-    return len(list((root_of(table) / "metadata").iterdir()))
+    return len(list((Path(root_of(table).path) / "metadata").iterdir()))
 
 
 def run(warehouse: Warehouse, now: datetime, *, dry_run: bool = False) -> Maintained:
@@ -61,7 +61,7 @@ def test_metadata_is_bounded_however_often_rows_come_in(warehouse: Warehouse, bu
     busy.refresh()
     assert len(busy.snapshots()) == 1
     assert metadata_files(busy) < grown / 2
-    assert set(files_of(root_of(busy))) == named_by_table(busy)
+    assert {each.path for each in files_of(root_of(busy))} == named_by_table(busy)
     assert busy.scan().to_arrow().num_rows == before
     assert warehouse.ingest("trade", CUSTOMS, customs_file(7)).rows == 0, "what was taken stays known"
 
@@ -92,7 +92,7 @@ def test_a_question_that_planned_before_goes_on_reading(warehouse: Warehouse, bu
 
 def test_a_commit_under_way_keeps_its_files(warehouse: Warehouse, busy: Table) -> None:
     """What nobody names yet is seen, then named, then forgotten again: its time begins anew."""
-    orphan = root_of(busy) / "data" / "under-way.parquet"
+    orphan = Path(root_of(busy).path) / "data" / "under-way.parquet"
     written = schema_to_pyarrow(busy.schema(), include_field_ids=False)
     pq.write_table(busy.scan(limit=3).to_arrow().cast(written), orphan)
     assert run(warehouse, later()).waiting_files > 0
@@ -180,7 +180,7 @@ def test_killed_at_any_step_no_row_is_lost_and_the_next_run_does_the_rest(wareho
     assert step >= 3
     table = warehouse.table("trade", "customs_rows")
     assert table.scan().count() == 10
-    assert set(files_of(root_of(table))) == named_by_table(table)
+    assert {each.path for each in files_of(root_of(table))} == named_by_table(table)
 
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

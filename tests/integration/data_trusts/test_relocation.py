@@ -22,7 +22,7 @@ from pyiceberg.table import StaticTable, Table
 from pyiceberg.table.metadata import TableMetadata
 
 from data_trusts.relocation import Relocation
-from data_trusts.table_files import FilesError, address_of, path_of
+from data_trusts.table_files import FilesError, address_of
 
 IO = PyArrowFileIO()
 # The field ids that the Iceberg specification reserves for positional deletes.
@@ -81,7 +81,7 @@ def table(tmp_path: Path) -> Table:
 
 
 def moved_to(folder: Path, metadata: TableMetadata) -> StaticTable:
-    name = Relocation(metadata=metadata, located=path_of, target=folder, uri=address_of(folder)).run()
+    name = Relocation(metadata=metadata, source=IO, target=folder, uri=address_of(folder)).run()
     return StaticTable.from_metadata(address_of(folder / name))
 
 

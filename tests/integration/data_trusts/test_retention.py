@@ -24,7 +24,7 @@ from data_trusts.retention import ORPHAN_AGE
 from data_trusts.rows import RowsRefusedError
 from data_trusts.signed import opened
 from data_trusts.table_files import FilesError, files_of, root_of
-from tests.integration.data_trusts.conftest import customs_file
+from tests.integration.data_trusts.conftest import customs_file, paths_of
 from tests.integration.data_trusts.faults import killed_at
 from tests.integration.data_trusts.keeping import DAYS, HOLD, identity_in, keeping, kept_dataset, policies_in
 from tests.unit.grants.samples import NOON, dataset
@@ -68,7 +68,7 @@ def run(
 
 def ended_on_disk(table: Table) -> list[str]:
     """A search of its own: every Parquet file, read whole."""
-    files = [path for path in files_of(root_of(table)) if path.suffix == ".parquet"]
+    files = [path for path in paths_of(table) if path.suffix == ".parquet"]
     return [path.name for path in files if any(day < FIRST_KEPT for day in pq.read_table(path)["day"].to_pylist())]
 
 
@@ -144,7 +144,7 @@ def test_a_run_that_was_cut_short_is_completed_by_a_later_one(
     with pytest.raises(FilesError, match=r"rows from before 2026-01-02 are still in .*run it again in an hour"):
         run(warehouse, identity)
     an_hour_on = NOON.timestamp() - ORPHAN_AGE.total_seconds() - 1
-    for path in files_of(root_of(stock)):
+    for path in paths_of(stock):
         os.utime(path, (an_hour_on, an_hour_on))
     assert run(warehouse, identity)["endedRows"] == 0
     assert ended_on_disk(stock) == []
@@ -232,7 +232,7 @@ def test_a_receipt_verifies_and_a_changed_one_does_not(
     document = json.loads(copy.read_text())
     assert opened(document, identity.certificate_pem, "RetentionReceipt")["endedRows"] == 6
     assert {each["path"] for each in document["receipt"]["files"]} == {
-        str(path.relative_to(root_of(stock))) for path in files_of(root_of(stock))
+        root_of(stock).within(file.path) for file in files_of(root_of(stock))
     }
     certificate = str(tmp_path / "data" / "tls" / "certificate.pem")
     assert command(tmp_path, "verify", str(copy), "--certificate", certificate).returncode == 0

@@ -15,8 +15,7 @@ from data_trusts.catalog import Warehouse
 from data_trusts.gateway.policies import MAX_SILENCE, PolicyBook
 from data_trusts.gateway.upkeep import Upkeep
 from data_trusts.maintenance import GRACE, KEEP_SNAPSHOTS
-from data_trusts.table_files import files_of, root_of
-from tests.integration.data_trusts.conftest import StartGateway, customs_file, wait_for
+from tests.integration.data_trusts.conftest import StartGateway, customs_file, paths_of, wait_for
 from tests.integration.data_trusts.keeping import HOLD, identity_in, keeping, kept_dataset
 from tests.unit.grants.samples import NOON
 
@@ -154,7 +153,7 @@ def test_a_hold_that_comes_while_questions_are_waited_for_keeps_the_files(desk: 
     desk.turn()
     assert desk.kinds() == ["retention-begun", "retention-refused"]
     table = desk.warehouse.table("trade", "customs_rows")
-    found = [pq.read_table(path) for path in files_of(root_of(table)) if path.suffix == ".parquet"]
+    found = [pq.read_table(path) for path in paths_of(table) if path.suffix == ".parquet"]
     assert sum(each["day"].to_pylist().count(date(2026, 1, 1)) for each in found) == 4
 
 
