@@ -163,13 +163,13 @@ class Warehouse:
     def complete(self, trust: str, dataset: str) -> frozenset[str]:
         """The columns of which the table itself says that every row has a value; none where it is not known at once.
 
-        A REST catalog is not asked: it answers late, and an asker would wait for it.
+        A REST catalog or a bucket is not asked: they answer late, and an asker would wait for them.
         """
-        if not isinstance(self.catalog, SqlCatalog):
+        if self._bucket or not isinstance(self.catalog, SqlCatalog):
             return frozenset()
         try:
             table = self._load(trust, dataset)
-        except (TableMissingError, SQLAlchemyError, OSError, ValueError):
+        except CatalogError:
             return frozenset()  # a question then counts every column's values itself
         return frozenset(field.name for field in table.schema().fields if field.required)
 

@@ -87,7 +87,7 @@ def erase(table: Table, column: str, text: str) -> Erased:
     removed = [file for file in files_of(root) if file.path not in kept_files]
     forget_uploads(table, datetime.max.replace(tzinfo=UTC))
     for file in removed:
-        root.files.delete_file(file.path)
+        root.remove(file.path)
     if holding := holders(root, column, text):
         named = ", ".join(root.within(path) for path in holding)
         raise ErasureError(f"{column}: the value is still in {named}; another writer is at work, run it again")
@@ -97,7 +97,7 @@ def erase(table: Table, column: str, text: str) -> Erased:
         kept_rows=kept.num_rows,
         snapshot_id=snapshot.snapshot_id if snapshot else None,
         removed_files=len(removed),
-        removed_bytes=sum(file.size for file in removed),
+        removed_bytes=sum(file.size_bytes for file in removed),
         files=tuple(left(file, root) for file in files_of(root)),
     )
 

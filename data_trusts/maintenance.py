@@ -6,16 +6,14 @@ snapshot both times. What was seen first is kept in `maintenance/seen.json`; los
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pyarrow.fs import FileInfo
 from pyiceberg.table import Table
 
 from data_trusts.catalog import TABLE_PROPERTIES, Warehouse
-from data_trusts.table_files import files_of, forget_uploads, named_by_table, root_of
+from data_trusts.table_files import StoredFile, files_of, forget_uploads, named_by_table, root_of
 from data_trusts.tlog import write_durably
 
 GRACE = timedelta(days=1)  # the longest that a commit of an engine may take between its files and itself
@@ -70,21 +68,20 @@ def maintain(
         forget_uploads(table, now - GRACE)
         root = root_of(table)
         for place, file in enumerate(gone, start=1):
-            with suppress(FileNotFoundError):
-                root.files.delete_file(file.path)
+            root.remove(file.path)
             if place % 100 == 0:
                 tell(f"{trust}.{dataset}: removed {place} of {len(gone)} files")
         _write(memory, waiting)
     return done
 
 
-def _done(trust: str, dataset: str, expired: int, gone: list[FileInfo], waiting: Seen) -> Maintained:
+def _done(trust: str, dataset: str, expired: int, gone: list[StoredFile], waiting: Seen) -> Maintained:
     return Maintained(
         trust=trust,
         dataset=dataset,
         expired_snapshots=expired,
         removed_files=len(gone),
-        removed_bytes=sum(file.size for file in gone),
+        removed_bytes=sum(file.size_bytes for file in gone),
         waiting_files=len(waiting),
     )
 
@@ -106,11 +103,11 @@ def _old_snapshots(table: Table, now: datetime) -> list[int]:
     ]
 
 
-def _sorted_out(table: Table, seen: Mapping[str, datetime], now: datetime) -> tuple[list[FileInfo], Seen]:
+def _sorted_out(table: Table, seen: Mapping[str, datetime], now: datetime) -> tuple[list[StoredFile], Seen]:
     """The files that nothing names and that may go, and those that must wait, with when they were seen first."""
     root = root_of(table)
     needed = named_by_table(table)
-    gone: list[FileInfo] = []
+    gone: list[StoredFile] = []
     waiting: Seen = {}
     for file in files_of(root):
         if file.path in needed:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import pyarrow.parquet as pq
-from pyarrow.fs import FileInfo, FileType
 from pyiceberg.manifest import FileFormat
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
@@ -17,6 +16,7 @@ from data_trusts.table_files import (
     FileLeft,
     FilesError,
     Root,
+    StoredFile,
     drop_history,
     files_of,
     final_root_of,
@@ -25,6 +25,7 @@ from data_trusts.table_files import (
     named_by,
     named_by_table,
     root_of,
+    there,
 )
 
 ORPHAN_AGE = timedelta(hours=1)  # a file that is in no snapshot and younger may belong to a commit under way
@@ -51,10 +52,12 @@ class Ended:
     files: tuple[FileLeft, ...]
 
 
-def ended_files(table: Table, column: str, first: date | datetime) -> list[FileInfo]:
+def ended_files(table: Table, column: str, first: date | datetime) -> list[StoredFile]:
     """The data files below a table's root that hold a row from before `first`, whether or not a snapshot names them."""
     root = root_of(table)
-    return [file for file in files_of(root) if file.extension == "parquet" and _holds(root, file.path, column, first)]
+    return [
+        file for file in files_of(root) if file.path.endswith(".parquet") and _holds(root, file.path, column, first)
+    ]
 
 
 def end_rows(table: Table, column: str, first: date | datetime) -> Ending:
@@ -97,11 +100,10 @@ def remove(table: Table, column: str, first: date | datetime, ending: Ending, no
     root = final_root_of(table)
     forget_uploads(table, now - ORPHAN_AGE)
     needed = named_by_table(table)
-    orphans = {file.path for file in ended_files(table, column, first) if now - file.mtime > ORPHAN_AGE}
-    candidates = root.files.get_file_info(sorted((ending.files | orphans) - needed))
-    doomed = [file for file in candidates if file.type == FileType.File]
+    orphans = {file.path for file in ended_files(table, column, first) if now - file.modified_at > ORPHAN_AGE}
+    doomed = there(root, (ending.files | orphans) - needed)
     for file in doomed:
-        root.files.delete_file(file.path)
+        root.remove(file.path)
     if holding := ended_files(table, column, first):
         named = ", ".join(root.within(file.path) for file in holding)
         raise FilesError(
@@ -115,7 +117,7 @@ def remove(table: Table, column: str, first: date | datetime, ending: Ending, no
         undated_rows=table.scan(row_filter=f'"{column}" IS NULL').count(),
         snapshot_id=current.snapshot_id if current else None,
         removed_files=len(doomed),
-        removed_bytes=sum(file.size for file in doomed),
+        removed_bytes=sum(file.size_bytes for file in doomed),
         files=tuple(left(file, root) for file in files_of(root)),
     )
 

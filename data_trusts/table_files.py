@@ -4,7 +4,8 @@ What a table no longer names is not gone: expiring snapshots with PyIceberg forg
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +36,15 @@ class FileLeft:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StoredFile:
+    """A file as its file system lists it."""
+
+    path: str
+    size_bytes: int
+    modified_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Root:
     """Where a table's files lie, in a folder or below a prefix of a bucket; paths are as `files` takes them."""
 
@@ -50,6 +60,11 @@ class Root:
         with self.files.open_input_file(path) as file:
             content: bytes = file.read()
         return content
+
+    def remove(self, path: str) -> None:
+        """Remove a file, unless it is gone already."""
+        with suppress(FileNotFoundError):
+            self.files.delete_file(path)
 
 
 def root_of(table: Table) -> Root:
@@ -112,10 +127,21 @@ def address_of(path: Path) -> str:
     return f"file://{path}"
 
 
-def files_of(root: Root) -> list[FileInfo]:
+def files_of(root: Root) -> list[StoredFile]:
     """Every file below a root, in order."""
     below = root.files.get_file_info(FileSelector(root.path, recursive=True, allow_not_found=True))
-    return sorted((each for each in below if each.type == FileType.File), key=lambda each: each.path)
+    return sorted(_files_in(below), key=lambda each: each.path)
+
+
+def there(root: Root, paths: Iterable[str]) -> list[StoredFile]:
+    """Those of some files that are there, below the root or elsewhere in its file system."""
+    return list(_files_in(root.files.get_file_info(sorted(paths))))
+
+
+def _files_in(found: Iterable[FileInfo]) -> Iterator[StoredFile]:
+    for each in found:
+        if each.type == FileType.File:
+            yield StoredFile(path=each.path, size_bytes=each.size, modified_at=each.mtime)
 
 
 def addresses_of(snapshots: Iterable[Snapshot], io: FileIO) -> set[str]:
@@ -146,8 +172,8 @@ def named_by_table(table: Table) -> set[str]:
     statistics = (each.statistics_path for each in (*metadata.statistics, *metadata.partition_statistics))
     needed = named_by(table, table.snapshots()) | {key_of(each) for each in (table.metadata_location, *statistics)}
     root = root_of(table)
-    elsewhere = sorted(needed - {each.path for each in files_of(root)})
-    if lost := [each.path for each in root.files.get_file_info(elsewhere) if each.type != FileType.File]:
+    elsewhere = needed - {each.path for each in files_of(root)}
+    if lost := elsewhere - {each.path for each in there(root, elsewhere)}:
         raise FilesError(f"{min(lost)}: the table names it and it is gone; restore it from the backup")
     return needed | earlier
 
@@ -165,7 +191,7 @@ def drop_history(table: Table) -> None:
         table.maintenance.expire_snapshots().by_ids(old).commit()
 
 
-def left(file: FileInfo, root: Root) -> FileLeft:
+def left(file: StoredFile, root: Root) -> FileLeft:
     """A file as a receipt names it."""
     content = root.read(file.path)
     return FileLeft(path=root.within(file.path), size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())

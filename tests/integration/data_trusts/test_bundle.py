@@ -418,9 +418,8 @@ def test_no_type_delete_evolution_or_partition_changes_a_row_on_the_way(
             else:
                 changing.evolve(what, value)
         once = Path(scratch) / "once"
-        first = Relocation(
-            metadata=changing.table.metadata, source=changing.table.io, target=once, uri=once.as_uri()
-        ).run()
+        table = changing.table
+        first = Relocation(metadata=table.metadata, source=table.io, target=once, uri=once.as_uri()).run()
         moved = StaticTable.from_metadata((once / first).as_uri())
         assert contents(moved) == contents(changing.table)
         assert moved.schema() == changing.table.schema()

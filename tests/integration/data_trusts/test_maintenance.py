@@ -161,8 +161,9 @@ def test_ingests_and_questions_go_on_beside_it(warehouse: Warehouse, tmp_path: P
 KILLED = """
 from datetime import datetime
 from data_trusts.maintenance import maintain
+from data_trusts.table_files import Root
 warehouse = Warehouse(Path(sys.argv[2]))
-Path.unlink, Path.replace = counted(Path.unlink), counted(Path.replace)
+Root.remove, Path.replace = counted(Root.remove), counted(Path.replace)
 warehouse.catalog.commit_table = counted(warehouse.catalog.commit_table)
 maintain(warehouse, "trade", "customs_rows", datetime.fromisoformat(sys.argv[3]))
 """

@@ -155,12 +155,13 @@ from data_trusts.retain import retain
 from tests.integration.data_trusts.keeping import kept_dataset
 from tests.unit.grants.samples import NOON
 from data_trusts.gateway.certificates import Identity
+from data_trusts.table_files import Root
 data = Path(sys.argv[2])
 for path in data.rglob("*"):
     os.utime(path, (0, 0))
 warehouse = Warehouse(data)
 pem = lambda name: (data / "tls" / f"{name}.pem").read_text()
-Path.unlink, Path.replace = counted(Path.unlink), counted(Path.replace)
+Root.remove, Path.replace = counted(Root.remove), counted(Path.replace)
 warehouse.catalog.commit_table = counted(warehouse.catalog.commit_table)
 identity = Identity(key_pem=pem("key"), certificate_pem=pem("certificate"))
 retain(warehouse, identity, "trade", kept_dataset(), member="ca", now=NOON, held_now=lambda: None, wait=lambda _: None)
