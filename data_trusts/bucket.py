@@ -35,7 +35,7 @@ _CAUSES = (
     (("NETWORK_CONNECTION", "REQUEST_TIMEOUT"), "does not answer", "start it, or correct AWS_ENDPOINT_URL"),
     (("NO_SUCH_BUCKET",), "has no such bucket", f"make it, or correct {WAREHOUSE}"),
     (
-        ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "INVALID_CLIENT_TOKEN_ID"),
+        ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "XADMIN_USER_NOT_FOUND", "HTTP403"),
         "refuses the credentials",
         "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or let them read, write, list and delete there",
     ),
@@ -81,19 +81,27 @@ def properties_of(env: Mapping[str, str]) -> dict[str, str]:
 def reason(error: Exception, env: Mapping[str, str]) -> str | None:
     """What a failure of the store means and what to do; None where the store did not fail.
 
-    The store's own words stay out, since some repeat what was sent.
+    The store's own words stay out, since some repeat what was sent. Some stores have no other answer to strangers than
+    that nothing is there, so what is missing is believed only of a store that shows the bucket.
     """
     if isinstance(error, BucketError):
         return str(error)
     found = _AWS_ERROR.search(str(error))
-    return _said(found[1], env.get(WAREHOUSE, "of this table"), env.get("AWS_ENDPOINT_URL", "AWS")) if found else None
+    name = urlsplit(env.get(WAREHOUSE, "")).netloc
+    if name and (isinstance(error, FileNotFoundError) or (found and found[1] == "UNKNOWN")):
+        try:
+            Bucket.of(name, properties_of(env)).look()
+        except BucketError as refused:
+            return str(refused)
+    return _said(found[1], f"s3://{name}" if name else "of this table", env.get("AWS_ENDPOINT_URL")) if found else None
 
 
-def _said(code: str, where: str, endpoint: str) -> str:
+def _said(code: str, where: str, endpoint: str | None) -> str:
     what, remedy = next(
         ((what, remedy) for codes, what, remedy in _CAUSES if code in codes), ("fails", "see the store's log")
     )
-    return f"the object store {where} at {endpoint} {what} ({code}); {remedy}"
+    at = f" at {endpoint}" if endpoint else ""
+    return f"the object store {where}{at} {what} ({code}); {remedy}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +128,14 @@ class Bucket:
             secret=properties.get("s3.secret-access-key", ""),
             token=properties.get("s3.session-token", ""),
         )
+
+    def look(self) -> None:
+        """Do nothing but list the bucket.
+
+        Raises:
+            BucketError: that cannot be done.
+        """
+        self._ask("GET", "", {"list-type": "2", "max-keys": "1"})
 
     def versioning(self) -> str | None:
         """`Enabled` or `Suspended`: the bucket keeps what is removed, or what once was; None where it never did.
