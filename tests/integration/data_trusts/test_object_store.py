@@ -40,8 +40,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
 def store(running: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     """The store, and a bucket of this test's own in the environment."""
     name = f"rows-{secrets.token_hex(8)}"
-    for variable, value in running.environment(name).items():
-        monkeypatch.setenv(*setting)
+    for variable in running.environment(name).items():
+        monkeypatch.setenv(*variable)
     return ObjectStore(running.folder / name, running.port)
 
 
