@@ -19,7 +19,7 @@ from data_trusts.engines import DuckDbEngine
 from data_trusts.maintenance import GRACE, KEEP_SNAPSHOTS, maintain
 from data_trusts.retain import due, retain
 from data_trusts.table_files import FilesError, files_of, named_by_table, root_of
-from tests.integration.data_trusts.conftest import customs_file
+from tests.integration.data_trusts.conftest import customs_file, wait_for
 from tests.integration.data_trusts.faults import killed_at
 from tests.integration.data_trusts.keeping import identity_in, kept_dataset
 from tests.integration.data_trusts.stores import KEY_ID, SECRET, ObjectStore, storing
@@ -197,17 +197,20 @@ while True:
 """
 
 
-def leave_parts(folder: Path) -> None:
-    """Begin an upload and be killed."""
+def leave_parts(store: ObjectStore, folder: Path) -> None:
+    """Begin an upload and be killed when its first part is there."""
     argv = [sys.executable, "-c", UNFINISHED, str(folder)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as killed:
         assert killed.stdout is not None
         assert killed.stdout.readline() == b"written\n"
+        wait_for(
+            "a part", lambda: any(each.stat().st_size > 1_000_000 for each in everything(store.folder)), killed, 30
+        )
         killed.communicate(b"\n", timeout=30)
 
 
 def test_what_a_killed_upload_left_in_parts_is_erased_too(store: ObjectStore, stock: Warehouse, tmp_path: Path) -> None:
-    leave_parts(tmp_path / "data")
+    leave_parts(store, tmp_path / "data")
     root = root_of(stock.table("trade", "customs_rows"))
     assert not any("unfinished" in file.path for file in files_of(root)), "no list of files shows it"
     assert max(path.stat().st_size for path in everything(store.folder)) > 1_000_000
@@ -217,7 +220,7 @@ def test_what_a_killed_upload_left_in_parts_is_erased_too(store: ObjectStore, st
 
 
 def test_an_upload_under_way_keeps_its_parts_for_a_day(store: ObjectStore, stock: Warehouse, tmp_path: Path) -> None:
-    leave_parts(tmp_path / "data")
+    leave_parts(store, tmp_path / "data")
     now = datetime.now(UTC)
     for at, kept in ((now, True), (now + GRACE + timedelta(minutes=1), False)):
         maintain(stock, "trade", "customs_rows", at)
@@ -272,7 +275,7 @@ def test_what_surrounds_the_rows_is_bounded_however_often_they_come_in(
 KILLED = """
 import io
 from pyiceberg.io.pyarrow import PyArrowFile
-from tests.integration.data_trusts.conftest import customs_file
+from tests.integration.data_trusts.conftest import customs_file, wait_for
 from tests.unit.grants.samples import dataset
 PyArrowFile.create = counted(PyArrowFile.create)
 warehouse = Warehouse(Path(sys.argv[2]))
