@@ -1,7 +1,9 @@
 """Writes the configuration of a member's Trino server: `python -m data_trusts.trino_config --out DIR`.
 
 The defaults are the paths of our image, which brings its own JVM arguments; a server that is started without the image
-reads them as `java @DIR/jvm.config`. Standard library only, so that an image builder can run it anywhere.
+reads them as `java @DIR/jvm.config`. Where the warehouse is a bucket, `-Dcatalog.config-dir=DIR/catalog-s3` has the
+server read the catalog's other form, whose address and credentials are the gateway's variables. Standard library only,
+so that an image builder can run it anywhere.
 """
 
 import argparse
@@ -10,6 +12,7 @@ from pathlib import Path
 from string import Template
 
 _TEMPLATES = Path(__file__).parent / "trino"
+_CATALOG = "commonweal.properties"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +30,14 @@ class TrinoPaths:
 def render(paths: TrinoPaths) -> dict[str, str]:
     """The files below `paths.etc` by their relative path."""
     values = {name: str(value) for name, value in asdict(paths).items()}
-    return {
+    files = {
         str(template.relative_to(_TEMPLATES)): Template(template.read_text()).substitute(values)
         for template in sorted(_TEMPLATES.rglob("*"))
         if template.is_file()
     }
+    own, opening = files[f"catalog/{_CATALOG}"], files.pop("s3.properties")
+    bucket = own.replace(f"=file://{paths.data}/warehouse\n", "=${ENV:COMMONWEAL_WAREHOUSE}\n")
+    return {**files, f"catalog-s3/{_CATALOG}": f"{bucket}{opening}"}
 
 
 def write(paths: TrinoPaths, out: Path) -> None:

@@ -1,12 +1,13 @@
 """A Trino server as a process of this machine, for tests and bars; a member runs the same server as a pod."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,14 @@ class TrinoServer:
 
 
 @contextmanager
-def serving(folder: Path, data: Path, *, controlled: bool = True, catalog: str | None = None) -> Iterator[TrinoServer]:
+def serving(
+    folder: Path,
+    data: Path,
+    *,
+    controlled: bool = True,
+    catalog: str | None = None,
+    bucket: Mapping[str, str] | None = None,
+) -> Iterator[TrinoServer]:
     """Run a server until the block is left.
 
     Args:
@@ -43,6 +51,7 @@ def serving(folder: Path, data: Path, *, controlled: bool = True, catalog: str |
         data: holds the catalog and the warehouse.
         controlled: whether it has a member's access control, or lets anyone do all it can.
         catalog: properties of the catalog, where they are not a member's own.
+        bucket: the variables that say where the warehouse lies and how it is opened, where it is no folder.
 
     Raises:
         LocalError: the server or its Java cannot be fetched.
@@ -61,7 +70,9 @@ def serving(folder: Path, data: Path, *, controlled: bool = True, catalog: str |
     if catalog is not None:
         properties.write_text(catalog)
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([java, f"@{etc}/jvm.config"], stdout=log, stderr=log, cwd=folder)
+        other: list[str | Path] = [f"-Dcatalog.config-dir={etc}/catalog-s3"] if bucket else []
+        argv = [java, *other, f"@{etc}/jvm.config"]
+        process = subprocess.Popen(argv, stdout=log, stderr=log, cwd=folder, env={**os.environ, **(bucket or {})})
     try:
         yield TrinoServer(data=data, port=port, policy_port=policy_port, process=process)
     finally:
