@@ -1,6 +1,6 @@
 """Takes a bundle into a member's own warehouse: every table whole or not at all, and none over another.
 
-Files are copied beside the warehouse's tables, renamed into place, then entered into the catalog; a run that was killed
+Files are copied beside the warehouse's tables, put into place, then entered into the catalog; a run that was killed
 in between is completed by the next one.
 """
 
@@ -8,17 +8,21 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from pyiceberg.io import FileIO
+from pyiceberg.serializers import FromInputFile
 from pyiceberg.table.metadata import TableMetadata
 
 from data_trusts import taken
 from data_trusts.bundle_form import MANIFEST, Bundle, BundleError, BundleTable, digest, located, metadata_of
-from data_trusts.catalog import TableMissingError, Warehouse
+from data_trusts.catalog import TableMissingError, Warehouse, explained
 from data_trusts.relocation import LocatedIO, Relocation
-from data_trusts.table_files import path_of
+from data_trusts.table_files import files_of, path_of, root_at
 
 # What of a bundle is kept as evidence beside the tables.
 _EVIDENCE = ("contracts", "audit", "receipts", MANIFEST, "certificate.pem")
+_UNFINISHED = "metadata/UNFINISHED"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +53,7 @@ def take_in(
     missing = {table.name for table in bundle.tables if not _there(warehouse, table)}
     for table in bundle.tables:
         if table.name in missing:
-            _forbid_foreign_folder(warehouse, table)
+            _forbid_foreign_files(warehouse, table)
     if not dry_run:
         for table in bundle.tables:
             if table.name in missing:
@@ -79,8 +83,8 @@ def _state(metadata: TableMetadata) -> tuple[str, int | None]:
     return str(metadata.table_uuid), snapshot.snapshot_id if snapshot else None
 
 
-def _place(warehouse: Warehouse, table: BundleTable) -> Path:
-    return path_of(warehouse.root_uri) / table.trust / table.dataset
+def _place(warehouse: Warehouse, table: BundleTable) -> str:
+    return f"{warehouse.root_uri}/{table.trust}/{table.dataset}"
 
 
 def _within(table: BundleTable) -> str:
@@ -88,45 +92,67 @@ def _within(table: BundleTable) -> str:
     return str(Path(table.metadata).relative_to(table.root))
 
 
-def _forbid_foreign_folder(warehouse: Warehouse, table: BundleTable) -> None:
-    """A folder without a table in the catalog is ours only where a killed run renamed it into place."""
+def _forbid_foreign_files(warehouse: Warehouse, table: BundleTable) -> None:
+    """Files without a table in the catalog are ours only where a killed run put them there."""
     place = _place(warehouse, table)
-    if place.exists() and not _renamed(place, table):
-        raise BundleError(f"{place}: is there, and no table of the catalog; move it away, then import again")
+    with explained(table.name):
+        ours = _placed(warehouse, table) or warehouse.io.new_input(f"{place}/{_UNFINISHED}").exists()
+        if not ours and files_of(root_at(place, warehouse.io)):
+            raise BundleError(f"{place}: is there, and no table of the catalog; move it away, then import again")
 
 
-def _renamed(place: Path, table: BundleTable) -> bool:
+def _placed(warehouse: Warehouse, table: BundleTable) -> bool:
+    """Whether a table's files are all there: its metadata file comes last."""
     try:
-        return _state(metadata_of(place, table.model_copy(update={"metadata": _within(table)}))) == (
-            table.table_uuid,
-            table.snapshot_id,
-        )
-    except BundleError:
+        metadata = FromInputFile.table_metadata(warehouse.io.new_input(f"{_place(warehouse, table)}/{_within(table)}"))
+    except (FileNotFoundError, ValueError):
         return False
+    return _state(metadata) == (table.table_uuid, table.snapshot_id)
 
 
 def _take_in_table(warehouse: Warehouse, folder: Path, bundle: Bundle, table: BundleTable) -> None:
-    place, uri = _place(warehouse, table), f"{warehouse.root_uri}/{table.trust}/{table.dataset}"
-    staging = path_of(warehouse.root_uri) / ".importing" / f"{table.trust}.{table.dataset}"
+    place = _place(warehouse, table)
     with warehouse.exclusive():
-        if not _renamed(place, table):
-            shutil.rmtree(staging, ignore_errors=True)
-            try:
-                Relocation(
-                    metadata=metadata_of(folder, table),
-                    source=LocatedIO(lambda address: located(folder, bundle, address)),
-                    target=staging,
-                    uri=uri,
-                ).run()
-                place.parent.mkdir(parents=True, exist_ok=True)
-                staging.rename(place)
-            finally:
-                shutil.rmtree(staging, ignore_errors=True)
+        if not _placed(warehouse, table):
+            _put(warehouse, folder, bundle, table)
         digests = folder / "taken" / f"{table.trust}.{table.dataset}"
         if known := taken.kept(digests):
             taken.add(taken.path_for(warehouse.folder, table.trust, table.dataset), sorted(known))
         warehouse.catalog.create_namespace_if_not_exists(table.trust)
-        warehouse.catalog.register_table((table.trust, table.dataset), f"{uri}/{_within(table)}")
+        warehouse.catalog.register_table((table.trust, table.dataset), f"{place}/{_within(table)}")
+
+
+def _put(warehouse: Warehouse, folder: Path, bundle: Bundle, table: BundleTable) -> None:
+    place, in_folder = _place(warehouse, table), urlsplit(warehouse.root_uri).scheme == "file"
+    above = path_of(warehouse.root_uri) if in_folder else warehouse.folder
+    staging = above / ".importing" / f"{table.trust}.{table.dataset}"
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        Relocation(
+            metadata=metadata_of(folder, table),
+            source=LocatedIO(lambda address: located(folder, bundle, address)),
+            target=staging,
+            uri=place,
+        ).run()
+        if in_folder:
+            path_of(place).parent.mkdir(parents=True, exist_ok=True)
+            staging.rename(path_of(place))
+        else:
+            with explained(table.name):
+                _upload(staging, place, warehouse.io, _within(table))
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _upload(staging: Path, place: str, io: FileIO, last: str) -> None:
+    """Nothing renames a prefix, so a mark says meanwhile whose the files are, and the metadata file comes last."""
+    with io.new_output(f"{place}/{_UNFINISHED}").create(overwrite=True) as mark:
+        mark.write(b"a bundle is being taken in")
+    names = sorted(str(path.relative_to(staging)) for path in staging.rglob("*") if path.is_file())
+    for name in sorted(names, key=lambda each: each == last):
+        with (staging / name).open("rb") as content, io.new_output(f"{place}/{name}").create(overwrite=True) as copy:
+            shutil.copyfileobj(content, copy)
+    io.delete(f"{place}/{_UNFINISHED}")
 
 
 def _keep_evidence(warehouse: Warehouse, folder: Path) -> None:

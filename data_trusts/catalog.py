@@ -27,6 +27,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError, RESTError, ValidationError
+from pyiceberg.io import FileIO, load_file_io
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
@@ -142,6 +143,11 @@ class Warehouse:
                 f"{CATALOG_SQL}: is {address.drivername}; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
             )
         return address.set(drivername="postgresql+pg8000").render_as_string(hide_password=False)
+
+    @property
+    def io(self) -> FileIO:
+        """Reads and writes by address, in the folder or in the bucket."""
+        return load_file_io(self.catalog.properties, self.root_uri)
 
     def close(self) -> None:
         """Let go of the catalog."""

@@ -21,7 +21,6 @@ import pydantic
 import uvicorn
 from pyiceberg import exceptions as iceberg
 from pyiceberg.catalog.rest import CreateTableRequest, RegisterTableRequest, TableResponse
-from pyiceberg.io import load_file_io
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import CommitTableRequest, StagedTable, Table
@@ -203,9 +202,7 @@ class RestCatalog:
         metadata = new_table_metadata(
             Schema(), UNPARTITIONED_PARTITION_SPEC, UNSORTED_SORT_ORDER, self._warehouse.root_uri
         )
-        return StagedTable(
-            identifier, metadata, "", load_file_io(self._catalog.properties, self._warehouse.root_uri), self._catalog
-        )
+        return StagedTable(identifier, metadata, "", self._warehouse.io, self._catalog)
 
     def _confine_update(self, update: TableUpdate) -> None:
         if isinstance(update, SetLocationUpdate):

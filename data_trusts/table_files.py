@@ -73,10 +73,19 @@ def root_of(table: Table) -> Root:
     Raises:
         FilesError: neither in a folder nor in a bucket.
     """
-    scheme, netloc, path = PyArrowFileIO.parse_location(table.location())
-    if scheme not in {"file", *bucket.SCHEMES} or not isinstance(table.io, PyArrowFileIO):
-        raise FilesError(f"{table.location()}: only a table in a folder or in S3 can be searched file by file")
-    return Root(files=table.io.fs_by_scheme(scheme, netloc), path=path.rstrip("/"))
+    return root_at(table.location(), table.io)
+
+
+def root_at(address: str, io: FileIO) -> Root:
+    """What an address of a folder or a prefix means.
+
+    Raises:
+        FilesError: it is of neither.
+    """
+    scheme, netloc, path = PyArrowFileIO.parse_location(address)
+    if scheme not in {"file", *bucket.SCHEMES} or not isinstance(io, PyArrowFileIO):
+        raise FilesError(f"{address}: only a table in a folder or in S3 can be searched file by file")
+    return Root(files=io.fs_by_scheme(scheme, netloc), path=path.rstrip("/"))
 
 
 def final_root_of(table: Table) -> Root:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
@@ -27,6 +28,9 @@ def _split(value: object) -> object:
 COMMAS = BeforeValidator(_split)
 EMPTY_IS_UNSET = BeforeValidator(lambda value: None if value == "" else value)
 HostPath = Annotated[str, StringConstraints(pattern=r"^/[^:]+$", max_length=255)]
+BucketAddress = Annotated[
+    str, StringConstraints(pattern=r"^(s3://[a-z0-9.-]+(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+)?$", max_length=512)
+]
 
 Args = TypeVar("Args")
 
@@ -75,7 +79,8 @@ class DataTrustSiteArgs(SiteArgs):
 
     Data lies either on the node at `data_host_path`, which the user id 65532 must own, or on a claim of
     `data_claim_mib` from the cluster's storage. `node_address` is where other members reach a node. `witnesses` are the
-    audit log's, each as VKEY ADDRESS, on a port on which the site lets the gateway out (443).
+    audit log's, each as VKEY ADDRESS, on a port on which the site lets the gateway out (443). `warehouse` and what
+    starts with `store_` go together: tables lie in a bucket, and the gateway is let out on its store's port.
     """
 
     node_address: Annotated[str, StringConstraints(min_length=1, max_length=253)]
@@ -92,6 +97,14 @@ class DataTrustSiteArgs(SiteArgs):
     """MiB of the claim that holds the data, in place of a folder."""
     witnesses: Annotated[str, StringConstraints(max_length=8192)] = ""
     """Witnesses of the audit log, each as VKEY ADDRESS, all separated by white space."""
+    warehouse: BucketAddress = ""
+    """Bucket that holds the tables, as s3://BUCKET/PREFIX; the data folder holds the rest, and all without it."""
+    store_endpoint: Annotated[str, StringConstraints(pattern=r"^(https?://[^/@:]+(:\d+)?)?$", max_length=512)] = ""
+    """Where the bucket's store answers, as https://HOST:PORT."""
+    store_region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]*$", max_length=63)] = ""
+    """The store's region; many stores take us-east-1."""
+    store_secret: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]*$", max_length=253)] = ""
+    """Secret in commonweal-data with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; the site never sees them."""
 
     def __post_init__(self) -> None:
         if (self.data_host_path is None) == (self.data_claim_mib is None):
@@ -102,6 +115,15 @@ class DataTrustSiteArgs(SiteArgs):
             raise ValueError("trino_image: the engine trino needs one; build it, or choose the engine duckdb")
         if self.engine is not Engine.TRINO and self.trino_image is not None:
             raise ValueError(f"trino_image: the engine {self.engine} runs without one; leave it out")
+        told = (self.warehouse, self.store_endpoint, self.store_region, self.store_secret)
+        if any(told) and not all(told):
+            raise ValueError("warehouse, store_endpoint, store_region, store_secret: give all four, or none")
+
+    @property
+    def store_port(self) -> int | None:
+        """The port of the bucket's store, or None where the tables lie in the data folder."""
+        address = urlsplit(self.store_endpoint)
+        return (address.port or {"http": 80, "https": 443}[address.scheme]) if self.warehouse else None
 
     @property
     def gateway_url(self) -> str:

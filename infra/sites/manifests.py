@@ -14,7 +14,7 @@ from commonweal.site_policy import Facts
 from commonweal.site_policy.admission import policies
 from commonweal.site_policy.targets import COUNTRY_LABEL, ZONE_LABEL
 from infra.sites.args import DataTrustSiteArgs, MemberSiteArgs, MeteringSiteArgs, SiteArgs
-from infra.sites.network import DATA_TRUST_OPENINGS, FRAME_OPENINGS, METERING_OPENINGS
+from infra.sites.network import DATA_TRUST_OPENINGS, FRAME_OPENINGS, METERING_OPENINGS, to_store
 from infra.sites.objects import UNAWAITED, Manifest, claim, cores, identity, manifest, memory, network, workload
 from infra.sites.rbac import AGENT, APPS, DATA, EXPORTER, GATEWAY, SYSTEM
 from infra.sites.workloads import DATA_CLAIM, GATEWAY_PORT, agent_pod, exporter_pod, gateway_pod
@@ -77,8 +77,9 @@ def _agent(args: MemberSiteArgs) -> Manifest:
 def data_trust_manifests(args: DataTrustSiteArgs) -> tuple[Manifest, ...]:
     """What a DataTrustSite makes in the data namespace: the gateway, its engine, and the claim under their data."""
     owner = _owner(args)
+    store = () if args.store_port is None else (to_store(args.store_port),)
     return (
-        *network(owner, (), DATA_TRUST_OPENINGS),
+        *network(owner, (), (*DATA_TRUST_OPENINGS, *store)),
         *identity(owner, GATEWAY),
         *((claim(owner, DATA, DATA_CLAIM, args.data_claim_mib),) if args.data_claim_mib is not None else ()),
         _gateway_service(args),

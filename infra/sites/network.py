@@ -161,6 +161,17 @@ DATA_TRUST_OPENINGS = tuple(each for each in OPENINGS if each.pods == "gateway")
 FRAME_OPENINGS = tuple(each for each in OPENINGS if each not in (*METERING_OPENINGS, *DATA_TRUST_OPENINGS))
 
 
+def to_store(port: int) -> Opening:
+    """The opening of a gateway, and of the engine beside it, whose tables lie in a bucket."""
+    return Opening(
+        name="gateway-to-store",
+        why="the member's tables lie in a bucket",
+        namespace=DATA,
+        pods="gateway",
+        ports=((port, port),),
+    )
+
+
 def _called(pods: str) -> dict[str, Any]:
     """The selector of pods by name; pilots have a label of their own, whatever they are called."""
     if pods == PILOT:

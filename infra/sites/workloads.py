@@ -42,6 +42,8 @@ POD_MOUNT = {"name": "pod-resources", "mountPath": POD_RESOURCES_FOLDER, "readOn
 # Clouds taint their GPU nodes, so that only who asks for a GPU runs there; the exporter reads GPUs and asks for none.
 GPU_NODES = {"key": "nvidia.com/gpu", "operator": "Exists"}
 DATA_MOUNT = {"name": "data", "mountPath": DATA_FOLDER}
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+TRINO_S3 = "-Dcatalog.config-dir=/etc/trino/catalog-s3"  # as data_trusts/trino_config.py writes it for the image
 
 
 def agent_pod(args: MemberSiteArgs) -> Pod:
@@ -121,7 +123,9 @@ def gateway_pod(args: DataTrustSiteArgs) -> Pod:
             "COMMONWEAL_DATA": DATA_FOLDER,
             "COMMONWEAL_GATEWAY_URL": args.gateway_url,
             **({"COMMONWEAL_WITNESSES": args.witnesses} if args.witnesses else {}),
+            **_store_of(args),
         },
+        secret=args.store_secret,
         ports={"https": GATEWAY_PORT},
         resources=resources(cpu="50m", memory="128Mi", cpu_limit="1", memory_limit="512Mi"),
         mounts=[DATA_MOUNT],
@@ -130,15 +134,23 @@ def gateway_pod(args: DataTrustSiteArgs) -> Pod:
     )
     containers, volumes = [gateway], [_data_volume(args)]
     if args.trino_image is not None:
-        containers.append(_trino(args.trino_image))
+        containers.append(_trino(args, args.trino_image))
     return pod_of(GATEWAY.name, containers, volumes)
 
 
-def _trino(image: str) -> Pod:
+def _store_of(args: DataTrustSiteArgs) -> dict[str, str]:
+    """What the gateway and its engine alone are told of the bucket; its credentials come from the Secret."""
+    told = {"COMMONWEAL_WAREHOUSE": args.warehouse, "AWS_ENDPOINT_URL": args.store_endpoint}
+    return {**told, "AWS_REGION": args.store_region} if args.warehouse else {}
+
+
+def _trino(args: DataTrustSiteArgs, image: str) -> Pod:
     # A loopback server is out of the kubelet's reach; the gateway's readiness speaks for it.
     return container_of(
         "trino",
         image,
+        env={"JAVA_TOOL_OPTIONS": TRINO_S3, **_store_of(args)} if args.warehouse else {},
+        secret=args.store_secret,
         resources=resources(cpu="100m", memory="900Mi", cpu_limit="2", memory_limit="1434Mi"),
         mounts=[DATA_MOUNT],
     )
@@ -162,12 +174,20 @@ def container_of(
     *,
     resources: Pod,
     env: dict[str, str] | None = None,
+    secret: str = "",
     ports: dict[str, int] | None = None,
     mounts: list[Pod] | None = None,
     **more: object,
 ) -> Pod:
-    """A container without privileges that may write to /tmp and to its `mounts`; `ports` are by name."""
-    variables = [{"name": key, "value": value} for key, value in sorted((env or {}).items())]
+    """A container without privileges that may write to /tmp and to its `mounts`; `ports` are by name.
+
+    `secret` names the Secret with the credentials of its object store, if it has one.
+    """
+    variables: list[Pod] = [{"name": key, "value": value} for key, value in sorted((env or {}).items())]
+    variables += [
+        {"name": key, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+        for key in (CREDENTIALS if secret else ())
+    ]
     container: Pod = {
         "name": name,
         "image": image,

@@ -104,3 +104,40 @@ def test_cores_are_written_exactly(millis: int) -> None:
     text = cores(millis)
     value = Decimal(text[:-1]) if text.endswith("m") else Decimal(text) * 1000
     assert value == millis
+
+
+STORE = {
+    "warehouse": "s3://rows/member/ca",
+    "store_endpoint": "https://store.example",
+    "store_region": "eu-north-1",
+    "store_secret": "store",
+}
+
+
+@pytest.mark.parametrize("missing", STORE)
+def test_a_bucket_comes_with_its_store_and_credentials_or_not_at_all(missing: str) -> None:
+    with pytest.raises(SiteError, match="^warehouse, store_endpoint, .*: give all four, or none"):
+        site_args({**GOOD, **STORE, missing: ""})
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"), [("https://store.example", 443), ("http://10.0.0.1", 80), ("http://10.0.0.1:9000", 9000)]
+)
+def test_the_stores_port_is_that_of_its_address(endpoint: str, port: int) -> None:
+    assert site_args({**GOOD, **STORE, "store_endpoint": endpoint}).store_port == port
+    assert site_args(GOOD).store_port is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("warehouse", "s3://rows"),
+        ("warehouse", "s3://rows/../x"),
+        ("store_endpoint", "store.example:9000"),
+        ("store_endpoint", "https://key:secret@store.example"),
+        ("store_endpoint", "https://store.example/path"),
+    ],
+)
+def test_an_address_of_another_form_is_refused_by_its_name(name: str, value: str) -> None:
+    with pytest.raises(SiteError, match=f"^{name}: "):
+        site_args({**GOOD, **STORE, name: value})

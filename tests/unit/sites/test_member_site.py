@@ -214,6 +214,39 @@ def test_the_gateway_is_told_its_witnesses(plan: Plan, tmp_path: Path) -> None:
     assert environment(named, "gateway")["COMMONWEAL_WITNESSES"] == "ke.example/witness+1a+B https://ke"
 
 
+STORE = {
+    "warehouse": "s3://rows/member/ca",
+    "storeEndpoint": "https://store.example:9000",
+    "storeRegion": "eu-north-1",
+    "storeSecret": "store",
+}
+
+
+def test_gateway_and_engine_alone_are_led_to_a_bucket_and_told_its_credentials_by_name(
+    on_claim: Plan, tmp_path: Path
+) -> None:
+    plan = plan_of(tmp_path, dataClaimMib="2048", **STORE)
+    reading = []
+    for container in containers(plan):
+        variables = {each["name"]: each for each in container.get("env", ())}
+        if "AWS_SECRET_ACCESS_KEY" in variables:
+            reading.append(container["name"])
+            assert variables["COMMONWEAL_WAREHOUSE"]["value"] == "s3://rows/member/ca"
+            assert variables["AWS_ENDPOINT_URL"]["value"] == "https://store.example:9000"
+            reference = {"secretKeyRef": {"name": "store", "key": "AWS_SECRET_ACCESS_KEY"}}
+            assert variables["AWS_SECRET_ACCESS_KEY"] == {"name": "AWS_SECRET_ACCESS_KEY", "valueFrom": reference}
+            other_catalog = variables.get("JAVA_TOOL_OPTIONS", {}).get("value")
+            assert (other_catalog == "-Dcatalog.config-dir=/etc/trino/catalog-s3") is (container["name"] == "trino")
+    assert sorted(reading) == ["gateway", "trino"]
+
+    def openings(of: Plan) -> dict[str, Any]:
+        return {item["metadata"]["name"]: item["spec"] for item in objects(of, "NetworkPolicy")}
+
+    assert openings(plan).keys() - openings(on_claim).keys() == {"gateway-to-store"}
+    [rule] = openings(plan)["gateway-to-store"]["egress"]
+    assert rule["ports"] == [{"port": 9000, "protocol": "TCP"}]
+
+
 def test_two_plans_of_one_configuration_are_equal(on_claim: Plan, tmp_path_factory: pytest.TempPathFactory) -> None:
     def without_path(plan: Plan) -> list[Registration]:
         return [item for item in plan if not item.type.startswith("pulumi:providers")]
