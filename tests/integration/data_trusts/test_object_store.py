@@ -14,8 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_trusts.bucket import AddressError, Bucket, properties_of, warehouse_of
+from data_trusts.bundle_export import Order, export
+from data_trusts.bundle_form import BundleError, verified
+from data_trusts.bundle_import import take_in
 from data_trusts.catalog import CatalogError, Warehouse
 from data_trusts.engines import DuckDbEngine
+from data_trusts.gateway.certificates import Identity
 from data_trusts.maintenance import GRACE, KEEP_SNAPSHOTS, maintain
 from data_trusts.retain import due, retain
 from data_trusts.table_files import FilesError, files_of, named_by_table, root_of
@@ -291,3 +295,64 @@ def test_killed_between_any_two_objects_the_table_stays_readable(stock: Warehous
         step += 1
     assert step >= 4, "data, manifest, manifest list, commit, metadata"
     assert stock.rows("trade", "customs_rows").num_rows == 21
+
+
+def exported(stock: Warehouse, folder: Path) -> Identity:
+    """A bundle of the bucket's tables in a folder, and who signed it."""
+    identity = identity_in(folder / "data")
+    root = (folder / "bundle").as_uri()
+    order = Order(member="ca", trusts=("trade",), policies=(), contracts=(), root=root, at=NOON)
+    export(stock, identity, order, folder / "bundle")
+    return identity
+
+
+KILLED_IMPORT = """
+from pyiceberg.io.pyarrow import PyArrowFile
+from data_trusts.bundle_form import verified
+from data_trusts.bundle_import import take_in
+warehouse, bundle = Warehouse(Path(sys.argv[2])), Path(sys.argv[3])
+PyArrowFile.create = counted(PyArrowFile.create)
+warehouse.catalog.register_table = counted(warehouse.catalog.register_table)
+take_in(warehouse, bundle, verified(bundle, (bundle / "certificate.pem").read_text()))
+"""
+
+
+def test_a_bundle_leads_out_of_a_bucket_and_into_another_killed_at_any_step(
+    running: ObjectStore, stock: Warehouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    identity = exported(stock, tmp_path)
+    bundle = verified(tmp_path / "bundle", identity.certificate_pem)
+    assert {table.name: table.rows for table in bundle.tables} == {"trade.customs_rows": 14}
+    for variable in running.environment(f"other-{secrets.token_hex(8)}").items():
+        monkeypatch.setenv(*variable)
+    step = 0
+    while killed_at(step, KILLED_IMPORT, tmp_path / "elsewhere", tmp_path / "bundle"):
+        step += 1
+    assert step >= 6, "what is relocated, the mark, each object"
+    arriving = Warehouse(tmp_path / "elsewhere")
+    assert sorted(map(str, arriving.rows("trade", "customs_rows").to_pylist())) == sorted(
+        map(str, stock.rows("trade", "customs_rows").to_pylist())
+    )
+    table = arriving.table("trade", "customs_rows")
+    assert table.location() == f"{os.environ['COMMONWEAL_WAREHOUSE']}/trade/customs_rows"
+    assert arriving.ingest("trade", CUSTOMS, customs_file(10)).rows == 0, "what was taken stays known"
+    assert all(not path.name.startswith("UNFINISHED") for path in everything(running.folder))
+    arriving.close()
+
+
+def test_a_bundle_is_not_written_over_objects_that_are_not_its_own(
+    running: ObjectStore, stock: Warehouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    identity = exported(stock, tmp_path)
+    bundle = verified(tmp_path / "bundle", identity.certificate_pem)
+    name = f"other-{secrets.token_hex(8)}"
+    for variable in running.environment(name).items():
+        monkeypatch.setenv(*variable)
+    foreign = running.folder / name / "member/ca/trade/customs_rows/data/foreign.parquet"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"another's")
+    arriving = Warehouse(tmp_path / "elsewhere")
+    with pytest.raises(BundleError, match="is there, and no table of the catalog; move it away"):
+        take_in(arriving, tmp_path / "bundle", bundle)
+    assert everything(running.folder / name) == [foreign]
+    arriving.close()

@@ -116,7 +116,7 @@ STORE = {
 
 @pytest.mark.parametrize("missing", STORE)
 def test_a_bucket_comes_with_its_store_and_credentials_or_not_at_all(missing: str) -> None:
-    with pytest.raises(SiteError, match="^warehouse, store_endpoint, .*: give all four, or none"):
+    with pytest.raises(SiteError, match=r"^warehouse, store_endpoint, .*: give all four, or none"):
         site_args({**GOOD, **STORE, missing: ""})
 
 
