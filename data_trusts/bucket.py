@@ -75,7 +75,7 @@ def properties_of(env: Mapping[str, str]) -> dict[str, str]:
     if endpoint.scheme not in {"http", "https"} or not endpoint.hostname or "@" in endpoint.netloc or endpoint.path:
         raise AddressError("AWS_ENDPOINT_URL is no address of a store; write https://HOST:PORT, and no credentials")
     known = {of_file: env[name] for name, of_file in _NAMES.items() if env.get(name)}
-    return {"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO", **_TIMEOUTS_S, **known}
+    return {**_TIMEOUTS_S, **known}
 
 
 def reason(error: Exception, env: Mapping[str, str]) -> str | None:
@@ -104,6 +104,10 @@ def _said(code: str, where: str, endpoint: str | None) -> str:
     return f"the object store {where}{at} {what} ({code}); {remedy}"
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
     """What the protocol says of one bucket, asked with signed requests (AWS Signature Version 4)."""
@@ -114,10 +118,10 @@ class Bucket:
     key_id: str
     secret: str = field(repr=False)
     token: str = field(repr=False)
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], datetime]
 
     @classmethod
-    def of(cls, name: str, properties: Mapping[str, str]) -> "Bucket":
+    def of(cls, name: str, properties: Mapping[str, str], clock: Callable[[], datetime] = _now) -> "Bucket":
         """A bucket, opened as a table's files are."""
         region = properties.get("s3.region", "us-east-1")
         return cls(
@@ -127,6 +131,7 @@ class Bucket:
             key_id=properties.get("s3.access-key-id", ""),
             secret=properties.get("s3.secret-access-key", ""),
             token=properties.get("s3.session-token", ""),
+            clock=clock,
         )
 
     def look(self) -> None:
@@ -135,7 +140,7 @@ class Bucket:
         Raises:
             BucketError: that cannot be done.
         """
-        self._ask("GET", "", {"list-type": "2", "max-keys": "1"})
+        self._ask("GET", "", {"list-type": "2", "max-keys": "1"}, "ListBucketResult")
 
     def versioning(self) -> str | None:
         """`Enabled` or `Suspended`: the bucket keeps what is removed, or what once was; None where it never did.
@@ -143,8 +148,7 @@ class Bucket:
         Raises:
             BucketError: the store does not say.
         """
-        found = re.search(r"<Status>(\w+)</Status>", self._ask("GET", "", {"versioning": ""}))
-        return found[1] if found else None
+        return _element(self._ask("GET", "", {"versioning": ""}, "VersioningConfiguration"), "Status") or None
 
     def abort_uploads(self, prefix: str, before: datetime) -> int:
         """Remove what uploads below a prefix that began before an instant have left; returns how many there were.
@@ -154,13 +158,13 @@ class Bucket:
         """
         old = [(key, upload) for key, upload, begun in self._uploads(prefix) if begun < before]
         for key, upload in old:
-            self._ask("DELETE", f"/{quote(key, safe='/-_.~')}", {"uploadId": upload})
+            self._ask("DELETE", f"/{quote(key, safe='/-_.~')}", {"uploadId": upload}, "")
         return len(old)
 
     def _uploads(self, prefix: str) -> Iterator[tuple[str, str, datetime]]:
         after = {"key-marker": "", "upload-id-marker": ""}
         while True:
-            page = self._ask("GET", "", {"uploads": "", "prefix": prefix, **after})
+            page = self._ask("GET", "", {"uploads": "", "prefix": prefix, **after}, "ListMultipartUploadsResult")
             for upload in re.findall(r"<Upload>(.*?)</Upload>", page, re.DOTALL):
                 key, number = _element(upload, "Key"), _element(upload, "UploadId")
                 yield key, number, datetime.fromisoformat(_element(upload, "Initiated"))
@@ -171,21 +175,28 @@ class Bucket:
                 "upload-id-marker": _element(page, "NextUploadIdMarker"),
             }
 
-    def _ask(self, method: str, path: str, query: Mapping[str, str]) -> str:
+    def _ask(self, method: str, path: str, query: Mapping[str, str], wanted: str) -> str:
+        """The answer, which must have the element `wanted`: a page of something else would say that all is well."""
         asked = "&".join(f"{name}={quote(value, safe='-_.~')}" for name, value in sorted(query.items()))
         path = f"/{self.name}{path}"
-        headers = self._signed(method, path, asked)
+        headers = self.signed(method, path, asked)
         try:
-            answer = requests.request(method, f"{self.endpoint}{path}?{asked}", headers=headers, timeout=(5, 30))
+            with requests.Session() as session:
+                session.trust_env = False  # credentials of a .netrc would take the place of the signature
+                answer = session.request(
+                    method, f"{self.endpoint}{path}?{asked}", headers=headers, timeout=(5, 30), allow_redirects=False
+                )
         except requests.RequestException as error:
             raise BucketError(_said("NETWORK_CONNECTION", f"s3://{self.name}", self.endpoint)) from error
-        if not answer.ok:
+        whole = answer.status_code == 204 if not wanted else answer.ok and f"<{wanted}" in answer.text
+        if not whole:
             code = _element(answer.text, "Code") or f"HTTP{answer.status_code}"
             code = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", code).upper()
             raise BucketError(_said(code, f"s3://{self.name}", self.endpoint))
         return answer.text
 
-    def _signed(self, method: str, path: str, query: str) -> dict[str, str]:
+    def signed(self, method: str, path: str, query: str) -> dict[str, str]:
+        """The headers of a request without a body."""
         at = self.clock().strftime("%Y%m%dT%H%M%SZ")
         scope = f"{at[:8]}/{self.region}/s3/aws4_request"
         nothing = hashlib.sha256(b"").hexdigest()

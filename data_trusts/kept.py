@@ -11,11 +11,10 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 
 from commonweal.kinds.contribution import Contribution
-from data_trusts.catalog import Warehouse
+from data_trusts.catalog import CatalogError, TableMissingError, Warehouse
 
 INSTANT = "%Y-%m-%dT%H:%M:%SZ"
 Version = tuple[datetime, int]  # since when a table had so many rows
@@ -96,8 +95,8 @@ def _run(arguments: argparse.Namespace, now: datetime) -> Contribution:
         raise KeptError(f"--end: {arguments.end:{INSTANT}} is not after --begin, or not over; claim it when it is")
     warehouse = Warehouse(arguments.data)
     try:
-        table = warehouse.catalog.load_table((arguments.trust, arguments.dataset))
-    except NoSuchTableError:
+        table = warehouse.table(arguments.trust, arguments.dataset)
+    except TableMissingError:
         raise KeptError(f"--dataset: there is no table {arguments.trust}.{arguments.dataset} here") from None
     finally:
         warehouse.close()
@@ -109,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the Contribution as JSON, for `kubectl apply -f -`; 1 with one sentence where there is none."""
     try:
         made = _run(_arguments(argv), datetime.now(UTC))
-    except KeptError as error:
+    except (KeptError, CatalogError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     sys.stdout.write(printed(made))

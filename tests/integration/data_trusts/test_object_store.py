@@ -5,15 +5,17 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from data_trusts.bucket import AddressError, Bucket, properties_of, warehouse_of
+from data_trusts.bucket import Bucket, BucketError, properties_of
 from data_trusts.bundle_export import Order, export
 from data_trusts.bundle_form import BundleError, verified
 from data_trusts.bundle_import import take_in
@@ -167,11 +169,20 @@ def test_a_wrong_setting_is_refused_by_its_name_before_anything_is_made(
     assert not (tmp_path / "data" / "catalog.db").exists()
 
 
-def test_no_address_is_a_folder_and_one_is_read_as_it_stands() -> None:
-    assert warehouse_of({}) is None
-    assert warehouse_of({"COMMONWEAL_WAREHOUSE": "s3://rows/member/ca/"}) == "s3://rows/member/ca"
-    with pytest.raises(AddressError, match="AWS_REGION"):
-        properties_of({"COMMONWEAL_WAREHOUSE": "s3://rows/member/ca"})
+@pytest.mark.parametrize(("status", "body"), [(200, b"<html>welcome</html>"), (301, b""), (200, b"")])
+def test_a_page_of_something_else_is_not_taken_for_a_bucket_without_versioning(status: int, body: bytes) -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.handle_request).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(BucketError, match=rf"the object store s3://rows at {endpoint} fails \(HTTP{status}\)"):
+            Bucket.of("rows", {"s3.endpoint": endpoint}).versioning()
 
 
 def test_an_erased_value_is_in_no_object_and_every_other_row_is_kept(store: ObjectStore, stock: Warehouse) -> None:
