@@ -58,7 +58,7 @@ def warehouse_of(env: Mapping[str, str]) -> str | None:
     """
     address = env.get(WAREHOUSE, "").rstrip("/")
     if address and not _ADDRESS.fullmatch(address):
-        raise AddressError(f"{WAREHOUSE} is {address}; write s3://BUCKET/PREFIX, with letters, digits, dots and dashes")
+        raise AddressError(f"{WAREHOUSE} is no place in a bucket; write s3://BUCKET/PREFIX in plain letters and digits")
     return address or None
 
 

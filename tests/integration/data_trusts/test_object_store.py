@@ -148,8 +148,11 @@ def test_a_store_that_does_not_serve_is_named_with_the_cause_and_no_secret(
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        (("COMMONWEAL_WAREHOUSE", "s3://rows"), r"COMMONWEAL_WAREHOUSE is s3://rows; write s3://BUCKET/PREFIX"),
-        (("COMMONWEAL_WAREHOUSE", "/srv/rows"), "write s3://BUCKET/PREFIX"),
+        (
+            ("COMMONWEAL_WAREHOUSE", "s3://rows"),
+            r"COMMONWEAL_WAREHOUSE is no place in a bucket; write s3://BUCKET/PREFIX",
+        ),
+        (("COMMONWEAL_WAREHOUSE", f"s3://key:{SECRET}@rows/x"), "write s3://BUCKET/PREFIX"),
         (("COMMONWEAL_WAREHOUSE", "s3://rows/../other"), "write s3://BUCKET/PREFIX"),
         (("AWS_REGION", ""), "AWS_REGION is not set"),
         (("AWS_SECRET_ACCESS_KEY", ""), "AWS_SECRET_ACCESS_KEY is not set"),
