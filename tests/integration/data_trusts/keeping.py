@@ -15,7 +15,8 @@ HOLD = {"name": "court", "reason": "Case 7", "declaredBy": "ke"}
 
 def keeping(*holds: dict[str, Any], column: str = "day", days: int = DAYS, now: datetime = NOON) -> Policy:
     spec = {"datasets": [{**CUSTOMS, "retention": {"column": column, "days": days}}], "legalHolds": list(holds)}
-    return compile_policy(trust(spec), [grant({"datasets": ["customs_rows"]})], {"ca": site("ca")}, "ca", now)
+    of = trust(spec)
+    return compile_policy(of, [grant({"datasets": ["customs_rows"]}, of=of)], {"ca": site("ca")}, "ca", now)
 
 
 def kept_dataset(*holds: dict[str, Any], column: str = "day", days: int = DAYS) -> PolicyDataset:

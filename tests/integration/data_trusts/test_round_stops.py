@@ -62,7 +62,8 @@ class Table:
         self.answering = self._dealt(uuid.uuid4().hex)
 
     def publish(self, **changes: object) -> None:
-        declared, asked = trust({"datasets": [federated()]}), grant({"datasets": ["customs_rows"], **changes})
+        declared = trust({"datasets": [federated()]})
+        asked = grant({"datasets": ["customs_rows"], **changes}, of=declared)
         for member, book in self.books.items():
             policy = compile_policy(declared, [asked], self.sites, member, NOON)
             book.replace({"policy-trade": policy.render()}, NOON)

@@ -177,6 +177,7 @@ def test_a_question_under_an_emergency_is_recorded_with_it(desk: Desk) -> None:
         purpose=PURPOSE,
         datasets=("customs_rows",),
         expires_at=NOON + timedelta(hours=6),
+        hash="e" * 64,
         emergency=note,
     )
     compiled = compile_policy(trust(), [grant()], {"ca": site("ca")}, "ca", NOON, emergencies=[live])
