@@ -135,17 +135,23 @@ def _subsets(members: Sequence[str], least: int) -> Iterator[tuple[str, ...]]:
 
 def _question() -> FederatedQuestion:
     columns = [("whole", "long"), ("exact", "decimal(38,18)"), ("real", "double")]
+    members = [f"m{n}" for n in range(MOST)]
     dataset = PolicyDataset.model_validate(
         {
             "name": "rows",
-            "licence": "CC0-1.0",
+            "licences": ["CC0-1.0"],
             "synthetic": True,
             "minimumGroupSize": 3,
             "columns": [
                 {"name": name, "type": of_type, "role": "measure", "releases": ["count", "sum", "avg"]}
                 for name, of_type in columns
             ],
-            "federation": {"combiner": "m0", "minimumMembers": 3, "sources": [f"m{n}" for n in range(MOST)]},
+            "federation": {
+                "combiner": "m0",
+                "minimumMembers": 3,
+                "sources": members,
+                "licences": {member: ["CC0-1.0"] for member in members},
+            },
         }
     )
     question = compile_federated(SQL, {}, "bar", dataset, Dialect.DUCKDB)
