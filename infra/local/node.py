@@ -20,7 +20,8 @@ from infra.local.supervisor import Process, Supervisor
 from infra.local.topology import ClusterPlace, NodePlace
 
 CNI_PLUGINS = "/usr/lib/cni"
-CNI_CACHE = Path("/var/lib/cni")  # fixed in containerd; a folder of the node's own is mounted over it
+# Fixed in containerd and in the kubelet, whose sockets would meet here; folders of the node's own are mounted over them.
+FIXED_FOLDERS = (Path("/var/lib/cni"), Path("/var/lib/kubelet"))
 PAUSE_REFERENCE = "registry.k8s.io/pause:3.10"
 SOCKET_NAME = "containerd.sock"
 NODE_INIT = Path(__file__).with_name("node_init.sh")
@@ -68,10 +69,11 @@ class Node:
 
     def make(self, supervisor: Supervisor, now: datetime) -> None:
         """Give the node its files, groups, namespaces and link."""
-        for folder in ("cni", "cni-cache", "containerd", "kubelet", "log", "plugins", "volume-plugins"):
-            (self.state / folder).mkdir(parents=True, exist_ok=True)
+        for name in ("cni", "cni-cache", "containerd", "kubelet", "kubelet-fixed", "log", "plugins", "volume-plugins"):
+            (self.state / name).mkdir(parents=True, exist_ok=True)
         (self.run / "fresh").mkdir(parents=True, exist_ok=True)
-        CNI_CACHE.mkdir(exist_ok=True)
+        for folder in FIXED_FOLDERS:
+            folder.mkdir(exist_ok=True)
         cgroups.create(self.name)
         self._write_identities(now)
         (self.state / "containerd.toml").write_text(to_toml(containerd_settings(self.state, self.run)))

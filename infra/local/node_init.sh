@@ -13,6 +13,7 @@ mount -n --move "$node_run/fresh" /run
 
 mount -n --bind "$state/log" /var/log
 mount -n --bind "$state/cni-cache" /var/lib/cni
+mount -n --bind "$state/kubelet-fixed" /var/lib/kubelet
 
 # Volumes of pods may ask for propagation; it ends at this namespace, which is private to the node.
 mount -n --make-rshared /

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from infra.local import cgroups, network, sysctls
 from infra.local.machine import LocalError, Places, run
-from infra.local.node import CNI_CACHE
+from infra.local.node import FIXED_FOLDERS
 from infra.local.supervisor import Supervisor
 
 CLAIM = ".commonweal"
@@ -32,8 +32,9 @@ def claim(places: Places) -> None:
     places.state.mkdir(parents=True, exist_ok=True)
     owner.write_text(str(places.state))
     mark.write_text("made by commonweal, removed by `python -m infra.local down`\n")
-    if not CNI_CACHE.exists():
-        (places.state / "made-cni-cache").touch()
+    for folder in FIXED_FOLDERS:
+        if not folder.exists():
+            _made(places, folder).touch()
 
 
 def down(places: Places) -> None:
@@ -51,12 +52,18 @@ def down(places: Places) -> None:
     _unmount_below(places.state)
     _unmount_below(places.run)
     sysctls.restore(places.state / "sysctls.json")
-    if (places.state / "made-cni-cache").exists():
-        with contextlib.suppress(FileNotFoundError, OSError):  # not empty: somebody else began to use it
-            CNI_CACHE.rmdir()
+    for folder in FIXED_FOLDERS:
+        if _made(places, folder).exists():
+            with contextlib.suppress(OSError):  # not there, or not empty: somebody else began to use it
+                folder.rmdir()
     for folder in (places.state, places.run):
         if (folder / CLAIM).exists():
             _remove(folder)
+
+
+def _made(places: Places, folder: Path) -> Path:
+    """The mark that a folder outside of ours was not there before."""
+    return places.state / f"made-{folder.name}"
 
 
 def mounts_below(folder: Path, mounts: str) -> list[Path]:
