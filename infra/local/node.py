@@ -20,7 +20,7 @@ from infra.local.supervisor import Process, Supervisor
 from infra.local.topology import ClusterPlace, NodePlace
 
 CNI_PLUGINS = "/usr/lib/cni"
-# Fixed in containerd and in the kubelet, whose sockets would meet here; folders of the node's own are mounted over them.
+# Fixed in containerd and in the kubelet, whose sockets would meet; folders of the node's own are mounted over them.
 FIXED_FOLDERS = (Path("/var/lib/cni"), Path("/var/lib/kubelet"))
 PAUSE_REFERENCE = "registry.k8s.io/pause:3.10"
 SOCKET_NAME = "containerd.sock"
