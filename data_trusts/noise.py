@@ -5,7 +5,7 @@ The values are whole numbers of a grid that does not depend on the rows, so that
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from statistics import NormalDist
@@ -49,7 +49,8 @@ def add(values: Sequence[int], rules: NoiseRules, sensitivity: int, loss: Fracti
     try:
         for _ in range(8):
             measurement = _measurement(scale, gaussian=gaussian)
-            spent: float = measurement.map(float(sensitivity) if gaussian else sensitivity)  # type: ignore[no-untyped-call]
+            lost: Callable[[float], float] = measurement.map
+            spent = lost(float(sensitivity) if gaussian else sensitivity)
             if spent <= loss:
                 break
             scale *= 1 + 2**-50  # the square root was rounded down

@@ -25,7 +25,7 @@ from data_trusts.engines import DeadlineError, Engine, EngineError, NoTableError
 from data_trusts.gateway.policies import PolicyBook
 from data_trusts.gateway.reports import Reporter
 from data_trusts.gateway.round_bodies import Answering, Dealing, Opening, Releasing, Revealing
-from data_trusts.gateway.rounds import RoundService
+from data_trusts.gateway.rounds import FederatedAnswer, RoundService
 from data_trusts.gateway.service import Question, QuestionService, Refused
 from data_trusts.gateway.sources import PolicySource
 from data_trusts.gateway.tokens import Caller, TokenError
@@ -34,6 +34,7 @@ from data_trusts.noise import NoiseError
 from data_trusts.privacy_ledger import PrivacyLedgerError
 from data_trusts.releases import NotFiniteError
 
+_StepAnswer = dict[str, object] | FederatedAnswer | Refused
 MAX_BODY_BYTES = 65_536
 CHECKPOINT_INTERVAL_S = 1.0
 LOOK_S = 0.2  # how often running questions are held against the policies of the moment
@@ -73,7 +74,7 @@ class Gateway:
         self._service = service
         self._upkeep = upkeep
         self._rounds = rounds
-        self._steps: dict[str, tuple[type[BaseModel], Callable[[Caller, Any], object]]] = {
+        self._steps: dict[str, tuple[type[BaseModel], Callable[[Caller, Any], _StepAnswer]]] = {
             "open": (Opening, rounds.open),
             "deal": (Dealing, rounds.deal),
             "answer": (Answering, rounds.answer),
@@ -173,7 +174,7 @@ class Gateway:
         answer = await run_in_threadpool(take, caller, _read(model, await _body(request, MAX_ROUND_BYTES)))
         if isinstance(answer, Refused):
             raise _refused(answer)
-        document = answer if isinstance(answer, dict) else asdict(answer)  # type: ignore[call-overload]
+        document = answer if isinstance(answer, dict) else asdict(answer)
         return Response(json.dumps(document, default=_base64), media_type="application/json")
 
     async def _why(self, request: Request) -> Response:

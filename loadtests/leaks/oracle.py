@@ -106,7 +106,7 @@ def answer(question: Question, rows: Iterable[Row]) -> list[str]:
     )
     for name, down in reversed(question.orders):
         present = [line for line in lines if line[1][name] is not None]
-        present.sort(key=lambda line: line[1][name], reverse=down)  # type: ignore[arg-type, return-value]
+        present.sort(key=lambda line: line[1][name], reverse=down)
         lines = present + [line for line in lines if line[1][name] is None]
     texts = [json.dumps([*(_wire(value) for value in values), size]) for values, _, size in lines]
     return texts[: question.limit] if question.orders else sorted(texts)
@@ -168,8 +168,8 @@ def _value(aggregate: str, column: str, members: Sequence[Row]) -> object:
     if not values:
         return None
     if aggregate in ("min", "max"):
-        return min(values) if aggregate == "min" else max(values)  # type: ignore[type-var]
-    total = sum(values)  # type: ignore[arg-type]
+        return min(values) if aggregate == "min" else max(values)
+    total = sum(values)
     return total if aggregate == "sum" else _mean(total, len(values), TYPES[column])
 
 

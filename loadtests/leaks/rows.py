@@ -8,6 +8,7 @@ import random
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +25,7 @@ PURPOSE = "trade-embedded-emissions"
 GROUPED, LISTED = "customs_rows", "listed_rows"
 MINIMUM = {GROUPED: 3, LISTED: 1}
 GRANTS = ("wide", "narrow")
-Row = dict[str, object]
+Row = dict[str, Any]  # by column; what a value is, its column's type says
 
 _TYPES = {
     "product": ("string", "dimension"),
