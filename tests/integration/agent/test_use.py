@@ -14,7 +14,7 @@ from operators.agent.vault import Vault
 from operators.hub.books import read
 from operators.hub.pilot_objects import assignment
 from operators.hub.resources import APPS_NAMESPACE, CONSORTIUMS, PILOT_APPS
-from operators.kube import CONFIG_MAPS, PODS, SERVICE_ACCOUNTS, Json, Kube
+from operators.kube import CONFIG_MAPS, LEASES, PODS, SERVICE_ACCOUNTS, Json, Kube
 from tests.integration.agent.conftest import MEMBER, World, certificate
 
 PERIOD_S = 60
@@ -68,9 +68,10 @@ async def started(vault: Vault, hub: Kube, clock: Callable[[], datetime]) -> Use
 
 
 async def readable(hub: Kube) -> bool:
-    """Whether the hub has bound the member's rights; it does so a moment after it signed the certificate."""
+    """Whether the hub has bound all of the member's rights; it does so a moment after it signed the certificate."""
     await hub.list(PILOT_APPS)
     await hub.list(CONSORTIUMS)
+    await hub.list(LEASES, NAMESPACE)  # one role of the namespace grants this and the writing of claims
     return True
 
 
