@@ -66,7 +66,7 @@ def hidden() -> Body:
         {"name": "declarant_tin", "type": "string", "role": "hidden"},
     ]
     dataset["rowRules"] = [
-        {"name": "own", "anyOf": [{"column": "declarant_tin", "operator": "In", "claim": "beneficiary"}]}
+        {"name": "own-imports", "anyOf": [{"column": "declarant_tin", "operator": "In", "claim": "beneficiary"}]}
     ]
     return trust
 
@@ -91,9 +91,8 @@ def test_the_first_sentence_says_under_what_data_can_be_asked_and_what_is_unknow
 def test_hidden_columns_row_rules_and_people_are_nowhere() -> None:
     taken = snapshot(datatrusts=[hidden()], emergencyaccesses=[emergency()])
     whole = document(taken, TOLD).model_dump_json() + "".join(as_csv(figure) for figure in shown(taken).figures)
-    for secret in ("declarant_tin", "own", "@ca.example"):
-        assert f'"{secret}' not in whole
-        assert f",{secret}" not in whole
+    for secret in ("declarant_tin", "own-imports", "ada@ca.example"):
+        assert secret not in whole
     assert [(row["column"], row["role"], row["unit"]) for row in rows(shown(taken), "columns")] == [
         ("partner", "dimension", "none"),
         ("kg", "measure", "kg"),
