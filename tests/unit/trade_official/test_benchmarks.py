@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from apps.trade.official.benchmark_sheets import TakenBenchmarks, take_benchmarks
-from apps.trade.official.grids import OfficialFileError, read_grids
+from apps.trade.official.grids import OfficialFileError, read_file, read_grids
 from tests.unit.trade_official.books import Rows, workbook
 
 HEADER = (
@@ -30,7 +30,7 @@ ROWS: Rows = (
 
 
 def taken(path: Path, rows: Rows = ROWS, period: int = 1, header: tuple[str, ...] = HEADER) -> TakenBenchmarks:
-    return take_benchmarks(read_grids(workbook(path / "book.xlsx", {"Benchmarks": rows}, header)), period)
+    return take_benchmarks(read_grids(read_file(workbook(path / "book.xlsx", {"Benchmarks": rows}, header))), period)
 
 
 def lines(found: TakenBenchmarks) -> list[str]:
