@@ -4,7 +4,6 @@ import ssl
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import httpx
 
@@ -20,7 +19,6 @@ AT_ONCE = 8
 class Reports:
     """What gateways told, by member; `silent` says why one told nothing that can be believed."""
 
-    taken_at: datetime
     told: Mapping[str, Report] = field(default_factory=dict)
     silent: Mapping[str, str] = field(default_factory=dict)
 
@@ -29,12 +27,11 @@ class _SilentError(Exception):
     """A gateway told nothing; the message says why."""
 
 
-def ask(members: Iterable[Member], now: datetime, transport: httpx.BaseTransport | None = None) -> Reports:
+def ask(members: Iterable[Member], transport: httpx.BaseTransport | None = None) -> Reports:
     """Ask every member at once; one that does not answer delays the page by TIMEOUT_SECONDS at most.
 
     Args:
         members: with their sites, as the hub verified them.
-        now: when it is asked.
         transport: what carries the requests; the network unless given.
     """
     told: dict[str, Report] = {}
@@ -46,7 +43,7 @@ def ask(members: Iterable[Member], now: datetime, transport: httpx.BaseTransport
                 told[member.metadata.name] = answer
             else:
                 silent[member.metadata.name] = answer
-    return Reports(taken_at=now, told=told, silent=silent)
+    return Reports(told=told, silent=silent)
 
 
 def _asked(member: Member, transport: httpx.BaseTransport | None) -> Report | str:

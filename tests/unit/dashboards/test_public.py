@@ -210,7 +210,7 @@ def at_gateway(answer: bytes, status: int = 200) -> gateways.Reports:
         assert str(request.url) == "https://ca.example:8443/v1/public"
         return httpx.Response(status, content=answer)
 
-    return gateways.ask(members, NOON, httpx.MockTransport(told))
+    return gateways.ask(members, httpx.MockTransport(told))
 
 
 def test_a_signed_report_is_taken_and_a_member_without_a_gateway_is_silent() -> None:
