@@ -31,6 +31,11 @@ Vkey = Annotated[str, StringConstraints(max_length=512)]
 Subject = tuple[str, str]  # trust and purpose, as an asker named them
 
 
+def audit_origin(member: str) -> str:
+    """The name of a member's audit log, which its checkpoints are about and its key bears."""
+    return f"commonweal.dev/audit/{member}"
+
+
 class ReportError(ValueError):
     """A report cannot be believed; the message says why and what to do."""
 

@@ -22,24 +22,22 @@ class _Answer(BaseModel):
 class Interval(_Answer):
     """The central 90 % of what the goods may really embed, tonnes CO2e; an estimate."""
 
-    low_t: float
-    high_t: float
+    low_t: Decimal
+    high_t: Decimal
 
 
 class Way(_Answer):
-    """One way to declare: by the disclosure or by the default value. None is not known, and `allocation` says why."""
+    """One way to declare: by the disclosure or by the default value. None is not known."""
 
     source: str
-    allocation: str
     certificates: Decimal | None
 
 
 class Bill(_Answer):
-    """What a consignment costs in certificates, whether actual data pays, and what would lower it."""
+    """What a consignment costs in certificates, whether actual data pays, in words, and what would lower it."""
 
     used: Way
     other: Way | None
-    actual_pays: bool | None
     verdict: str
     lowers: tuple[str, ...]
 

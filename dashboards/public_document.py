@@ -4,7 +4,6 @@ Pure. It is made of what the hub shows and of what gateways told; the page shows
 questions and people are in neither.
 """
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -15,13 +14,12 @@ from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import ColumnRole, Dataset, DataTrust
 from commonweal.kinds.emergency_access import EmergencyAccess
 from commonweal.kinds.member import Member
-from commonweal.kinds.meta import Model
-from commonweal.public_reports import Report, Use
+from commonweal.kinds.meta import ConditionStatus, Model
+from commonweal.public_reports import Report, Use, Witnessed, audit_origin
 from dashboards.gateways import Reports
 from dashboards.hub import Snapshot
 from dashboards.views.readiness import readiness
 
-LOG_PREFIX = "commonweal.dev/audit/"
 Words = tuple[str, ...]
 
 
@@ -210,7 +208,7 @@ def _grant(grant: DataGrant) -> PublicGrant:
         purpose=spec.purpose,
         datasets=spec.datasets,
         state=ready.reason,
-        live=ready.status == "True",
+        live=ready.status is ConditionStatus.TRUE,
         expires_at=spec.expires_at,
         approved_by=tuple(each.trustee for each in spec.approvals),
     )
@@ -226,7 +224,7 @@ def _emergency(access: EmergencyAccess) -> PublicEmergency:
         datasets=spec.datasets,
         reason=spec.reason,
         state=ready.reason,
-        open=ready.status == "True",
+        open=ready.status is ConditionStatus.TRUE,
         created_at=created,
         ends_at=None if created is None else created + timedelta(hours=spec.hours),
         opened_by=tuple(each.trustee for each in spec.openings),
@@ -256,7 +254,7 @@ def _believed(member: str, report: Report) -> dict[str, object]:
     """What a report shows of a member's log, or why it cannot be believed."""
     try:
         log = read_vkey(report.vkey)
-        if log.name != f"{LOG_PREFIX}{member}":
+        if log.name != audit_origin(member):
             return {"problem": f"its key is that of the log {log.name}"}
         signed = read_checkpoint(report.checkpoint, log)
     except NoteError as error:
@@ -266,22 +264,19 @@ def _believed(member: str, report: Report) -> dict[str, object]:
         "checkpoint": report.checkpoint,
         "size": signed.size,
         "root_sha256": signed.root.hex(),
-        "witnesses": _witnesses(report, log),
+        "witnesses": tuple(_witness(each, log) for each in report.witnesses),
     }
 
 
-def _witnesses(report: Report, log: Verifier) -> tuple[PublicWitness, ...]:
-    shown: list[PublicWitness] = []
-    for each in report.witnesses:
-        known: Mapping[str, int | datetime | None]
-        try:
-            witness = read_vkey(each.vkey)
-            known = {
-                "size": read_checkpoint(each.note, log).size,
-                "cosigned_at": datetime.fromtimestamp(cosigned_at(each.note, witness), UTC),
-            }
-        except (NoteError, ValueError, OverflowError, OSError):
-            known = {"size": None, "cosigned_at": None}
-        name = each.vkey.partition("+")[0]
-        shown.append(PublicWitness.model_validate({"name": name, "vkey": each.vkey, "note": each.note, **known}))
-    return tuple(shown)
+def _witness(each: Witnessed, log: Verifier) -> PublicWitness:
+    size, at = _cosigned(each, log)
+    return PublicWitness(name=each.vkey.partition("+")[0], vkey=each.vkey, size=size, cosigned_at=at, note=each.note)
+
+
+def _cosigned(each: Witnessed, log: Verifier) -> tuple[int, datetime] | tuple[None, None]:
+    """How much of the log a witness cosigned, and when; unknown where its cosignature does not hold."""
+    try:
+        at = datetime.fromtimestamp(cosigned_at(each.note, read_vkey(each.vkey)), UTC)
+        return read_checkpoint(each.note, log).size, at
+    except (NoteError, ValueError, OverflowError, OSError):
+        return None, None

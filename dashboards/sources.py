@@ -63,7 +63,7 @@ def _answers(address: str) -> pilots.Answers:
 @st.cache_resource(ttl=REPORT_TTL_SECONDS, show_spinner="Asking the members…")
 def _reports() -> gateways.Reports:
     snapshot = seen_hub().snapshot
-    return gateways.ask(snapshot.members if snapshot else (), datetime.now(UTC))
+    return gateways.ask(snapshot.members if snapshot else ())
 
 
 def public_document() -> PublicDocument | None:

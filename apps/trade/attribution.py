@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from apps.trade.emissions import ONE, ZERO
+from apps.trade.emissions import ZERO
 
 
 class AttributionError(ValueError):
@@ -48,9 +48,7 @@ def attributed_activity_t(product: Output, co_products: Iterable[Output]) -> Dec
     masses themselves share (A.2.1).
     """
     outputs = [product, *co_products]
-    molar = [each.molar_mass_g_per_mol for each in outputs]
-    if product.molar_mass_g_per_mol is None or None in molar:
+    molar = [each.molar_mass_g_per_mol for each in outputs if each.molar_mass_g_per_mol is not None]
+    if len(molar) < len(outputs):
         return sum((each.mass_t for each in outputs), ZERO)
-    return product.molar_mass_g_per_mol * sum(
-        (each.mass_t / (each.molar_mass_g_per_mol or ONE) for each in outputs), ZERO
-    )
+    return molar[0] * sum((each.mass_t / mass for each, mass in zip(outputs, molar, strict=True)), ZERO)

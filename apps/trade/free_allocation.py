@@ -41,10 +41,6 @@ class Benchmark:
     own_process_t_per_t: Decimal | None
     cumulated_t_per_t: Decimal | None
 
-    def of(self, column: Column) -> Decimal | None:
-        """The number of a column."""
-        return self.own_process_t_per_t if column is Column.OWN_PROCESS else self.cumulated_t_per_t
-
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmarks:

@@ -102,8 +102,7 @@ def _remark(view: AssessmentView) -> str:
 
 
 def _evidence(view: AssessmentView, given: dict[str, str]) -> str:
-    asked = {name: value for name, value in given.items() if value and not name.startswith("cn_prefix")}
-    link = escape(f"/evidence?{urlencode(asked)}", quote=True)
+    link = escape(f"/evidence?{urlencode(given)}", quote=True)
     return f"<p><a href='{link}'>Evidence for {escape(view.cn_code)}</a>: a signed file that anyone can recompute.</p>"
 
 

@@ -265,20 +265,24 @@ def prices_in(pack: RulePack, files: Mapping[str, bytes]) -> Mapping[str, Decima
     name = pack.certificate_prices
     if name is None:
         return {}
-    if name not in files:
-        raise PackError(f"{name}: missing, and {pack.id} names it; restore the file")
+    content = _held(pack, name, files)
     try:
-        return read_prices(files[name])
+        return read_prices(content)
     except (ValueError, csv.Error) as error:
         raise PackError(f"{name}: {error}") from error
 
 
 def _named(pack: RulePack, name: str, sha256: str, files: Mapping[str, bytes]) -> bytes:
     """A file that a pack names, after comparing its digest."""
+    content = _held(pack, name, files)
+    if (found := hashlib.sha256(content).hexdigest()) != sha256:
+        raise PackError(f"{name}: sha256 is {found}, the pack names {sha256}; restore the file or release a new pack")
+    return content
+
+
+def _held(pack: RulePack, name: str, files: Mapping[str, bytes]) -> bytes:
     if name not in files:
         raise PackError(f"{name}: missing, and {pack.id} names it; restore the file")
-    if (found := hashlib.sha256(files[name]).hexdigest()) != sha256:
-        raise PackError(f"{name}: sha256 is {found}, the pack names {sha256}; restore the file or release a new pack")
     return files[name]
 
 

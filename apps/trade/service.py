@@ -54,27 +54,20 @@ class Service:
 
     async def bundle(self, request: Request) -> Response:
         """POST /v1/assessments/bundle."""
-        if self._signer is None:
-            said = "This service has no signing key; set COMMONWEAL_SIGNING_KEY, or make the bundle with --key"
-            return problems.response(problems.problem("unsigned", "No bundle can be signed here", 501, said))
-        consignment = await _consignment(request)
-        if isinstance(consignment, Problem):
-            return problems.response(consignment)
-        return await self._signed(consignment, self._signer)
+        return await self._signed(await _consignment(request))
 
     async def evidence(self, request: Request) -> Response:
         """GET /evidence: the same bundle by a link of the page."""
-        if self._signer is None:
-            return await self.bundle(request)
-        try:
-            consignment = Consignment.model_validate(_filled(dict(request.query_params)))
-        except ValidationError as error:
-            return problems.response(problems.problem_of(error, Consignment))
-        return await self._signed(consignment, self._signer)
+        return await self._signed(_filled(dict(request.query_params)))
 
-    async def _signed(self, consignment: Consignment, signer: Ed25519PrivateKey) -> Response:
+    async def _signed(self, consignment: Consignment | Problem) -> Response:
+        if self._signer is None:
+            said = "This service has no signing key; set COMMONWEAL_SIGNING_KEY, or make the bundle with --key"
+            return problems.response(problems.problem("unsigned", "No bundle can be signed here", 501, said))
+        if isinstance(consignment, Problem):
+            return problems.response(consignment)
         try:
-            content = make(await self._desk.evidence(consignment), signer)
+            content = make(await self._desk.evidence(consignment), self._signer)
         except problems.EXPECTED as error:
             return problems.response(problems.problem_of(error))
         name = f"assessment-{consignment.cn_code}-{consignment.import_year}.zip"
@@ -97,10 +90,8 @@ class Service:
         return HTMLResponse(page.render(given, assessed, added, signs=self._signer is not None))
 
     async def _assess_form(self, given: dict[str, str]) -> AssessmentView | Problem:
-        try:
-            return await _or_problem(self._desk.assess(Consignment.model_validate(_filled(given))))
-        except ValidationError as error:
-            return problems.problem_of(error, Consignment)
+        consignment = _filled(given)
+        return consignment if isinstance(consignment, Problem) else await _or_problem(self._desk.assess(consignment))
 
     async def _totals_form(self, given: dict[str, str]) -> TotalsView | Problem:
         filled = {name: value for name, value in given.items() if name in TotalsQuestion.model_fields}
@@ -130,9 +121,13 @@ class Service:
         return JSONResponse(openapi.document())
 
 
-def _filled(given: dict[str, str]) -> dict[str, str]:
-    """The fields of a consignment that a form was given; an empty one is as good as none."""
-    return {name: value for name, value in given.items() if name in Consignment.model_fields and value}
+def _filled(given: dict[str, str]) -> Consignment | Problem:
+    """The consignment that a form was given; an empty field is as good as none."""
+    filled = {name: value for name, value in given.items() if name in Consignment.model_fields and value}
+    try:
+        return Consignment.model_validate(filled)
+    except ValidationError as error:
+        return problems.problem_of(error, Consignment)
 
 
 async def _consignment(request: Request) -> Consignment | Problem:

@@ -199,20 +199,9 @@ def _claims(snapshot: Snapshot) -> tuple[Figure, ...]:
     """What members claim that no meter reads, open claims first; no figure where nobody claims anything."""
     names = member_names(snapshot)
     claims = sorted(snapshot.contributions, key=_open_first)
-    rows: list[Row] = [
-        {
-            "member": names.get(owner := (one.metadata.namespace or "").removeprefix("member-"), owner),
-            "claim": one.metadata.name,
-            "certificates": len(one.spec.record.certificates),
-            "work": len(one.spec.record.work),
-            "data": len(one.spec.record.data),
-            "standing": readiness(one).reason,
-            "why": readiness(one).message,
-        }
-        for one in claims[:CLAIMS_SHOWN]
-    ]
-    if not rows:
+    if not claims:
         return ()
+    rows = tuple(_claim(one, names) for one in claims[:CLAIMS_SHOWN])
     simulated = any(line.simulated for one in claims for line in one.spec.record.certificates)
     figure = Figure(
         key="equity-claims",
@@ -228,11 +217,25 @@ def _claims(snapshot: Snapshot) -> tuple[Figure, ...]:
             Column(key="standing", heading="Stands at"),
             Column(key="why", heading="Why, and until when"),
         ),
-        rows=tuple(rows),
+        rows=rows,
         position=Position(as_of=snapshot.taken_at, no_log="claims that are still open are in no statement"),
         labels=(Label.SIMULATED,) if simulated else (),
     )
     return (figure,)
+
+
+def _claim(claim: Contribution, names: dict[str, str]) -> Row:
+    record, standing = claim.spec.record, readiness(claim)
+    owner = (claim.metadata.namespace or "").removeprefix("member-")
+    return {
+        "member": names.get(owner, owner),
+        "claim": claim.metadata.name,
+        "certificates": len(record.certificates),
+        "work": len(record.work),
+        "data": len(record.data),
+        "standing": standing.reason,
+        "why": standing.message,
+    }
 
 
 def _open_first(claim: Contribution) -> tuple[bool, str, str]:

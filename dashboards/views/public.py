@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from commonweal.kinds.emergency_access import ReviewReason
+from commonweal.public_reports import audit_origin
 from dashboards.figures import (
     ROOT_PREFIX,
     UNKNOWN,
@@ -19,7 +21,7 @@ from dashboards.figures import (
 )
 from dashboards.hub import Snapshot
 from dashboards.public_document import PublicDocument, PublicLog
-from dashboards.views.readiness import latest_log, listing, member_names
+from dashboards.views.readiness import listing, member_names, now_of
 
 QUESTION = "Who may ask what of whose data, and what was asked?"
 NOT_LOGGED = "each member keeps an audit log of its own, below"
@@ -29,7 +31,7 @@ FEW = "fewer than told"
 def view(snapshot: Snapshot, document: PublicDocument) -> View:
     """Answer from the public document."""
     names = member_names(snapshot)
-    here = Position(as_of=document.as_of, log=latest_log(snapshot))
+    here = now_of(snapshot)
     told = Position(as_of=document.as_of, no_log=NOT_LOGGED)
     return View(
         question=QUESTION,
@@ -51,7 +53,7 @@ def view(snapshot: Snapshot, document: PublicDocument) -> View:
 
 def _standing(document: PublicDocument) -> Standing:
     """Whether all is under grants, and every record that should be there is."""
-    if any(each.open or each.review == "AwaitingReview" for each in document.emergencies) or document.unreadable:
+    if any(each.open for each in document.emergencies) or _due(document) or document.unreadable:
         return Standing.BAD
     if not document.trusts or any(log.problem for log in document.logs):
         return Standing.UNKNOWN
@@ -66,7 +68,7 @@ def _answer(document: PublicDocument) -> str:
         f"{_many(len(live), 'live grant')} to {listing(sorted({grant.beneficiary for grant in live}))}" if live else ""
     )
     opened = [each.name for each in document.emergencies if each.open]
-    due = [each.name for each in document.emergencies if each.review == "AwaitingReview"]
+    due = _due(document)
     silent = [log.member for log in document.logs if log.problem]
     parts = [
         f"{_many(len(document.trusts), 'data trust')} can be asked under {said or 'no grant now'}.",
@@ -75,6 +77,11 @@ def _answer(document: PublicDocument) -> str:
         f"Use is unknown at {listing(silent)}." if silent else "",
     ]
     return " ".join(part for part in parts if part)
+
+
+def _due(document: PublicDocument) -> list[str]:
+    """Emergency accesses that trustees have yet to review."""
+    return [each.name for each in document.emergencies if each.review == ReviewReason.AWAITING_REVIEW]
 
 
 def _many(number: int, word: str) -> str:
@@ -88,7 +95,7 @@ def _check(document: PublicDocument) -> Check | None:
     witness = "python -m data_trusts.witness --folder witness --name me.example/witness"
     address = f"{log.gateway_url}/v1/audit --certificate gateway.pem"
     return Check(
-        command=f"{witness} add '{log.vkey}'\n{witness} look commonweal.dev/audit/{log.member} {address}",
+        command=f"{witness} add '{log.vkey}'\n{witness} look {audit_origin(log.member)} {address}",
         does=f"Makes you a witness of the log of {log.member}: from then on it cannot change what it has recorded "
         "without your seeing it. gateway.pem is gatewayCertificatePem of that log in /public.json, which holds all "
         "checkpoints and cosignatures, too: notes that any tool for C2SP checkpoints verifies.",

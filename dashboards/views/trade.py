@@ -83,15 +83,9 @@ def _answer(first: Asked, names: dict[str, str]) -> str:
 
 
 def _may_be(one: Assessment) -> str:
-    low, high = _bounds(one)
-    return "" if low is None or high is None else f", and it may really be {tonnes(low)} to {tonnes(high)} t (90 %)"
-
-
-def _bounds(one: Assessment) -> tuple[Decimal | None, Decimal | None]:
-    """Low and high of the interval; unknown where the pilot estimates none."""
     if one.interval is None:
-        return None, None
-    return Decimal(str(one.interval.low_t)), Decimal(str(one.interval.high_t))
+        return ""
+    return f", and it may really be {tonnes(one.interval.low_t)} to {tonnes(one.interval.high_t)} t (90 %)"
 
 
 def _labels(answers: Answers) -> tuple[Label, ...]:
@@ -145,14 +139,13 @@ def _good(asked: Asked, names: dict[str, str]) -> Row:
     if one is None:
         unknown = dict.fromkeys(NUMBERS)
         return {**row, **unknown, "member": None, "rule_pack": None, "why": asked.problem}
-    low, high = _bounds(one)
     return {
         **row,
         "see_direct_t_per_t": one.see_direct_t_per_t,
         "see_indirect_t_per_t": one.see_indirect_t_per_t,
         "see_counted_t_per_t": one.see_counted_t_per_t,
-        "low_t_per_t": low,
-        "high_t_per_t": high,
+        "low_t_per_t": one.interval.low_t if one.interval else None,
+        "high_t_per_t": one.interval.high_t if one.interval else None,
         "default_share": one.default_share,
         "member": names.get(one.member, one.member) if one.member else "none: default value",
         "rule_pack": one.rule_pack,

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from commonweal.kinds.member import Engine as EngineName
+from commonweal.public_reports import audit_origin
 from data_trusts import trino_access
-from data_trusts.audit import ORIGIN, AuditError, AuditLog
+from data_trusts.audit import AuditError, AuditLog
 from data_trusts.catalog import CatalogError, Warehouse
 from data_trusts.cosigners import Cosigner, CosignerError, Cosigners, read_cosigners
 from data_trusts.engines import DuckDbEngine, Engine, TrinoEngine
@@ -167,7 +168,7 @@ async def _serve(settings: Settings) -> None:
 async def _listen(settings: Settings, identity: Identity, source: PolicySource) -> None:
     warehouse = Warehouse(settings.data)
     book = PolicyBook(settings.member)
-    origin = f"{ORIGIN}/{settings.member}"
+    origin = audit_origin(settings.member)
     with (
         _engine(settings, warehouse) as engine,
         AuditLog(settings.data / "audit" / "audit.jsonl", now(), origin) as audit,

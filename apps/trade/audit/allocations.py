@@ -17,11 +17,10 @@ from apps.trade.free_allocation import (
     Column,
     Producer,
     allocations,
-    default_sefa_t_per_t,
     factor_bp,
     highest_cumulated,
     own_process,
-    own_sefa_t_per_t,
+    scaled_t_per_t,
 )
 from apps.trade.precursors import embeds_nothing, precursors_first
 from apps.trade.products import BoughtPrecursor, MadePrecursor, Product
@@ -38,25 +37,21 @@ class Scales:
     table: Benchmarks
     year: int
 
-    def scaled(self, of: str, row: Benchmark, column: Column, output: Decimal) -> Operand:
-        """Add the step that scales a benchmark by the year's factors."""
-        benchmark = row.of(column)
-        if benchmark is None:
-            raise AssertionError(f"{row.good} served as benchmark of column {column} and has none")
+    def scaled(self, of: str, column: Column, row: Benchmark, benchmark: Decimal) -> Operand:
+        """Add the step that scales a row's benchmark of a column by the year's factors."""
         where = f"{self.file.file}#{row.cn_prefix},{row.good},{row.route}"
         base = f"{self.pack.id}.yaml#/free_allocation"
-        factor = Decimal(factor_bp(self.table, self.year))
+        rate_bp, correction = factor_bp(self.table, self.year), self.table.correction
         operands = [
             Operand(name=f"benchmark, column {column}", unit="t CO2e/t", value=benchmark, source=where),
-            Operand(name="CBAM factor", unit="basis points", value=factor, source=f"{base}/cbam_factor_bp"),
-            Operand(name="correction factor", unit="1", value=self.table.correction, source=f"{base}/correction"),
+            Operand(name="CBAM factor", unit="basis points", value=Decimal(rate_bp), source=f"{base}/cbam_factor_bp"),
+            Operand(name="correction factor", unit="1", value=correction, source=f"{base}/correction"),
         ]
-        return self.trace.add(of, formulas.BENCHMARK, operands, output)
+        return self.trace.add(of, formulas.BENCHMARK, operands, scaled_t_per_t(benchmark, rate_bp, correction))
 
     def by_default(self, of: str, cn_code: str) -> Operand:
         """The steps where nothing is known of the maker."""
-        row, _ = highest_cumulated(self.table, cn_code)
-        return self.scaled(of, row, Column.CUMULATED, default_sefa_t_per_t(self.table, cn_code, self.year))
+        return self.scaled(of, Column.CUMULATED, *highest_cumulated(self.table, cn_code))
 
 
 def disclosed_allocation(scales: Scales, disclosure: Disclosure, row: Disclosed, released: Decimal) -> Operand:
@@ -93,9 +88,8 @@ def _produced(
 ) -> Operand:
     index, product = place
     base = f"{DISCLOSURE}#/products/{index}"
-    row, _ = own_process(scales.table, producer.cn_code, producer.route)
-    own_t_per_t = own_sefa_t_per_t(scales.table, producer.cn_code, producer.route, scales.year)
-    own = scales.scaled(product.name, row, Column.OWN_PROCESS, own_t_per_t)
+    benchmark = own_process(scales.table, producer.cn_code, producer.route)
+    own = scales.scaled(product.name, Column.OWN_PROCESS, *benchmark)
     activity = activity_of(scales.trace, product, base)
     if product.clinker_t_per_t is not None and producer.activity_units != product.attributed_activity_t():
         content = field(base, "clinker_t_per_t", "t/t", product.clinker_t_per_t)

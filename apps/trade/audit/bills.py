@@ -4,21 +4,20 @@ A price is new every quarter and an emission is not: the statement about emissio
 with one. The statement about the bill names the result that it is the bill of, the prices, and the rules.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
 from apps.trade.assessment import Assessment, Source, by_default
-from apps.trade.audit import envelope, formulas
+from apps.trade.audit import formulas
 from apps.trade.audit.allocations import Scales, disclosed_allocation
 from apps.trade.audit.evidence import ROWS, Evidence
-from apps.trade.audit.steps import Operand, Trace, trace_root
+from apps.trade.audit.steps import Operand, Trace
 from apps.trade.audit.trace import asked_for, served_row, value
 from apps.trade.bill import Bill, Way
 from apps.trade.certificates import price_reduction_t
 from apps.trade.emissions import LEGAL, ZERO
 from apps.trade.views import bill_view
-from commonweal.transparency import Json, canonical_json
+from commonweal.transparency import canonical_json
 
 BILL = "bill.json"
 BILL_TRACE = "bill-trace.jsonl"
@@ -54,25 +53,6 @@ def bill_trace(evidence: Evidence, bill: Bill) -> Trace:
         if bill.cost_eur is not None and used is not None:
             trace.add(ABOUT, formulas.COST, [used, *_price(evidence, bill)], bill.cost_eur)
     return trace
-
-
-def bill_predicate(evidence: Evidence, trace: Trace, result_sha256: str, digests: Mapping[str, str]) -> Json:
-    """What a statement about a bill says; `digests` are those of rules and prices by name, and of the engine."""
-    lines = trace.lines()
-    pack = evidence.assessment.pack
-    return {
-        "method": {"rulePack": pack.id, "celex": pack.celex},
-        "assessment": result_sha256,
-        "prices": {name: digests[name] for name in evidence.price_files},
-        "rules": {name: digests[name] for name in evidence.rules},
-        "engine": digests["engine"],
-        "trace": {"hash": "RFC 9162 SHA-256", "leaves": len(lines), "root": trace_root(lines)},
-    }
-
-
-def bill_statement(bill: bytes, predicate: Json) -> bytes:
-    """The in-toto Statement about a bill."""
-    return envelope.statement({BILL: bill}, PREDICATE_TYPE, predicate)
 
 
 @dataclass(frozen=True, kw_only=True)

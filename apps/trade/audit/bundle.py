@@ -64,39 +64,42 @@ def make(evidence: Evidence, key: Ed25519PrivateKey) -> bytes:
 
 def content_of(evidence: Evidence) -> Content:
     """Everything that is signed. Raises as `make`."""
-    inputs, rules = evidence.inputs(), evidence.rules
     lines = trace_of(evidence).lines()
     made = {RESULT: _result(evidence), TRACE: written(lines)}
-    used = {name: sha256(content) for name, content in {**inputs, **rules}.items()}
-    digests = {name: sha256(content) for name, content in made.items()}
-    graph = provenance.graph(evidence, used, digests, sha256(engine.identity()))
-    statement = envelope.statement({RESULT: made[RESULT]}, PREDICATE_TYPE, _predicate(evidence, lines, graph))
-    bill = _bill_content(evidence, digests[RESULT])
+    inputs, rules, digests = (_digests(each) for each in (evidence.inputs(), evidence.rules, made))
+    graph = provenance.graph(evidence, {**inputs, **rules}, digests, sha256(engine.identity()))
+    predicate = {**_followed(evidence, lines, rules), "inputs": inputs, "provenance": sha256(graph)}
+    bill = _bill_content(evidence, digests[RESULT], rules)
     return Content(
         parts={
-            **{f"inputs/{used[role]}": content for role, content in inputs.items()},
-            **{f"rules/{used[name]}": content for name, content in rules.items()},
+            **{f"inputs/{inputs[role]}": content for role, content in evidence.inputs().items()},
+            **{f"rules/{rules[name]}": content for name, content in evidence.rules.items()},
             **made,
             **bill.parts,
             engine.PART: engine.identity(),
             provenance.PART: graph,
         },
-        statements={envelope.PART: statement, **bill.statements},
+        statements={
+            envelope.PART: envelope.statement({RESULT: made[RESULT]}, PREDICATE_TYPE, predicate),
+            **bill.statements,
+        },
     )
 
 
-def _bill_content(evidence: Evidence, result_sha256: str) -> Content:
+def _bill_content(evidence: Evidence, result_sha256: str, rules: Mapping[str, str]) -> Content:
     """The bill, its trace, its prices and its statement; nothing where the method knows no certificates."""
-    bill = evidence.bill
-    if bill is None:
+    if evidence.bill is None:
         return Content(parts={}, statements={})
-    trace, content = bills.bill_trace(evidence, bill), bills.bill_json(bill)
-    digests = {name: sha256(held) for name, held in {**evidence.files, "engine": engine.identity()}.items()}
-    predicate = bills.bill_predicate(evidence, trace, result_sha256, digests)
-    prices = {f"rules/{digests[name]}": held for name, held in evidence.price_files.items()}
+    lines, content = bills.bill_trace(evidence, evidence.bill).lines(), bills.bill_json(evidence.bill)
+    prices = _digests(evidence.price_files)
+    predicate = {**_followed(evidence, lines, rules), "assessment": result_sha256, "prices": prices}
     return Content(
-        parts={bills.BILL: content, bills.BILL_TRACE: written(trace.lines()), **prices},
-        statements={bills.BILL_ENVELOPE: bills.bill_statement(content, predicate)},
+        parts={
+            bills.BILL: content,
+            bills.BILL_TRACE: written(lines),
+            **{f"rules/{prices[name]}": held for name, held in evidence.price_files.items()},
+        },
+        statements={bills.BILL_ENVELOPE: envelope.statement({bills.BILL: content}, bills.PREDICATE_TYPE, predicate)},
     )
 
 
@@ -118,13 +121,16 @@ def _result(evidence: Evidence) -> bytes:
     return canonical_json(view.model_dump(mode="json", exclude=passing))
 
 
-def _predicate(evidence: Evidence, lines: list[bytes], graph: bytes) -> Json:
+def _digests(parts: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: sha256(content) for name, content in parts.items()}
+
+
+def _followed(evidence: Evidence, lines: Sequence[bytes], rules: Mapping[str, str]) -> dict[str, Json]:
+    """What every statement names: by which method, rules, engine and steps its result came about."""
     pack = evidence.assessment.pack
     return {
         "method": {"rulePack": pack.id, "celex": pack.celex},
-        "inputs": {role: sha256(content) for role, content in evidence.inputs().items()},
-        "rules": {name: sha256(content) for name, content in evidence.rules.items()},
+        "rules": rules,
         "engine": sha256(engine.identity()),
         "trace": {"hash": "RFC 9162 SHA-256", "leaves": len(lines), "root": trace_root(lines)},
-        "provenance": sha256(graph),
     }

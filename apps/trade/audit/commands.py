@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 import yaml
@@ -20,6 +20,7 @@ from apps.trade.disclosures import Disclosure, read_disclosures
 from apps.trade.files import whole
 from apps.trade.problems import problem_of
 from apps.trade.rule_packs import pack_files
+from apps.trade.tables import failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +82,14 @@ def bundle(
     elif address is not None:
         status, content = post(address, "/v1/assessments/bundle", asked)
         if status != 200:
-            _fail(said(content.decode(errors="replace"), status))
+            failed(said(content.decode(errors="replace"), status))
     else:
-        _fail("--address, --key: neither is given; name the service, or a key to sign with")
+        failed("--address, --key: neither is given; name the service, or a key to sign with")
     try:
         with whole(out) as unfinished:
             unfinished.write_bytes(content)
     except OSError as error:
-        _fail(f"--out: {error}; give a file in a folder that can be written")
+        failed(f"--out: {error}; give a file in a folder that can be written")
     typer.echo(f"{out}: {len(content)} bytes")
 
 
@@ -101,7 +102,7 @@ def verify(
     try:
         public = keys.read_public(key) if key is not None else None
     except keys.KeyFileError as error:
-        _fail(f"--key: {error}")
+        failed(f"--key: {error}")
     all_hold = True
     for file in files:
         checked = Checked(file=file, outcome=_outcome(file, public))
@@ -120,16 +121,16 @@ def _outcome(file: Path, public: Ed25519PublicKey | None) -> verifier.Verified |
     except TamperedError as error:
         return error
     except OSError as error:
-        _fail(f"{file}: {error.strerror}; give a bundle")
+        failed(f"{file}: {error.strerror}; give a bundle")
 
 
 def _made_here(asked: dict[str, object], key: Path, disclosures: Path | None, member: str | None) -> bytes:
     try:
         consignment = Consignment.model_validate(asked)
     except ValidationError as error:
-        _fail(problem_of(error, Consignment).detail)
+        failed(problem_of(error, Consignment).detail)
     if consignment.installation_id is not None and (disclosures is None or member is None):
-        _fail("--installation: only its disclosure can speak for it here; give --disclosures and --member")
+        failed("--installation: only its disclosure can speak for it here; give --disclosures and --member")
     try:
         disclosure = _disclosure_of(consignment, disclosures) if disclosures is not None else None
         asked_members = (member,) if member is not None and disclosure is not None else ()
@@ -137,9 +138,9 @@ def _made_here(asked: dict[str, object], key: Path, disclosures: Path | None, me
         evidence = Evidence(consignment, pack_files(), release, disclosure=disclosure)
         return make(evidence, keys.read_private(key))
     except keys.KeyFileError as error:
-        _fail(f"--key: {error}")
+        failed(f"--key: {error}")
     except (OSError, ValueError, yaml.YAMLError) as error:
-        _fail(str(error))
+        failed(str(error))
 
 
 def _disclosure_of(consignment: Consignment, path: Path) -> Disclosure:
@@ -152,8 +153,3 @@ def _disclosure_of(consignment: Consignment, path: Path) -> Disclosure:
             "name an installation and a year that it discloses"
         )
     return of_year[0]
-
-
-def _fail(sentence: str) -> NoReturn:
-    typer.echo(sentence, err=True)
-    raise typer.Exit(2)

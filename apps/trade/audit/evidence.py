@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -84,17 +84,23 @@ class Evidence:
             return self.rows
         return disclosed_rows(self.disclosure, self.packs, self.release.members_asked[0], self.benchmarks)
 
-    def defaults(self, pack_id: str) -> Table | None:
-        """The default values of a pack, out of the bytes of the evidence."""
-        return table_of(next(pack for pack in self.packs if pack.id == pack_id), self.files)
+    @cached_property
+    def defaults(self) -> Callable[[str], Table | None]:
+        """The default values of a pack, out of the bytes of the evidence; each table is read once."""
+        return cache(lambda pack_id: table_of(self._pack(pack_id), self.files))
 
-    def benchmarks(self, pack_id: str) -> Benchmarks | None:
-        """The benchmarks of a pack, out of the bytes of the evidence."""
-        return benchmarks_in(next(pack for pack in self.packs if pack.id == pack_id), self.files)
+    @cached_property
+    def benchmarks(self) -> Callable[[str], Benchmarks | None]:
+        """The benchmarks of a pack, likewise."""
+        return cache(lambda pack_id: benchmarks_in(self._pack(pack_id), self.files))
 
-    def prices(self, pack_id: str) -> Mapping[str, Decimal]:
-        """The prices that a pack names, out of the bytes of the evidence."""
-        return prices_in(next(pack for pack in self.packs if pack.id == pack_id), self.files)
+    @cached_property
+    def prices(self) -> Callable[[str], Mapping[str, Decimal]]:
+        """The prices that a pack names, likewise."""
+        return cache(lambda pack_id: prices_in(self._pack(pack_id), self.files))
+
+    def _pack(self, pack_id: str) -> RulePack:
+        return next(pack for pack in self.packs if pack.id == pack_id)
 
     @cached_property
     def assessment(self) -> Assessment:

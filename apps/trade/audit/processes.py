@@ -6,7 +6,6 @@ from decimal import Decimal, localcontext
 
 from apps.trade import emissions
 from apps.trade.assessment import Disclosed
-from apps.trade.attribution import reconciled
 from apps.trade.audit import formulas
 from apps.trade.audit.evidence import DISCLOSURE
 from apps.trade.audit.formulas import Formula
@@ -14,7 +13,7 @@ from apps.trade.audit.steps import Operand, Trace
 from apps.trade.disclosures import Disclosure, embedded_as, per_unit
 from apps.trade.emissions import LEGAL
 from apps.trade.precursors import Embedded, Process, of_bought
-from apps.trade.products import AMOUNTS, ELECTRICITY, BoughtPrecursor, MadePrecursor, Product, factors, metered
+from apps.trade.products import AMOUNTS, ELECTRICITY, BoughtPrecursor, MadePrecursor, Product, metered
 from apps.trade.rule_packs import RulePack
 
 # Per kind of source: its equation, and its fields with their units.
@@ -110,7 +109,7 @@ def _product(walk: Walk, process: Process, index: int, product: Product, cn_code
     power = product.electricity
     consumed_mwh = field(base, "electricity/consumed_mwh", "MWh", power.consumed_mwh)
     consumed = [
-        _as_counted(walk, product, ELECTRICITY, consumed_mwh),
+        _as_counted(walk, product, ELECTRICITY, consumed_mwh, walk.products[product.name].electricity.consumed_mwh),
         field(base, "electricity/factor_t_per_mwh", "t CO2/MWh", power.factor_t_per_mwh),
     ]
     indirect = walk.trace.add(product.name, formulas.INDIRECT, consumed, process.indirect_t)
@@ -157,34 +156,34 @@ def _each(product: Product, base: str, name: str, unit: str) -> list[Operand]:
     ]
 
 
-def _as_counted(walk: Walk, product: Product, data: str, stated: Operand) -> Operand:
-    """An amount as stated, or corrected to the installation's own meter by a step of its own."""
+def _as_counted(walk: Walk, product: Product, data: str, stated: Operand, counted: Decimal) -> Operand:
+    """An amount as stated, or as counted where a step of its own corrects it to the installation's meter."""
     totals = walk.disclosure.installation_totals
     index = next((i for i, each in enumerate(totals) if each.data == data), None)
-    if index is None or not isinstance(stated.value, Decimal):
+    if index is None:
         return stated
     total = field(f"{DISCLOSURE}#/installation_totals/{index}", "total", stated.unit, totals[index].total)
     parts = [
         Operand(name=f"of {each.product}", unit=stated.unit, value=each.amount, source=f"{DISCLOSURE}#{each.pointer}")
         for each in metered(walk.disclosure.products, data)
     ]
-    corrected = reconciled(stated.value, factors(walk.disclosure.products, totals)[data])
-    return walk.trace.add(product.name, formulas.RECONCILED, [stated, total, *parts], corrected).named(stated.name)
+    return walk.trace.add(product.name, formulas.RECONCILED, [stated, total, *parts], counted).named(stated.name)
 
 
 def _emissions(walk: Walk, product: Product, base: str) -> list[Operand]:
     """The operands of equation 55, each with the step behind it."""
     operands, trace = [], walk.trace
-    counted = walk.products[product.name]
-    for index, source in enumerate(product.sources):
+    for index, (source, counted) in enumerate(zip(product.sources, walk.products[product.name].sources, strict=True)):
         formula, units = SOURCES[source.kind]
         where = f"{base}/sources/{index}"
         fields = [field(where, name, unit, getattr(source, name)) for name, unit in units.items()]
         amounts = [
-            _as_counted(walk, product, source.name, each) if each.name == AMOUNTS.get(source.kind) else each
+            _as_counted(walk, product, source.name, each, getattr(counted, each.name))
+            if each.name == AMOUNTS.get(source.kind)
+            else each
             for each in fields
         ]
-        operands.append(trace.add(product.name, formula, amounts, counted.sources[index].co2e_t()).named(source.name))
+        operands.append(trace.add(product.name, formula, amounts, counted.co2e_t()).named(source.name))
     gas, power, heat = product.waste_gas, product.electricity, product.heat
     for formula, name, energy_tj, rule in (
         (formulas.WASTE_GAS_IN, "imported_tj", gas.imported_tj, emissions.waste_gas_imported_t),

@@ -36,22 +36,21 @@ class _Tree(Strict):
     root: Sha256
 
 
-class _Predicate(Strict):
+class _Followed(Strict):
     method: _Method
-    inputs: dict[str, Sha256]
     rules: dict[str, Sha256]
     engine: Sha256
     trace: _Tree
+
+
+class _Predicate(_Followed):
+    inputs: dict[str, Sha256]
     provenance: Sha256
 
 
-class _BillPredicate(Strict):
-    method: _Method
+class _BillPredicate(_Followed):
     assessment: Sha256
     prices: dict[str, Sha256]
-    rules: dict[str, Sha256]
-    engine: Sha256
-    trace: _Tree
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from apps.trade.free_allocation import read_benchmark
 from apps.trade.official.columns import Header, find_header
-from apps.trade.official.default_sheets import CN_DIGITS, written
+from apps.trade.official.default_sheets import CN_DIGITS, CODE, written
 from apps.trade.official.grids import Grid, Line, OfficialFileError
 
 HEADINGS = (
@@ -27,7 +27,6 @@ HEADINGS = (
 REQUIRED = ("code", "good", "column_a", "column_b")
 COLUMNS = ("cn_prefix", "good", "route", "column_a", "column_b")
 PERIODS = {1: (2026, 2027), 2: (2028, 2029, 2030)}
-_CODE = re.compile(r"[0-9]{2,8}([0-9]{2})?")
 _MARKS = re.compile(r"\(\s*([A-L]|[12])\s*\)")
 DASH = "-"
 
@@ -84,7 +83,7 @@ def _take(taken: TakenBenchmarks, header: Header, line: Line, named: tuple[str, 
     if not any(texts.values()):
         taken.counts["headings"] += 1
         return
-    if not _CODE.fullmatch(code) or not good:
+    if not CODE.fullmatch(code) or not good:
         said = f"{code!r} of {good!r} is no code with a description, and the row holds values; correct the row"
         taken.bad.append(f"{header.place(line.number, 'code')}: {said}")
         return

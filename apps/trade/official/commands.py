@@ -5,16 +5,17 @@ from collections.abc import Callable
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 import yaml
 
 from apps.trade.default_tables import read_table
-from apps.trade.official.grids import OfficialFileError
+from apps.trade.official.grids import OfficialFile, OfficialFileError, read_file
 from apps.trade.official.imports import Imported, benchmarks_import, defaults_import
 from apps.trade.official.releases import counted, write_release
-from apps.trade.rule_packs import FOLDER, RULES, PackError, pack_files
+from apps.trade.rule_packs import FOLDER, RULES, pack_files
+from apps.trade.tables import failed
 
 defaults = typer.Typer(help="Tables of default values.", no_args_is_help=True)
 benchmarks = typer.Typer(help="Tables of free-allocation benchmarks.", no_args_is_help=True)
@@ -37,7 +38,7 @@ def check(
     try:
         content = table.read_bytes()
     except OSError as error:
-        _fail(f"{table}: {error.strerror}; give a CSV file")
+        failed(f"{table}: {error.strerror}; give a CSV file")
     reading, digest = read_table(content), sha256(content).hexdigest()
     if as_json:
         bad = [asdict(each) for each in reading.bad]
@@ -63,9 +64,9 @@ def import_defaults(
 ) -> None:
     """Take in the Commission's default values: every cell checked and compared; what is in force stays as it is."""
 
-    def imported(source: str) -> Imported:
+    def imported(official: OfficialFile) -> Imported:
         countries = dict(_named_country(each) for each in country or ())
-        return defaults_import(file, source, pack_files(), pack_id=pack, release=release, countries=countries)
+        return defaults_import(official, pack_files(), pack_id=pack, release=release, countries=countries)
 
     _import(file, imported, out, show=show, as_json=as_json)
 
@@ -82,30 +83,30 @@ def import_benchmarks(
 ) -> None:
     """Take in the Commission's benchmarks of free allocation, of one period, in the same way."""
 
-    def imported(source: str) -> Imported:
-        return benchmarks_import(file, source, pack_files(), pack_id=pack, period=period)
+    def imported(official: OfficialFile) -> Imported:
+        return benchmarks_import(official, pack_files(), pack_id=pack, period=period)
 
     _import(file, imported, out, show=show, as_json=as_json)
 
 
-def _import(file: Path, imported: Callable[[str], Imported], out: Path | None, *, show: int, as_json: bool) -> None:
+def _import(
+    file: Path, imported: Callable[[OfficialFile], Imported], out: Path | None, *, show: int, as_json: bool
+) -> None:
     """Take in, say what came of it, and write the release if it was asked for and nothing is wrong."""
     try:
-        source = f"{file.name}, sha256 {sha256(file.read_bytes()).hexdigest()}"
-        found = imported(source)
+        official = read_file(file)
+        found = imported(official)
         if out is not None and found.files:
             write_release(found.files, out)
-    except OSError as error:
-        _fail(f"{file}: {error.strerror}; give the official .xlsx or .csv file")
-    except (OfficialFileError, PackError, ValueError, yaml.YAMLError) as error:
-        _fail(str(error))
+    except (ValueError, yaml.YAMLError) as error:
+        failed(str(error))
     written = str(out) if out is not None and found.files else None
     if as_json:
         told = {name: getattr(found, name) for name in ("rows", "cells", "left_out", "notes", "bad")}
         differs = {"changes": [asdict(each) for each in found.changes], "counts": counted(found.changes)}
-        typer.echo(json.dumps({**told, **differs, "source": source, "written": written}))
+        typer.echo(json.dumps({**told, **differs, "source": official.source, "written": written}))
     else:
-        _tell(found, source, written, show)
+        _tell(found, official.source, written, show)
     raise typer.Exit(1 if found.bad else 0)
 
 
@@ -133,8 +134,3 @@ def _named_country(written: str) -> tuple[str, str]:
     if not (equals and name and len(code) == 2 and code.isalpha() and code.isupper()):
         raise OfficialFileError(f"--country: {written!r} is not NAME=XX; write for example 'Korea=KR'")
     return name, code
-
-
-def _fail(sentence: str) -> NoReturn:
-    typer.echo(sentence, err=True)
-    raise typer.Exit(2)

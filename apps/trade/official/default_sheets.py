@@ -34,7 +34,7 @@ HEADINGS = (
 )
 REQUIRED = ("code", "good", "total_t_per_t")
 MARKED_UP = {"markup_2026": 2026, "markup_2027": 2027, "markup_2028": 2028}
-_CODE = re.compile(r"[0-9]{2,8}([0-9]{2})?")
+CODE = re.compile(r"[0-9]{2,8}([0-9]{2})?")
 CN_DIGITS = 8  # what follows is TARIC, which tells goods of one CN code apart as their descriptions do
 
 
@@ -77,7 +77,7 @@ class _Taker:
         """One line of a sheet."""
         code = "".join(header.text(line, "code").split())
         values = {name: header.text(line, name) for name in VALUES if name in header.columns}
-        if not _CODE.fullmatch(code):
+        if not CODE.fullmatch(code):
             self._heading(header, line, code, has_values=any(values.values()))
             return
         if len(code) > CN_DIGITS:

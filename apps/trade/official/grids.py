@@ -5,6 +5,7 @@ rounded away (half up, at six decimals), anything that is more than a remainder 
 """
 
 import csv
+import hashlib
 import importlib
 import io
 import zipfile
@@ -22,6 +23,19 @@ HEAD_ROWS = 30  # titles and notes above the header
 
 class OfficialFileError(ValueError):
     """A file that cannot be taken in; the message names file, sheet or cell, and the remedy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfficialFile:
+    """A file as it was read once: its cells and its digest are of the same bytes."""
+
+    path: Path
+    content: bytes
+
+    @property
+    def source(self) -> str:
+        """What a release says that it was made from."""
+        return f"{self.path.name}, sha256 {hashlib.sha256(self.content).hexdigest()}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,18 +64,27 @@ class Grid:
         return f"sheet {self.name}, cell {_letters(column)}{line}"
 
 
-def read_grids(path: Path) -> list[Grid]:
-    """Every sheet of a workbook, or a CSV file as one.
+def read_file(path: Path) -> OfficialFile:
+    """Read an official file.
 
     Raises:
-        OfficialFileError: the file cannot be read, is too large, or is neither.
+        OfficialFileError: it cannot be read.
 
     """
     try:
-        content = path.read_bytes()
+        return OfficialFile(path=path, content=path.read_bytes())
     except OSError as error:
         raise OfficialFileError(f"{path}: {error.strerror}; give the official .xlsx or .csv file") from error
-    return list(_workbook(path, content)) if content.startswith(b"PK") else [_table(path, content)]
+
+
+def read_grids(file: OfficialFile) -> list[Grid]:
+    """Every sheet of a workbook, or a CSV file as one.
+
+    Raises:
+        OfficialFileError: the file is too large, or is neither.
+
+    """
+    return list(_workbook(file)) if file.content.startswith(b"PK") else [_table(file)]
 
 
 def shown(value: object) -> str:
@@ -77,14 +100,14 @@ def shown(value: object) -> str:
     return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
 
 
-def _workbook(path: Path, content: bytes) -> Iterator[Grid]:
-    openpyxl = _openpyxl()
+def _workbook(file: OfficialFile) -> Iterator[Grid]:
+    openpyxl, path = _openpyxl(), file.path
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with zipfile.ZipFile(io.BytesIO(file.content)) as archive:
             size = sum(each.file_size for each in archive.infolist())
         if size > MOST_BYTES:
             raise OfficialFileError(f"{path}: {size} bytes unpacked, over {MOST_BYTES}; give the official file alone")
-        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        book = openpyxl.load_workbook(io.BytesIO(file.content), read_only=True, data_only=True)
     except (zipfile.BadZipFile, openpyxl.utils.exceptions.InvalidFileException, KeyError) as error:
         raise OfficialFileError(f"{path}: no workbook ({error}); give the official .xlsx file") from error
     for sheet in book.worksheets:
@@ -93,14 +116,14 @@ def _workbook(path: Path, content: bytes) -> Iterator[Grid]:
         yield Grid(name=sheet.title, lines=[line for line in lines if any(line.cells)])
 
 
-def _table(path: Path, content: bytes) -> Grid:
+def _table(file: OfficialFile) -> Grid:
     try:
-        text = content.decode("utf-8-sig")
+        text = file.content.decode("utf-8-sig")
         dialect = csv.Sniffer().sniff(text[:4096], delimiters=",;\t")
         reader = csv.reader(io.StringIO(text, newline=""), dialect, strict=True)
         lines = [Line(number=reader.line_num, cells=tuple(cell.strip() for cell in row)) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise OfficialFileError(f"{path}: {error}; give CSV in UTF-8, or the .xlsx file") from error
+        raise OfficialFileError(f"{file.path}: {error}; give CSV in UTF-8, or the .xlsx file") from error
     return Grid(name="", lines=[line for line in lines if any(line.cells)])
 
 

@@ -5,12 +5,11 @@ Decides; writes nothing.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from apps.trade.official.benchmark_sheets import PERIODS, take_benchmarks
 from apps.trade.official.countries import CountryNames
 from apps.trade.official.default_sheets import Taken, take_defaults
-from apps.trade.official.grids import Grid, OfficialFileError, read_grids
+from apps.trade.official.grids import Grid, OfficialFile, OfficialFileError, read_grids
 from apps.trade.official.releases import Change, benchmark_changes, default_changes, pack_of, released
 from apps.trade.rule_packs import benchmarks_in, table_of
 
@@ -32,7 +31,7 @@ class Imported:
 
 
 def defaults_import(
-    file: Path, source: str, files: Files, *, pack_id: str, release: str, countries: Mapping[str, str]
+    file: OfficialFile, files: Files, *, pack_id: str, release: str, countries: Mapping[str, str]
 ) -> Imported:
     """Default values out of an official file; `countries` are those that its sheets name otherwise.
 
@@ -52,7 +51,7 @@ def defaults_import(
     if changes and release == pack.defaults.release:
         said = f"{release!r} is in force with {len(changes)} other values: republished"
         raise OfficialFileError(f"--release: {said}; name this one apart, as by the date of its version history")
-    note = f"Taken from {source}; {len(reading.rows)} rows. {_version(grids)}".strip()
+    note = f"Taken from {file.source}; {len(reading.rows)} rows. {_version(grids)}".strip()
     made = {} if taken.bad else released(files, pack_id, "defaults", taken.table(), {"release": release, "note": note})
     return Imported(
         rows=len(reading.rows),
@@ -65,14 +64,14 @@ def defaults_import(
     )
 
 
-def benchmarks_import(file: Path, source: str, files: Files, *, pack_id: str, period: int) -> Imported:
+def benchmarks_import(file: OfficialFile, files: Files, *, pack_id: str, period: int) -> Imported:
     """Benchmarks of one period out of an official file. Raises as `defaults_import`."""
     pack = pack_of(files, pack_id)
     before = benchmarks_in(pack, files)
     if before is None:
         raise OfficialFileError(f"--pack: {pack_id} has no benchmarks; name the pack that has")
     taken = take_benchmarks(read_grids(file), period)
-    note = f"Taken from {source}; {len(taken.rows)} rows of period {period}."
+    note = f"Taken from {file.source}; {len(taken.rows)} rows of period {period}."
     changed = {"years": [str(year) for year in PERIODS[period]], "note": note}
     made = {} if taken.bad else released(files, pack_id, "free_allocation", taken.table(), changed)
     after = benchmarks_in(pack_of(made, pack_id), made) if made else None

@@ -3,7 +3,7 @@
 import json
 import logging
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 import yaml
@@ -15,6 +15,7 @@ from apps.trade.disclosures import read_disclosures
 from apps.trade.pact.footprint import ProductFootprint
 from apps.trade.pact.register import RegisterError, read_register
 from apps.trade.rule_packs import all_packs, defaults_of
+from apps.trade.tables import failed
 
 
 def pact(
@@ -35,12 +36,12 @@ def pact(
         found = read_register(register)
         rows = [row for each in read_disclosures(disclosures) for row in disclosed_rows(each, all_packs(), "here")]
     except RegisterError as error:
-        _fail(f"--register: {error}")
+        failed(f"--register: {error}")
     except (OSError, ValueError, yaml.YAMLError) as error:
-        _fail(f"--disclosures: {disclosures}: {error}")
+        failed(f"--disclosures: {disclosures}: {error}")
     for option, path in (("--certificate", certificate), ("--certificate-key", certificate_key)):
         if not path.is_file():
-            _fail(f"{option}: {path} is no file; footprints are served over https only, so give a certificate")
+            failed(f"{option}: {path} is no file; footprints are served over https only, so give a certificate")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     uvicorn.run(
         create_app(found, Book(all_packs(), defaults_of, rows)),
@@ -75,12 +76,7 @@ def _footprints(file: Path) -> list[tuple[str, Any]]:
     try:
         content = json.loads(file.read_bytes())
     except (OSError, ValueError) as error:
-        _fail(f"{file}: {error}; give a file of JSON")
+        failed(f"{file}: {error}; give a file of JSON")
     if isinstance(content, dict) and "data" in content:
         content = content["data"]
     return [(str(place), each) for place, each in enumerate(content if isinstance(content, list) else [content])]
-
-
-def _fail(sentence: str) -> NoReturn:
-    typer.echo(sentence, err=True)
-    raise typer.Exit(2)

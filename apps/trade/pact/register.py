@@ -30,9 +30,9 @@ class Tier(StrEnum):
     ADDENDUM = "addendum"
 
     def may_see(self, needed: "Tier") -> bool:
-        """Whether this tier is at or above the one needed; no tier opens what an addendum does."""
+        """Whether this tier is at or above the one needed; no client has the last one, so none opens what it closes."""
         order = list(Tier)
-        return needed is not Tier.ADDENDUM and order.index(self) >= order.index(needed)
+        return order.index(self) >= order.index(needed)
 
 
 class _Written(Camel):

@@ -38,4 +38,4 @@ def report(member: str, uses: Sequence[object] = (), *, entries: int = 12, cosig
 
 
 def reports(*told: Report, **silent: str) -> Reports:
-    return Reports(taken_at=NOON, told={each.member: each for each in told}, silent=silent)
+    return Reports(told={each.member: each for each in told}, silent=silent)

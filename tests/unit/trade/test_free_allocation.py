@@ -13,7 +13,6 @@ from apps.trade.free_allocation import (
     Allocation,
     Benchmark,
     Benchmarks,
-    Column,
     Input,
     NoBenchmarkError,
     Producer,
@@ -108,7 +107,7 @@ def test_with_data_the_makers_own_route_counts_and_only_column_a() -> None:
 
 def test_the_columns_are_not_each_other() -> None:
     row = TABLE.rows[0]
-    assert (row.of(Column.OWN_PROCESS), row.of(Column.CUMULATED)) == (Decimal("0.044"), Decimal("1.370"))
+    assert (row.own_process_t_per_t, row.cumulated_t_per_t) == (Decimal("0.044"), Decimal("1.370"))
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,7 @@ GOODS = [(d, cn) for d in read_disclosures(EXAMPLES) for product in d.products f
 
 def ordered(step: Values) -> list[Decimal]:
     """The numbers among a step's inputs, in order."""
-    return [
-        Decimal(each["value"])
-        for each in step["inputs"]
-        if each["unit"] not in {"country", "CN code", "yes or no", "words"}
-    ]
+    return [Decimal(each["value"]) for each in step["inputs"] if each["unit"] not in WORDS]
 
 
 def named(step: Values) -> Values:

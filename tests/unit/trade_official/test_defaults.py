@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from apps.trade.defaults import Cell, NoDefaultError, Row, Table, default_value
 from apps.trade.official.countries import CountryNames
 from apps.trade.official.default_sheets import Taken, take_defaults
-from apps.trade.official.grids import OfficialFileError, read_grids, shown
+from apps.trade.official.grids import OfficialFileError, read_file, read_grids, shown
 from tests.unit.trade_official.books import AUGUST, FEBRUARY, STEEL, Rows, workbook
 
 RATES = Table(
@@ -24,7 +24,7 @@ NAMES = CountryNames("OTHER", {})
 
 
 def taken(path: Path, sheets: dict[str, Rows], header: tuple[str, ...] = FEBRUARY) -> Taken:
-    return take_defaults(read_grids(workbook(path / "book.xlsx", sheets, header)), NAMES, RATES)
+    return take_defaults(read_grids(read_file(workbook(path / "book.xlsx", sheets, header))), NAMES, RATES)
 
 
 def rows_of(found: Taken) -> dict[tuple[str, str], Row]:
@@ -170,12 +170,12 @@ def test_csv_names_the_country_in_a_column(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     lines = ("Country;CN code;Description;Total", "India;7201;Pig iron;2.53", "Kenya;7201;Pig iron;-")
     path.write_text("\n".join(lines), "utf-8-sig")
-    rows = rows_of(take_defaults(read_grids(path), NAMES, RATES))
+    rows = rows_of(take_defaults(read_grids(read_file(path)), NAMES, RATES))
     assert rows["7201", "IN"].total_t_per_t == Decimal("2.53")
     assert rows["7201", "KE"].total_t_per_t is Cell.DASH
     path.write_text("CN code,Description,Total\n7201,Pig iron,2.53\n")
     with pytest.raises(OfficialFileError, match="line 1: the column of country is missing"):
-        take_defaults(read_grids(path), NAMES, RATES)
+        take_defaults(read_grids(read_file(path)), NAMES, RATES)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a workbook", b"\xff\xfe"])
@@ -183,7 +183,7 @@ def test_a_file_that_is_neither_workbook_nor_table_is_refused(tmp_path: Path, co
     path = tmp_path / "file"
     path.write_bytes(content)
     with pytest.raises(OfficialFileError, match="give"):
-        take_defaults(read_grids(path), NAMES, RATES)
+        take_defaults(read_grids(read_file(path)), NAMES, RATES)
 
 
 @given(number=st.decimals(min_value=0, max_value=100, places=3))
