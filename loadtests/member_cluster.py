@@ -19,6 +19,8 @@ from infra.sites.objects import Manifest, identity, manifest
 from infra.sites.rbac import GATEWAY
 from loadtests.datasets import MEMBER, TRUST
 from loadtests.wire import Kubectl, WireError
+from operators.agent.rollout import FIELD_MANAGER
+from operators.agent.site import GATEWAY_CERTIFICATE, GATEWAY_CONFIG_MAP
 
 _CONFIG_MAPS = f"/api/v1/namespaces/{GATEWAY.namespace}/configmaps"
 # A mount namespace of its own, in which the pod's projected volume lies where the kubelet puts it.
@@ -49,7 +51,7 @@ class MemberCluster:
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, **pack(policy)}
         answer = self.administrator.patch(
             f"{_CONFIG_MAPS}/{name}",
-            params={"fieldManager": "commonweal-agent", "force": "true"},
+            params={"fieldManager": FIELD_MANAGER, "force": "true"},
             headers={"content-type": "application/apply-patch+yaml"},
             content=json.dumps(body),
         )
@@ -58,8 +60,8 @@ class MemberCluster:
 
     def gateway_certificate(self) -> str | None:
         """What the gateway has published, as the agent finds it."""
-        answer = self.administrator.get(f"{_CONFIG_MAPS}/gateway-site")
-        return str(answer.json()["data"]["certificate.pem"]) if answer.is_success else None
+        answer = self.administrator.get(f"{_CONFIG_MAPS}/{GATEWAY_CONFIG_MAP}")
+        return str(answer.json()["data"][GATEWAY_CERTIFICATE]) if answer.is_success else None
 
     def as_pod(self, command: Sequence[str]) -> list[str]:
         """The command that runs another one as a pod of the cluster would run; it needs root."""
