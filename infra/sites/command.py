@@ -20,7 +20,7 @@ from infra.sites.folder import SiteFolder
 from infra.sites.kinds import SiteKind
 from infra.sites.pinned import CLUSTER_UID, KUBECONFIG
 from infra.sites.plan import as_json, as_text, planned
-from infra.sites.policy import NO_CHARTER, lawful, read_charter, read_manifests
+from infra.sites.policy import NO_CHARTER, charter_config, lawful, read_charter, read_manifests
 
 SWITCHES = ("waitForPods",)
 LOOKING = ("preview", "drift")
@@ -85,8 +85,9 @@ def changes_of(arguments: argparse.Namespace) -> dict[str, str]:
                 raise SiteError(f"{flag(key)}: {path} is not a file; name one that exists")
             given[key] = str(path)
     written = read_config(arguments.config, kind.project) if getattr(arguments, "config", None) else {}
-    charter = kind.charter(read_charter(arguments.charter)) if getattr(arguments, "charter", None) else {}
-    return {**written, **charter, **given}
+    charter = charter_config(read_charter(arguments.charter)) if getattr(arguments, "charter", None) else {}
+    # The hub's own site pledges nothing and stands where the consortium put it, so it has keys for less of a charter.
+    return {**written, **{key: value for key, value in charter.items() if key in kind.keys}, **given}
 
 
 def read_config(path: Path, project: str) -> dict[str, str]:
