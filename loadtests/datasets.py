@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pyiceberg.catalog.sql import SqlCatalog
 
 from commonweal.agreements import Deed, with_approvals
 from commonweal.grants import Policy, compile_policy
@@ -45,8 +47,14 @@ def example_policy(now: datetime, *, jwks: str = '{"keys":[]}', single_rows: boo
             "kubernetesVersion": "v1.37.2",
         }
     )
-    approved = with_approvals(grant, Deed(trust), [approval.trustee for approval in grant.spec.approvals])
-    return compile_policy(trust, (approved,), {MEMBER: site}, MEMBER, now)
+    return agreed_policy(trust, (grant,), site, now)
+
+
+def agreed_policy(trust: DataTrust, grants: Iterable[DataGrant], site: Site, now: datetime) -> Policy:
+    """The policy of the member as the hub would write it, once every trustee approved each of these grants."""
+    deed = Deed(trust)
+    approved = (with_approvals(grant, deed, trust.spec.trustees) for grant in grants)
+    return compile_policy(trust, approved, {MEMBER: site}, MEMBER, now)
 
 
 def member_folder(folder: Path, *, jwks: str = '{"keys":[]}') -> None:
@@ -84,7 +92,10 @@ def command_succeeds(folder: Path, module: str, *arguments: str) -> str:
     Raises:
         WireError: it failed.
     """
-    return _succeeded(command(folder, module, *arguments))
+    done = command(folder, module, *arguments)
+    if done.returncode:
+        raise WireError(f"{module}: {done.stderr.strip()}")
+    return done.stdout
 
 
 def generated(folder: Path, name: str) -> Path:
@@ -94,7 +105,7 @@ def generated(folder: Path, name: str) -> Path:
         WireError: the generator failed.
     """
     path = folder / name
-    _succeeded(command(folder, "apps.trade.customs", "--member", MEMBER, "--out", str(path)))
+    command_succeeds(folder, "apps.trade.customs", "--member", MEMBER, "--out", str(path))
     return path
 
 
@@ -104,7 +115,7 @@ def ingest(folder: Path, file: Path, dataset: str = DATASET) -> None:
     Raises:
         WireError: it was refused.
     """
-    _succeeded(command(folder, "data_trusts.ingest", "--trust", TRUST, "--dataset", dataset, "--file", str(file)))
+    command_succeeds(folder, "data_trusts.ingest", "--trust", TRUST, "--dataset", dataset, "--file", str(file))
 
 
 def erase(folder: Path, column: str, value: str) -> dict[str, Any]:
@@ -114,11 +125,11 @@ def erase(folder: Path, column: str, value: str) -> dict[str, Any]:
         WireError: it was refused.
     """
     where = ["--trust", TRUST, "--dataset", DATASET, "--column", column, "--value", value]
-    issued: dict[str, Any] = json.loads(_succeeded(command(folder, "data_trusts.erase", "run", *where)))
+    issued: dict[str, Any] = json.loads(command_succeeds(folder, "data_trusts.erase", "run", *where))
     return issued
 
 
-def _succeeded(done: subprocess.CompletedProcess[str]) -> str:
-    if done.returncode:
-        raise WireError(f"{' '.join(done.args[2:4])}: {done.stderr.strip()}")
-    return done.stdout
+def catalog(data: Path) -> SqlCatalog:
+    """The tables of a data folder, as PyIceberg itself opens them without our code."""
+    places = {"uri": f"sqlite:///{data / 'catalog.db'}", "warehouse": (data / "warehouse").as_uri()}
+    return SqlCatalog("commonweal", **places)

@@ -59,7 +59,6 @@ class RunningGateway:
 
     folder: Path
     client: httpx.Client
-    process: subprocess.Popen[bytes]
 
     def ask(self, token: str, question: Mapping[str, object]) -> httpx.Response:
         """Ask a question.
@@ -119,7 +118,7 @@ def gateway(
         process = subprocess.Popen(command, env={**os.environ, **settings, **engine}, cwd=ROOT, stdout=log, stderr=log)
     try:
         with closing(_ready_client(folder, port, process, cluster)) as client:
-            yield RunningGateway(folder, client, process)
+            yield RunningGateway(folder, client)
     finally:
         process.terminate()
         process.wait()

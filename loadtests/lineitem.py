@@ -11,11 +11,10 @@ from pathlib import Path
 
 import duckdb
 
-from commonweal.agreements import Deed, with_approvals
-from commonweal.grants import Policy, compile_policy
+from commonweal.grants import Policy
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
-from loadtests.datasets import MEMBER, TRUST
+from loadtests.datasets import MEMBER, TRUST, agreed_policy
 from loadtests.gateways import Pilot
 
 ROWS = 6_001_215
@@ -110,8 +109,5 @@ def policy(pilot: Pilot, grants: Sequence[str], *, ruled: bool = True) -> Policy
         "datasets": [TABLE],
         "expiresAt": now + timedelta(days=1),
     }
-    of = trust(ruled=ruled)
     asked = (DataGrant.model_validate({"metadata": {"name": name}, "spec": spec}) for name in grants)
-    deed = Deed(of)
-    made = (with_approvals(each, deed, [MEMBER]) for each in asked)
-    return compile_policy(of, made, {MEMBER: pilot.site()}, MEMBER, now)
+    return agreed_policy(trust(ruled=ruled), asked, pilot.site(), now)

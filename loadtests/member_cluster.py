@@ -6,18 +6,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import yaml
 
 from commonweal.grants import POLICY_LABEL, Policy
 from commonweal.policy_parcels import pack
 from infra.local import engines
 from infra.local.control_plane import local_clusters
+from infra.sites.objects import Manifest, identity, manifest
 from infra.sites.rbac import GATEWAY
 from loadtests.datasets import MEMBER, TRUST
 from loadtests.wire import Kubectl, WireError
+from operators.agent.rollout import FIELD_MANAGER
+from operators.agent.site import GATEWAY_CERTIFICATE, GATEWAY_CONFIG_MAP
 
 _CONFIG_MAPS = f"/api/v1/namespaces/{GATEWAY.namespace}/configmaps"
 # A mount namespace of its own, in which the pod's projected volume lies where the kubelet puts it.
@@ -48,7 +51,7 @@ class MemberCluster:
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, **pack(policy)}
         answer = self.administrator.patch(
             f"{_CONFIG_MAPS}/{name}",
-            params={"fieldManager": "commonweal-agent", "force": "true"},
+            params={"fieldManager": FIELD_MANAGER, "force": "true"},
             headers={"content-type": "application/apply-patch+yaml"},
             content=json.dumps(body),
         )
@@ -57,8 +60,8 @@ class MemberCluster:
 
     def gateway_certificate(self) -> str | None:
         """What the gateway has published, as the agent finds it."""
-        answer = self.administrator.get(f"{_CONFIG_MAPS}/gateway-site")
-        return str(answer.json()["data"]["certificate.pem"]) if answer.is_success else None
+        answer = self.administrator.get(f"{_CONFIG_MAPS}/{GATEWAY_CONFIG_MAP}")
+        return str(answer.json()["data"][GATEWAY_CERTIFICATE]) if answer.is_success else None
 
     def as_pod(self, command: Sequence[str]) -> list[str]:
         """The command that runs another one as a pod of the cluster would run; it needs root."""
@@ -86,7 +89,7 @@ def member_cluster() -> Iterator[MemberCluster]:
     ):
         cluster = clusters[MEMBER]
         kubectl = Kubectl(binary=binary, kubeconfig=cluster.kubeconfig)
-        kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(_account()))
+        kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(_frame()))
         account = Path(scratch) / "account"
         account.mkdir()
         (account / "token").write_text(kubectl("-n", GATEWAY.namespace, "create", "token", GATEWAY.name))
@@ -96,24 +99,6 @@ def member_cluster() -> Iterator[MemberCluster]:
             yield MemberCluster(server=cluster.server, account=account, administrator=administrator)
 
 
-def _account() -> dict[str, Any]:
-    metadata = {"name": GATEWAY.name, "namespace": GATEWAY.namespace}
-    group = "rbac.authorization.k8s.io"
-    role = {"apiGroup": group, "kind": "Role", "name": GATEWAY.name}
-    rules = [rule.manifest() for rule in GATEWAY.rules]
-    return {
-        "apiVersion": "v1",
-        "kind": "List",
-        "items": [
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": GATEWAY.namespace}},
-            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
-            {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": metadata, "rules": rules},
-            {
-                "apiVersion": f"{group}/v1",
-                "kind": "RoleBinding",
-                "metadata": metadata,
-                "roleRef": role,
-                "subjects": [{"kind": "ServiceAccount", **metadata}],
-            },
-        ],
-    }
+def _frame() -> list[Manifest]:
+    """What a site makes before its gateway: the namespace, the account and its rights."""
+    return [manifest({}, "v1", "Namespace", None, GATEWAY.namespace), *identity({}, GATEWAY)]

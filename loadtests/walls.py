@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,7 @@ OPEN: tuple[Flow, ...] = (
     ("agent", WORLD, 6443),
     ("agent", WORLD, 53),
     ("agent", "exporter", 9400),
+    ("agent", WORLD, 30443),
     ("gateway", WORLD, 6443),
     ("gateway", WORLD, 53),
     (WORLD, "gateway", 8443),
@@ -71,6 +72,7 @@ OPEN: tuple[Flow, ...] = (
 )
 SHUT: tuple[Flow, ...] = (
     ("agent", WORLD, 80),
+    ("agent", WORLD, 32768),  # one above the node ports
     ("agent", "gateway", 8443),
     ("agent", "pilot", 8000),
     ("agent", "exporter", 8081),
@@ -83,7 +85,7 @@ SHUT: tuple[Flow, ...] = (
     ("pilot", WORLD, 443),
     ("pilot", WORLD, 6443),
     ("pilot", WORLD, 80),
-    ("pilot", WORLD, 32768),  # one above the node ports
+    ("pilot", WORLD, 32768),
     ("pilot", "gateway", 8080),  # Trino's, which is for the gateway beside it alone
     ("pilot", "exporter", 9400),
     ("pilot", "agent", 8080),
@@ -167,19 +169,19 @@ class Pods:
         return process.stdout.readline() == "open\n"
 
 
-def planned_policies() -> list[dict[str, object]]:
-    """The NetworkPolicies of a member's site, as its plan shows them."""
+def planned_policies(state: Path) -> list[dict[str, object]]:
+    """The NetworkPolicies of a member's site, as its plan shows them; no stack lies below `state`."""
     argv = [sys.executable, "-m", "infra.sites", "plan", "--json", "--member", NODE, *SITE_FLAGS, ON_HOST]
-    found = json.loads(run([*argv, f"--state={tempfile.gettempdir()}/none"]))
+    found = json.loads(run([*argv, f"--state={state}"]))
     return [each["inputs"] for each in found if each["type"].endswith(":NetworkPolicy")]
 
 
-def declare(kubectl: Kubectl) -> None:
+def declare(kubectl: Kubectl, policies: Sequence[dict[str, object]]) -> None:
     """The node, its pods with their addresses, and the site's NetworkPolicies, as the API server knows them."""
     node: dict[str, object] = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}}
     spaces = sorted({place.namespace for place in PLACES.values() if place.namespace} - {"default"})
     bodies = [node, *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}} for space in spaces)]
-    bodies += planned_policies()
+    bodies += policies
     apply = ("apply", "--server-side", "--filename=-")
     kubectl(*apply, stdin=yaml.safe_dump_all(bodies))
     patch_status(kubectl, "node", NODE, {"addresses": [{"type": "InternalIP", "address": GATEWAY_OF_PODS}]})
@@ -217,7 +219,8 @@ def verdicts(folder: Path) -> list[tuple[bool, bool]]:
     with ExitStack() as stack:
         pods = Pods(stack)
         kubeconfig = stack.enter_context(local_clusters([NODE], state_dir=folder / "clusters"))[NODE].kubeconfig
-        declare(Kubectl(binary=build(kubernetes()).parent / "kubectl", kubeconfig=kubeconfig))
+        kubectl = Kubectl(binary=build(kubernetes()).parent / "kubectl", kubeconfig=kubeconfig)
+        declare(kubectl, planned_policies(folder / "state"))
         before = [pods.passes(flow) for flow in flows]
         supervisor = Supervisor(folder)
         stack.callback(supervisor.stop_everything)

@@ -82,14 +82,18 @@ def all_pids() -> Iterator[int]:
     return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
 
 
+def variables(task: Path) -> list[bytes]:
+    """The environment of a process or thread by its folder in /proc; none once it ended, or where it is not ours."""
+    try:
+        return (task / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
 def marker_of(pid: int) -> str | None:
     """The marker that the supervisor put into this process's environment, or None."""
-    try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return None
     prefix = f"{MARKER}=".encode()
-    found = next((item for item in environment.split(b"\0") if item.startswith(prefix)), None)
+    found = next((item for item in variables(Path(f"/proc/{pid}")) if item.startswith(prefix)), None)
     return None if found is None else found.removeprefix(prefix).decode(errors="replace")
 
 

@@ -6,7 +6,7 @@ What a flag leaves out stays as the last `up` of the same site configured it.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -20,7 +20,7 @@ from infra.sites.folder import SiteFolder
 from infra.sites.kinds import SiteKind
 from infra.sites.pinned import CLUSTER_UID, KUBECONFIG
 from infra.sites.plan import as_json, as_text, planned
-from infra.sites.policy import NO_CHARTER, lawful, read_charter, read_manifests
+from infra.sites.policy import NO_CHARTER, charter_config, lawful, read_charter, read_manifests
 
 SWITCHES = ("waitForPods",)
 LOOKING = ("preview", "drift")
@@ -39,6 +39,7 @@ def parser(kind: SiteKind) -> argparse.ArgumentParser:
     described = f"The site of a {kind.noun}. What a flag leaves out stays as the last `up` of the same site set it."
     top = argparse.ArgumentParser(prog=f"python -m {kind.module}", description=described)
     verbs = top.add_subparsers(dest="verb", required=True, metavar="verb")
+    means = helps(kind.args, kind.arguments)
     leaving = {
         "--dry-run": "say what would be taken away, or why it may not be, and change nothing",
         "--without-release": f"do not ask whether anybody counts on it; this breaks things: {kind.breaks}",
@@ -53,15 +54,14 @@ def parser(kind: SiteKind) -> argparse.ArgumentParser:
         for option, effect in (leaving if verb == "destroy" else OPTIONS.get(verb, {})).items():
             command.add_argument(option, action="store_true", help=effect)
         if verb in CONFIGURING:
-            _add_configuration(command, kind)
+            _add_configuration(command, kind, means)
     return top
 
 
-def _add_configuration(command: argparse.ArgumentParser, kind: SiteKind) -> None:
+def _add_configuration(command: argparse.ArgumentParser, kind: SiteKind, means: Mapping[str, str]) -> None:
     group = command.add_argument_group("what the site is", "written down by `up` and remembered")
     group.add_argument("--charter", type=Path, help="the hub's charter; what it says of sites is remembered")
     group.add_argument("--config", type=Path, help=f"a stack's Pulumi.<{kind.noun}>.yaml, below what flags say")
-    means = helps(kind.args, kind.arguments)
     for key in kind.keys:
         if key == CLUSTER_UID:
             continue
@@ -85,8 +85,9 @@ def changes_of(arguments: argparse.Namespace) -> dict[str, str]:
                 raise SiteError(f"{flag(key)}: {path} is not a file; name one that exists")
             given[key] = str(path)
     written = read_config(arguments.config, kind.project) if getattr(arguments, "config", None) else {}
-    charter = kind.charter(read_charter(arguments.charter)) if getattr(arguments, "charter", None) else {}
-    return {**written, **charter, **given}
+    charter = charter_config(read_charter(arguments.charter)) if getattr(arguments, "charter", None) else {}
+    # The hub's own site pledges nothing and stands where the consortium put it, so it has keys for less of a charter.
+    return {**written, **{key: value for key, value in charter.items() if key in kind.keys}, **given}
 
 
 def read_config(path: Path, project: str) -> dict[str, str]:

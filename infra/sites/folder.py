@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from infra.local.machine import LocalError, exclusive
-from infra.local.processes import all_pids
+from infra.local.processes import all_pids, variables
 from infra.sites.programs import PROVIDER_VERSION
 
 PASSPHRASE_BYTES = 32
@@ -222,11 +222,4 @@ def _has(pid: int, mark: bytes) -> bool:
     """Whether a thread of the process has the variable: where the first one has ended, only the others show it."""
     if pid == os.getpid():
         return False
-    return any(mark in _variables(task) for task in Path("/proc").glob(f"{pid}/task/*"))
-
-
-def _variables(task: Path) -> list[bytes]:
-    try:
-        return (task / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return []  # it ended meanwhile, or it is another user's and so not ours
+    return any(mark in variables(task) for task in Path("/proc").glob(f"{pid}/task/*"))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from commonweal.kinds.consortium import Consortium
 from commonweal.site_policy import Facts
 from infra.sites import cluster
 from infra.sites.args import MemberSiteArgs
@@ -16,7 +15,6 @@ from infra.sites.hub.args import HubSiteArgs
 from infra.sites.manifests import facts_of, site_manifests
 from infra.sites.objects import Manifest
 from infra.sites.pinned import KUBECONFIG
-from infra.sites.policy import charter_config, hub_charter_config
 from infra.sites.program import CONFIG_KEYS, INVITATION, PROJECT, SITE_KEYS, checked, member_site
 from infra.sites.release import BREAKS, require_member_released
 from operators.kube import Kube
@@ -62,7 +60,6 @@ class SiteKind:
         keys: Of its configuration, which also names `files`.
         declared: Reads a configuration; raises SiteError where it is wrong.
         program: Declares the site to Pulumi.
-        charter: What a charter says of this kind of site, as configuration.
         release: Raises SiteError while somebody may still count on the site.
         breaks: What goes wrong when `destroy` does not ask.
         kept: What it is that `destroy` leaves.
@@ -81,7 +78,6 @@ class SiteKind:
     files: tuple[str, ...]
     declared: Callable[[str, Mapping[str, str]], Declared]
     program: Callable[[str, Mapping[str, str]], object]
-    charter: Callable[[Consortium], dict[str, str]]
     release: Callable[[Kube, str], Awaitable[None]]
     breaks: str
     kept: str
@@ -111,7 +107,6 @@ MEMBER = SiteKind(
     files=(KUBECONFIG, INVITATION),
     declared=_member,
     program=member_site,
-    charter=charter_config,
     release=require_member_released,
     breaks=BREAKS,
     kept="the member's data",
@@ -130,7 +125,6 @@ HUB = SiteKind(
     files=(KUBECONFIG,),
     declared=_hub,
     program=hub_program.hub_site,
-    charter=hub_charter_config,
     release=hub_release.require_members_released,
     breaks=hub_release.BREAKS,
     kept="the consortium's records",

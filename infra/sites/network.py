@@ -19,7 +19,6 @@ NODE_PORTS = (30000, 32767)
 API_SERVERS = ((443, 443), (6443, 6443))
 DNS = ((53, 53),)
 
-
 # All pods of a namespace: nothing in, nothing out, until an opening says otherwise.
 DENIAL = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
@@ -61,6 +60,11 @@ class Opening:
         return f"{self.pods} in {self.namespace} {verb} {peer} {where}: {self.why}"
 
 
+def to_names(name: str, why: str, namespace: str, pods: str) -> Opening:
+    """To name servers, wherever they are: by UDP, and by TCP where an answer is long."""
+    return Opening(name=name, why=why, namespace=namespace, pods=pods, ports=DNS, protocols=("TCP", "UDP"))
+
+
 OPENINGS = (
     Opening(
         name="agent-to-api-servers",
@@ -86,14 +90,7 @@ OPENINGS = (
         peer=(SYSTEM, "agent"),
         ports=((EXPORTER_PORT, EXPORTER_PORT),),
     ),
-    Opening(
-        name="agent-to-names",
-        why="the hub may be given by name",
-        namespace=SYSTEM,
-        pods="agent",
-        ports=DNS,
-        protocols=("TCP", "UDP"),
-    ),
+    to_names("agent-to-names", "the hub may be given by name", SYSTEM, "agent"),
     Opening(
         name="agent-to-applications",
         why="it asks whether replicas at other members, whose use it signs, answer",
@@ -116,14 +113,7 @@ OPENINGS = (
         pods="gateway",
         ports=API_SERVERS,
     ),
-    Opening(
-        name="gateway-to-names",
-        why="its API server may be given by name",
-        namespace=DATA,
-        pods="gateway",
-        ports=DNS,
-        protocols=("TCP", "UDP"),
-    ),
+    to_names("gateway-to-names", "its API server may be given by name", DATA, "gateway"),
     Opening(
         name="pilots-from-front-door",
         why="the front door asks through node ports, which hide it; each pilot chooses its own port",
@@ -146,14 +136,7 @@ OPENINGS = (
         peer=(DATA, "gateway"),
         ports=((GATEWAY_PORT, GATEWAY_PORT),),
     ),
-    Opening(
-        name="pilots-to-names",
-        why="gateways may be given by name",
-        namespace=APPS,
-        pods=PILOT,
-        ports=DNS,
-        protocols=("TCP", "UDP"),
-    ),
+    to_names("pilots-to-names", "gateways may be given by name", APPS, PILOT),
 )
 
 METERING_OPENINGS = tuple(each for each in OPENINGS if each.pods == "exporter")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from infra.sites.network import DENIAL, Opening
-from infra.sites.rbac import Identity
+from infra.sites.rbac import Identity, Rule
 
 Manifest = dict[str, Any]
 
@@ -54,16 +54,22 @@ def account(owner: Mapping[str, str], namespace: str, name: str, *, speaks_to_ap
 def identity(owner: Mapping[str, str], who: Identity) -> Iterator[Manifest]:
     """The ServiceAccount of an identity, its roles and their bindings."""
     yield account(owner, who.namespace, who.name, speaks_to_api=bool(who.rules))
-    subject = {"kind": "ServiceAccount", "name": who.name, "namespace": who.namespace}
     for scope in who.scopes():
-        prefix = "Cluster" if scope is None else ""
-        name = f"commonweal-{who.name}"
-        rules = [rule.manifest() for rule in who.rules if rule.namespace == scope]
-        reference = {"apiGroup": RBAC_GROUP, "kind": f"{prefix}Role", "name": name}
-        yield manifest(owner, f"{RBAC_GROUP}/v1", f"{prefix}Role", scope, name, rules=rules)
-        yield manifest(
-            owner, f"{RBAC_GROUP}/v1", f"{prefix}RoleBinding", scope, name, roleRef=reference, subjects=[subject]
-        )
+        rules = [rule for rule in who.rules if rule.namespace == scope]
+        yield from granted(owner, who, scope, f"commonweal-{who.name}", rules)
+
+
+def granted(
+    owner: Mapping[str, str], who: Identity, scope: str | None, name: str, rules: Sequence[Rule]
+) -> tuple[Manifest, Manifest]:
+    """The role that holds `rules` in the namespace `scope`, or everywhere if None, and its binding to an identity."""
+    api, role = f"{RBAC_GROUP}/v1", "ClusterRole" if scope is None else "Role"
+    reference = {"apiGroup": RBAC_GROUP, "kind": role, "name": name}
+    subject = {"kind": "ServiceAccount", "name": who.name, "namespace": who.namespace}
+    return (
+        manifest(owner, api, role, scope, name, rules=[rule.manifest() for rule in rules]),
+        manifest(owner, api, f"{role}Binding", scope, name, roleRef=reference, subjects=[subject]),
+    )
 
 
 def claim(owner: Mapping[str, str], namespace: str, name: str, mib: int) -> Manifest:

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from commonweal.kinds.pilot_app import PILOT_LABEL
 from infra.sites.args import SiteError
 from infra.sites.cluster import speak
-from infra.sites.objects import FIELD_MANAGER, RBAC_GROUP, Manifest, manifest
-from infra.sites.rbac import AGENT, APPS
+from infra.sites.objects import FIELD_MANAGER, Manifest, granted, manifest
+from infra.sites.rbac import AGENT, APPS, Rule
 from operators.kube import SECRETS, AlreadyExists, Kube
 
 PUBLIC = ".pub"  # beside a signing key, so that whoever verifies can be given it later
@@ -52,14 +52,14 @@ def secret_manifest(given: Given) -> Manifest:
 
 def look_manifests(secret: str) -> tuple[Manifest, Manifest]:
     """The agent's right to look at one Secret by its name, and its binding."""
-    name = f"pilot-secret-{secret}"
-    rule = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [secret], "verbs": ["get"]}
-    subject = {"kind": "ServiceAccount", "name": AGENT.name, "namespace": AGENT.namespace}
-    reference = {"apiGroup": RBAC_GROUP, "kind": "Role", "name": name}
-    return (
-        manifest(UNOWNED, f"{RBAC_GROUP}/v1", "Role", APPS, name, rules=[rule]),
-        manifest(UNOWNED, f"{RBAC_GROUP}/v1", "RoleBinding", APPS, name, roleRef=reference, subjects=[subject]),
+    look = Rule(
+        why="it mounts no Secret that it has not seen labelled",
+        namespace=APPS,
+        resources=("secrets",),
+        names=(secret,),
+        verbs=("get",),
     )
+    return granted(UNOWNED, AGENT, APPS, f"pilot-secret-{secret}", [look])
 
 
 async def give(kube: Kube, given: Given) -> dict[str, bytes]:

@@ -72,11 +72,6 @@ def charter_config(charter: Consortium) -> dict[str, str]:
     return {to_camel(name): "" if value is None else text_of(value) for name, value in arguments.items()}
 
 
-def hub_charter_config(charter: Consortium) -> dict[str, str]:
-    """The same for the hub's own site, which pledges nothing and stands where the consortium put it."""
-    return {key: value for key, value in charter_config(charter).items() if key == "allowedImages"}
-
-
 def read_manifests(path: Path) -> list[Manifest]:
     """The objects of a YAML file, lists of objects taken apart.
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from infra.sites.programs import built, installed_sdks, require_matching
 from infra.sites.reach import require_answer
 from infra.sites.release import hub_view
 from infra.sites.story import Story
-from operators.kube import Kube, NotFound
+from operators.kube import NotFound
 
 Say = Callable[[str], None]
 T = TypeVar("T")
@@ -145,17 +145,16 @@ def drift(folder: SiteFolder, say: Say) -> Outcome:
         if story.steps:
             _require_applied(stack, folder.name)
         found = _plain(stack.outputs())
-    tell = kind_of(folder).tell
-
-    async def report(kube: Kube) -> None:
-        try:
-            if tell is not None:
-                await tell(kube, story.steps, datetime.now(UTC))
-        except NotFound:
-            say("the agent's namespace is gone, so the hub is not told; `up --repair` makes it again")
-
-    cluster.speak(Path(config[KUBECONFIG]), report)
+    if tell := kind_of(folder).tell:
+        cluster.speak(Path(config[KUBECONFIG]), lambda kube: _report(tell(kube, story.steps, datetime.now(UTC)), say))
     return Outcome(changes=dict(story.changes), outputs=found, steps=story.steps)
+
+
+async def _report(telling: Awaitable[None], say: Say) -> None:
+    try:
+        await telling
+    except NotFound:
+        say("the agent's namespace is gone, so the hub is not told; `up --repair` makes it again")
 
 
 def _require_applied(stack: automation.Stack, name: str) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -54,18 +53,13 @@ def _ingested(folder: Path, file: Path) -> str | None:
     return None
 
 
-def _catalog(folder: Path) -> SqlCatalog:
-    places = {"uri": f"sqlite:///{folder / 'catalog.db'}", "warehouse": (folder / "warehouse").as_uri()}
-    return SqlCatalog("commonweal", **places)
-
-
 def _rows(folder: Path, table: tuple[str, str]) -> int:
-    return int(_catalog(folder).load_table(table).scan().to_arrow().num_rows)
+    return int(datasets.catalog(folder).load_table(table).scan().to_arrow().num_rows)
 
 
 def _stock(folder: Path) -> int:
     folder.mkdir()
-    catalog = _catalog(folder)
+    catalog = datasets.catalog(folder)
     catalog.create_namespace(TABLE[0])
     catalog.create_table(TABLE, schema=pa.schema([("number", pa.int64())]))
     with ProcessPoolExecutor(WRITERS) as pool:
@@ -76,7 +70,7 @@ def _appended(folder: Path) -> int:
     landed = 0
     for number in range(COMMITS):
         try:
-            _catalog(folder).load_table(TABLE).append(pa.table({"number": [number]}))
+            datasets.catalog(folder).load_table(TABLE).append(pa.table({"number": [number]}))
         except (CommitFailedException, SQLAlchemyError):
             continue
         landed += 1

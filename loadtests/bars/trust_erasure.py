@@ -4,7 +4,6 @@ import tempfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from pyiceberg.catalog.sql import SqlCatalog
 
 from loadtests import datasets
 from loadtests.bars import Measurement
@@ -51,9 +50,7 @@ def measure() -> list[Measurement]:
 
 
 def _by_pyiceberg_alone(folder: Path, value: str) -> None:
-    data = folder / "data"
-    places = {"uri": f"sqlite:///{data / 'catalog.db'}", "warehouse": (data / "warehouse").as_uri()}
-    table = SqlCatalog("commonweal", **places).load_table((datasets.TRUST, datasets.DATASET))
+    table = datasets.catalog(folder / "data").load_table((datasets.TRUST, datasets.DATASET))
     table.delete(f"{COLUMN} == '{value}'")
     current = table.current_snapshot()
     old = [each.snapshot_id for each in table.snapshots() if current and each.snapshot_id != current.snapshot_id]

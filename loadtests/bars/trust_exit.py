@@ -9,7 +9,6 @@ from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
-from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import StaticTable, Table
 
 from infra.local.trino import Run, administrator, serving
@@ -70,9 +69,7 @@ def _exported(folder: Path, out: Path) -> Path:
 
 
 def _table(folder: Path) -> Table:
-    data = folder / "data"
-    places = {"uri": f"sqlite:///{data / 'catalog.db'}", "warehouse": (data / "warehouse").as_uri()}
-    return SqlCatalog("commonweal", **places).load_table(NAME)
+    return datasets.catalog(folder / "data").load_table(NAME)
 
 
 def _rows(table: Table) -> Counter[str]:

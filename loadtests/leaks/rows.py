@@ -13,11 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from commonweal.agreements import Deed, with_approvals
-from commonweal.grants import compile_policy
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
-from loadtests.datasets import MEMBER, TRUST
+from loadtests.datasets import MEMBER, TRUST, agreed_policy
 from loadtests.gateways import Pilot
 
 CANARY = "CANARY"
@@ -128,10 +126,7 @@ def grants(beneficiary: str, now: datetime) -> list[DataGrant]:
 def policy(pilot: Pilot) -> str:
     """The policy document that the hub would write for the one member."""
     now = datetime.now(UTC)
-    of = trust()
-    deed = Deed(of)
-    approved = [with_approvals(grant, deed, [MEMBER]) for grant in grants(pilot.name, now)]
-    return compile_policy(of, approved, {MEMBER: pilot.site()}, MEMBER, now).render()
+    return agreed_policy(trust(), grants(pilot.name, now), pilot.site(), now).render()
 
 
 def generate(beneficiary: str, draw: random.Random, count: int = 400) -> list[Row]:

@@ -6,7 +6,7 @@ readable form as a golden file.
 
 from infra.sites.hub.args import HubSiteArgs
 from infra.sites.hub.workloads import DASHBOARD, DASHBOARD_PORT, FRONT_DOOR, OPERATOR
-from infra.sites.network import API_SERVERS, DNS, NODE_PORTS, Opening
+from infra.sites.network import API_SERVERS, NODE_PORTS, Opening, to_names
 from infra.sites.rbac import SYSTEM
 
 
@@ -28,14 +28,7 @@ def openings(args: HubSiteArgs) -> tuple[Opening, ...]:
             )
         ),
         *(
-            Opening(
-                name=f"{pods}-to-names",
-                why="an API server or a pilot may be given by name",
-                namespace=SYSTEM,
-                pods=pods,
-                ports=DNS,
-                protocols=("TCP", "UDP"),
-            )
+            to_names(f"{pods}-to-names", "an API server or a pilot may be given by name", SYSTEM, pods)
             for pods in (OPERATOR, FRONT_DOOR, DASHBOARD)
         ),
         Opening(

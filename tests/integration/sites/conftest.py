@@ -1,7 +1,10 @@
 """A member's site by the real engine into real API servers, and what a person does to it; no node runs."""
 
 import json
-from collections.abc import Iterator, Mapping
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ import pytest
 
 from commonweal.kinds.member import Engine
 from infra.local.control_plane import Cluster, local_clusters
-from infra.local.machine import run
+from infra.local.machine import REPOSITORY, run
 from infra.sites.args import MemberSiteArgs
 from infra.sites.provision import Provisioned, decommission, provision, run_verb, site_flags
 from tests.unit.site_policy.examples import FACTS
@@ -81,6 +84,17 @@ class Site:
         kinds = "namespaces,clusterroles,clusterrolebindings,persistentvolumes"
         found = self.kubectl("get", kinds, "--output=name", "--selector=app.kubernetes.io/managed-by=commonweal")
         return set(found.split())
+
+
+def kill_once_it_says(said: str, command: Sequence[str]) -> None:
+    """Start a run and kill its leader alone once it says this: its children live on, and the lock stays."""
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        assert any(said in line for line in process.stderr)
+        os.kill(process.pid, signal.SIGKILL)
+        process.stderr.close()
 
 
 @pytest.fixture(scope="package")

@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import signal
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,9 +28,9 @@ from operators.hub.resources import CLUSTER_ROLES, PILOT_APPS
 from operators.hub.settings import parse
 from operators.kube import Kube
 from tests.integration.hub.world import Hub, eventually
+from tests.integration.sites.conftest import kill_once_it_says
 from tests.integration.sites.plain import SITES, Project
 
-REPOSITORY = Path(__file__).parents[3]
 CONFIG = {
     "frontDoorImage": "localhost/commonweal/front-door:abc",
     "image": "localhost/commonweal/hub:abc",
@@ -71,24 +69,14 @@ async def set_up_by_hand(cluster: Cluster) -> None:
         await admin.apply(CLUSTER_ROLES, {**older, "rules": []}, field_manager=setup.FIELD_MANAGER)
 
 
-def killed(command: Sequence[str]) -> None:
-    """Run a first `up` and kill it, and nothing that it started, once it has made something."""
-    with subprocess.Popen(
-        command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        assert process.stderr is not None
-        assert any("create CustomResourceDefinition" in line for line in process.stderr)
-        os.kill(process.pid, signal.SIGKILL)
-        process.stderr.close()
-
-
 @pytest.fixture(scope="module")
 def team(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> HubTeam:
     """The hub stands, after somebody began it by hand and a first run was killed."""
     made = HubTeam(tmp_path_factory.mktemp("hub"))
     asyncio.run(set_up_by_hand(cluster))
     flags = made.up_flags(cluster.kubeconfig)
-    killed([sys.executable, "-m", "infra.sites.hub", "up", "--hub", "ch", f"--state={made.state}", *flags])
+    up = [sys.executable, "-m", "infra.sites.hub", "up", "--hub", "ch", f"--state={made.state}", *flags]
+    kill_once_it_says("create CustomResourceDefinition", up)
     made.do("up", *flags)
     return made
 

@@ -1,8 +1,5 @@
 """A member's site by the real engine into real API servers; no node runs, so no pod is waited for."""
 
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +11,7 @@ from infra.local.machine import LocalError
 from infra.sites.args import SiteError
 from infra.sites.provision import provision
 from infra.sites.rbac import APPS, DATA, SYSTEM
-from tests.integration.sites.conftest import ARGS, TOKEN, Site
-
-REPOSITORY = Path(__file__).parents[3]
+from tests.integration.sites.conftest import ARGS, TOKEN, Site, kill_once_it_says
 
 
 def test_a_second_up_changes_nothing_even_after_others_touched_what_is_theirs(standing: Site) -> None:
@@ -100,13 +95,7 @@ def test_a_moved_kubeconfig_replaces_nothing(standing: Site, tmp_path: Path) -> 
 
 def test_a_run_that_was_killed_is_completed_by_the_next_and_destroy_leaves_nothing(site: Site) -> None:
     command = [sys.executable, "-m", "infra.sites", "up", "--member", "ca", "--state", str(site.state)]
-    with subprocess.Popen(
-        [*command, *site.flags()], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        assert process.stderr is not None
-        assert any("create Namespace" in line for line in process.stderr)
-        os.kill(process.pid, signal.SIGKILL)  # only the leader: its children live on, and the lock stays
-        process.stderr.close()
+    kill_once_it_says("create Namespace", [*command, *site.flags()])
     site.up()
     assert any("the last run was killed" in line for line in site.told)
     assert site.up().changed == 0
