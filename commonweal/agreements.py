@@ -66,6 +66,11 @@ class GrantState:
     terms: Terms | None = None
     offers: tuple[Offered, ...] = ()
 
+    @property
+    def in_force(self) -> Agreement | None:
+        """The agreement by which may be asked now; None where there is none."""
+        return self.agreement if self.ready else None
+
 
 @dataclass(frozen=True)
 class Deed:

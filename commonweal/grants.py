@@ -227,12 +227,12 @@ def compile_policy(
         if member in dataset.sources and not dataset_faults(dataset)
     )
     held = {dataset.name: dataset for dataset in datasets}
-    deed = Deed(trust)
+    deed, sponsored = Deed(trust), sponsors or {}
     live = tuple(
         compiled
         for grant in sorted(grants, key=lambda each: each.metadata.name)
         if not held.keys().isdisjoint(grant.spec.datasets)
-        and (agreed := _in_force(grant, deed, now, sponsors or {}))
+        and (agreed := negotiate(grant, deed, now, sponsored.get(grant.spec.beneficiary.pilot_app)).in_force)
         and (compiled := _compile_grant(grant, agreed, held))
     )
     opened = tuple(
@@ -259,11 +259,6 @@ def compile_policy(
         hash="0" * 64,
     )
     return policy.model_copy(update={"hash": _hash(policy)})
-
-
-def _in_force(grant: DataGrant, deed: Deed, now: datetime, sponsors: Mapping[str, str]) -> Agreement | None:
-    state = negotiate(grant, deed, now, sponsors.get(grant.spec.beneficiary.pilot_app))
-    return state.agreement if state.ready else None
 
 
 def _compile_grant(grant: DataGrant, agreed: Agreement, held: Mapping[str, PolicyDataset]) -> LiveGrant | None:

@@ -279,9 +279,8 @@ def _live(observed: Observed, app: PilotApp, now: datetime) -> Iterator[LiveGran
     for each in observed.grants:
         if each.grant is None or each.trust is None or each.grant.spec.beneficiary.pilot_app != app.metadata.name:
             continue
-        state = grant_state(each.grant, each.trust, now, app.spec.sponsor)
-        if state.ready and state.agreement is not None:
-            yield LiveGrantOf(grant=each.grant, trust=each.trust, datasets=state.agreement.datasets)
+        if agreed := grant_state(each.grant, each.trust, now, app.spec.sponsor).in_force:
+            yield LiveGrantOf(grant=each.grant, trust=each.trust, datasets=agreed.datasets)
 
 
 def _grants_look_s(observed: Observed, app: PilotApp, now: datetime) -> float | None:
