@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from commonweal.agreements import Deed, with_approvals
+from commonweal.agreements import Deed, negotiate_all, with_approvals
 from commonweal.grants import Policy, compile_policy
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
@@ -46,7 +46,7 @@ def example_policy(now: datetime, *, jwks: str = '{"keys":[]}', single_rows: boo
         }
     )
     approved = with_approvals(grant, Deed(trust), [approval.trustee for approval in grant.spec.approvals])
-    return compile_policy(trust, (approved,), {MEMBER: site}, MEMBER, now)
+    return compile_policy(trust, negotiate_all(trust, (approved,), now), {MEMBER: site}, MEMBER)
 
 
 def member_folder(folder: Path, *, jwks: str = '{"keys":[]}') -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from commonweal.agreements import Deed, with_approvals
+from commonweal.agreements import Deed, negotiate_all, with_approvals
 from commonweal.grants import Policy, compile_policy
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
@@ -114,4 +114,4 @@ def policy(pilot: Pilot, grants: Sequence[str], *, ruled: bool = True) -> Policy
     asked = (DataGrant.model_validate({"metadata": {"name": name}, "spec": spec}) for name in grants)
     deed = Deed(of)
     made = (with_approvals(each, deed, [MEMBER]) for each in asked)
-    return compile_policy(of, made, {MEMBER: pilot.site()}, MEMBER, now)
+    return compile_policy(of, negotiate_all(of, made, now), {MEMBER: pilot.site()}, MEMBER)

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from commonweal.agreements import Deed, with_approvals
+from commonweal.agreements import Deed, negotiate_all, with_approvals
 from commonweal.grants import compile_policy
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
@@ -131,7 +131,7 @@ def policy(pilot: Pilot) -> str:
     of = trust()
     deed = Deed(of)
     approved = [with_approvals(grant, deed, [MEMBER]) for grant in grants(pilot.name, now)]
-    return compile_policy(of, approved, {MEMBER: pilot.site()}, MEMBER, now).render()
+    return compile_policy(of, negotiate_all(of, approved, now), {MEMBER: pilot.site()}, MEMBER).render()
 
 
 def generate(beneficiary: str, draw: random.Random, count: int = 400) -> list[Row]:

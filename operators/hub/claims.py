@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from commonweal.agreements import Deed, negotiate
+from commonweal.agreements import negotiate_all
 from commonweal.contributions import Around, Claim, Dataset, Decided, Past, Rules, decide, fault, standing
 from commonweal.kinds.consortium import ConsortiumSpec
 from commonweal.kinds.contribution import Contribution, ContributionReason
@@ -157,29 +157,29 @@ def around(store: Store, books: Books, claims: Iterable[Claim], at: datetime) ->
     for pledge in store.list(POOLED_CLUSTERS):
         zones[str(member_of(pledge["metadata"]["namespace"]))].add(pledge["spec"]["location"]["gridZone"])
     named = sorted({one.trust for claim in claims for one in claim.spec.record.data})
-    deeds = [Deed(DataTrust.read(body)) for name in named if (body := store.get(DATA_TRUSTS, name))]
+    trusts = [DataTrust.read(body) for name in named if (body := store.get(DATA_TRUSTS, name))]
     return Around(
         members=frozenset(each["metadata"]["name"] for each in store.list(MEMBERS) if each["spec"].get("hubAccepts")),
         zones={member: frozenset(each) for member, each in zones.items()},
         holders={
-            (deed.trust.metadata.name, dataset.name): frozenset(dataset.sources)
-            for deed in deeds
-            for dataset in deed.trust.spec.datasets
+            (trust.metadata.name, dataset.name): frozenset(dataset.sources)
+            for trust in trusts
+            for dataset in trust.spec.datasets
         },
-        askers=_askers(store, deeds, at),
+        askers=_askers(store, trusts, at),
         taken=evidence.taken(books.connection, claims),
     )
 
 
-def _askers(store: Store, deeds: Iterable[Deed], at: datetime) -> dict[Dataset, frozenset[str]]:
+def _askers(store: Store, trusts: Iterable[DataTrust], at: datetime) -> dict[Dataset, frozenset[str]]:
     """Of each dataset the members that sponsor an application which may ask it: by what was agreed, not by its wish."""
     sponsored = sponsors(store)
     found: defaultdict[Dataset, set[str]] = defaultdict(set)
-    for deed in deeds:
-        for grant in grants_of(store, deed.trust.metadata.name):
+    for trust in trusts:
+        for grant, state in negotiate_all(trust, grants_of(store, trust.metadata.name), at, sponsored):
             sponsor = sponsored.get(grant.spec.beneficiary.pilot_app)
-            if sponsor and (agreed := negotiate(grant, deed, at, sponsor).in_force):
-                for dataset in agreed.datasets:
+            if sponsor and state.in_force:
+                for dataset in state.in_force.datasets:
                     found[grant.spec.trust, dataset].add(sponsor)
     return {of: frozenset(members) for of, members in found.items()}
 
