@@ -1,7 +1,7 @@
 """EmergencyAccess: two trustees open, for a few hours, what no grant allows; it ends by itself and is reviewed."""
 
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
@@ -20,11 +20,11 @@ from commonweal.kinds.meta import (
     Text,
     cel,
     immutable,
+    keyed_by,
 )
 
 PREFIX = "emergency-"  # no DataGrant may begin so: a question names either kind as its grant
 _NEW = "open a new one"
-_BY_TRUSTEE: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["trustee"]}
 
 
 class EmergencyReason(StrEnum):
@@ -101,11 +101,7 @@ class EmergencyAccessSpec(Model):
     """For how many hours after its creation; the trust says how many are possible."""
     openings: Annotated[
         tuple[Opening, ...],
-        Field(
-            default=(),
-            max_length=64,
-            json_schema_extra=_BY_TRUSTEE,
-        ),
+        Field(default=(), max_length=64, json_schema_extra=keyed_by("trustee")),
     ]
     """Trustees that opened it; two of different members, by two people, are needed."""
     closed: Annotated[
@@ -114,11 +110,7 @@ class EmergencyAccessSpec(Model):
     """True ends it at once and for good."""
     reviews: Annotated[
         tuple[Review, ...],
-        Field(
-            default=(),
-            max_length=64,
-            json_schema_extra=_BY_TRUSTEE,
-        ),
+        Field(default=(), max_length=64, json_schema_extra=keyed_by("trustee")),
     ]
     """What trustees say afterwards; a quorum of the trust must."""
 
