@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from commonweal.kinds.data_trust import Purpose
+from commonweal.kinds.data_trust import EMERGENCY_PREFIX, Purpose
 from commonweal.kinds.meta import (
     PLAIN_NAME,
     Column,
@@ -221,8 +221,8 @@ class DataGrant(Resource):
                 "message": "spec.offers: an offer ends later than the request; offer less, not more",
             },
             {
-                "rule": "!self.metadata.name.startsWith('emergency-')",
-                "message": "metadata.name: emergency- is for EmergencyAccess; begin it otherwise",
+                "rule": f"!self.metadata.name.startsWith('{EMERGENCY_PREFIX}')",
+                "message": f"metadata.name: {EMERGENCY_PREFIX} is for EmergencyAccess; begin it otherwise",
             },
         ),
     )

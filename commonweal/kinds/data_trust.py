@@ -25,6 +25,7 @@ from commonweal.kinds.retention import HOLDS_FIT, LegalHolds, Retention
 from commonweal.kinds.visibility import MASK_SIZE, Mask, RowRules
 
 EMERGENCY_MAX_HOURS = 168  # a week: whatever lasts longer can be asked for as a grant
+EMERGENCY_PREFIX = "emergency-"  # no DataGrant may begin so: a question names either kind as its grant
 
 
 class Purpose(StrEnum):

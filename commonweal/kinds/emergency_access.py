@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, StringConstraints
 
 from commonweal.kinds.data_grant import Beneficiary
-from commonweal.kinds.data_trust import EMERGENCY_MAX_HOURS, Purpose
+from commonweal.kinds.data_trust import EMERGENCY_MAX_HOURS, EMERGENCY_PREFIX, Purpose
 from commonweal.kinds.meta import (
     Column,
     Definition,
@@ -23,7 +23,6 @@ from commonweal.kinds.meta import (
     keyed_by,
 )
 
-PREFIX = "emergency-"  # no DataGrant may begin so: a question names either kind as its grant
 _NEW = "open a new one"
 
 
@@ -135,8 +134,9 @@ class EmergencyAccess(Resource):
         ),
         rules=(
             {
-                "rule": f"self.metadata.name.matches('^{PREFIX}[a-z0-9]([-a-z0-9]{{0,51}}[a-z0-9])?$')",
-                "message": f"metadata.name: use {PREFIX}, which no grant has, and at most 53 of a-z, 0-9 and -",
+                "rule": f"self.metadata.name.matches('^{EMERGENCY_PREFIX}[a-z0-9]([-a-z0-9]{{0,51}}[a-z0-9])?$')",
+                "message": f"metadata.name: use {EMERGENCY_PREFIX}, which no grant has, and at most 53 of a-z, 0-9 "
+                "and -",
             },
         ),
     )
