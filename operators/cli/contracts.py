@@ -13,7 +13,7 @@ from commonweal.grants import dataset_faults
 from commonweal.kinds import Resource
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.odcs import Imported, export, read
-from commonweal.terms import breaking, read_terms, terms_of
+from commonweal.terms import breaking, terms_in
 from operators.cli.terminal import CommandError, err, out, plain_errors, speak
 from operators.kube import Kube, custom
 
@@ -104,8 +104,7 @@ def compare(
 ) -> None:
     """Say which changes need a new agreement of every grant; exit 1 where there are any."""
     with plain_errors():
-        terms = [read_terms(terms_of(_imported(path, table).dataset)) for path in (before, after)]
-        changes = breaking(terms[0] or {}, terms[1] or {})
+        changes = breaking(*(terms_in(_imported(path, table).dataset) for path in (before, after)))
     for change in changes:
         out.print(change, soft_wrap=True, highlight=False, markup=False)
     if changes:
