@@ -16,7 +16,7 @@ from commonweal.kinds.meta import Resources
 from commonweal.kinds.pilot_app import PILOT_LABEL, REFUSALS, PilotApp, PilotCondition, PilotPlacement, PilotReason
 from commonweal.kinds.pooled_cluster import PooledCluster
 from commonweal.membership import member_namespace
-from commonweal.placement import App, Host, Placement, place, transition
+from commonweal.placement import Host, Placement, app_of, place, transition
 from operators.frame import Apply, Delete, Finding, Key, Plan, Store, Tools, Watch
 from operators.hub.books import Books
 from operators.hub.front_door import FrontDoor
@@ -175,18 +175,8 @@ def _plan(observed: Observed, app: PilotApp, body: Json, now: datetime) -> Plan:
 
 
 def _placement(observed: Observed, app: PilotApp) -> Placement:
-    rules = app.spec.placement
-    wanted = App(
-        name=app.metadata.name,
-        replicas=app.spec.replicas,
-        per_replica=app.spec.resources,
-        min_members=rules.min_members,
-        members=frozenset(rules.members),
-        countries=frozenset(rules.countries),
-        engines=frozenset(rules.engines),
-    )
     running = {member: each.replicas for member, each in observed.running.items()}
-    return place(wanted, observed.hosts, running, observed.weights or {})
+    return place(app_of(app), observed.hosts, running, observed.weights or {})
 
 
 def _placements(observed: Observed, assigned: Mapping[str, int]) -> list[PilotPlacement]:
