@@ -19,13 +19,12 @@ from operators.kube import Kube, custom
 
 app = typer.Typer(help="Data contracts (ODCS 3.2.0) of a trust's datasets.", no_args_is_help=True)
 TRUSTS = custom(DataTrust)
-Kind = type[Resource]
 ManifestOption = Annotated[
     Path | None, typer.Option("--file", help="A manifest that holds the DataTrust; else the hub.")
 ]
 
 
-def manifest(path: Path, kind: Kind) -> dict[str, Any]:
+def manifest(path: Path, kind: type[Resource]) -> dict[str, Any]:
     """The one object of a kind in a YAML or JSON file.
 
     Raises:
