@@ -13,6 +13,7 @@ from fractions import Fraction
 from functools import cached_property
 from hashlib import sha256
 from math import ceil
+from types import MappingProxyType
 
 from commonweal import licences
 from commonweal.kinds.data_grant import Approval, DataGrant, GrantPhase, GrantReason, Offer
@@ -66,6 +67,14 @@ class GrantState:
     terms: Terms | None = None
     offers: tuple[Offered, ...] = ()
 
+    @property
+    def in_force(self) -> Agreement | None:
+        """The agreement by which may be asked now; None where there is none."""
+        return self.agreement if self.ready else None
+
+
+Negotiated = tuple[tuple[DataGrant, GrantState], ...]
+
 
 @dataclass(frozen=True)
 class Deed:
@@ -106,8 +115,18 @@ def electorate(trustees: Iterable[str], quorum: int, recused: Iterable[str]) -> 
 
 
 def grant_state(grant: DataGrant, trust: DataTrust | None, now: datetime, sponsor: str | None = None) -> GrantState:
-    """Decide whether a grant is live; `negotiate` does it for many grants on one trust."""
+    """Decide whether one grant is live."""
     return negotiate(grant, None if trust is None else Deed(trust), now, sponsor)
+
+
+def negotiate_all(
+    trust: DataTrust, grants: Iterable[DataGrant], now: datetime, sponsors: Mapping[str, str] = MappingProxyType({})
+) -> Negotiated:
+    """Decide of each grant on a trust; `sponsors` are those that PilotApps name, by the name of the app."""
+    deed = Deed(trust)
+    return tuple(
+        (grant, negotiate(grant, deed, now, sponsors.get(grant.spec.beneficiary.pilot_app))) for grant in grants
+    )
 
 
 def negotiate(grant: DataGrant, deed: Deed | None, now: datetime, sponsor: str | None = None) -> GrantState:

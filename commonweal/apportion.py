@@ -1,12 +1,13 @@
 """The one place where a number is rounded: every other rule works in integers and Fractions."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import ROUND_FLOOR, Context
 from fractions import Fraction
 from functools import lru_cache
 from typing import TypeVar
 
-Key = TypeVar("Key", str, int)
+Key = TypeVar("Key", str, int, tuple[str, datetime])
 
 WHOLE_BP = 10_000
 WHOLE_PPB = 1_000_000_000

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from hashlib import sha256
 
 from commonweal.apportion import largest_remainder
@@ -64,7 +65,7 @@ class Claim:
     uid: str
     spec: ContributionSpec
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The hash of who claims what; opinions come later and do not change it."""
         return sha256(canonical_json({"member": self.member, "record": self.spec.record.wire()})).hexdigest()
@@ -109,7 +110,7 @@ def _faults(claim: Claim, around: Around, now: datetime) -> Iterator[str]:
 
 def _certificate_fault(claim: Claim, one: EnergyCertificate, around: Around, now: datetime) -> str:
     start = one.hour.astimezone(UTC)
-    if start.replace(minute=0, second=0, microsecond=0) != start:
+    if hour_of(start) != start:
         return f"hour: {one.hour.isoformat()} is not the start of an hour in UTC"
     if start > now:
         return f"hour: {start:{INSTANT}} has not begun; a certificate is of what was generated"
@@ -246,22 +247,22 @@ def decide(
     Of two that name one certificate the first has it, and of two of one content there is one. A fault may be mended
     until the dispute's clock has run out.
     """
-    taken, decided = dict(around.taken), list[Decided]()
+    taken, decided = dict(around.taken), dict[str, Decided]()
+    around = replace(around, taken=taken)  # which grows below
     for claim, recorded_at in recorded:
-        if any(each.claim.id == claim.id for each in decided):
+        if claim.id in decided:
             continue
-        here = replace(around, taken=taken)
-        if fault(claim, here, at):
+        if fault(claim, around, at):
             if at >= recorded_at + timedelta(seconds=rules.dispute_s):
-                decided.append(Decided(claim=claim, counts=False))
+                decided[claim.id] = Decided(claim=claim, counts=False)
             continue
-        stands = standing(claim, here, rules, recorded_at, at)
+        stands = standing(claim, around, rules, recorded_at, at)
         if stands.final(at):
             counts = stands.reason is ContributionReason.APPROVED
-            decided.append(Decided(claim=claim, counts=counts))
+            decided[claim.id] = Decided(claim=claim, counts=counts)
             if counts:
-                taken |= {certificate_key(one): claim.id for one in claim.spec.record.certificates}
-    return tuple(decided)
+                taken.update({certificate_key(one): claim.id for one in claim.spec.record.certificates})
+    return tuple(decided.values())
 
 
 def bring(decided: Iterable[Decided], past: Past, loads: Iterable[Load], period_start: datetime) -> Brought:
@@ -396,13 +397,8 @@ def uncounted(span: Interval, counted: Iterable[Interval]) -> list[Interval]:
 
 def creditable_loads(member: str, energies_mj: Mapping[tuple[str, datetime], int], most_mj: int) -> tuple[Load, ...]:
     """Cut what a member's meters read by zone and hour down to what may earn, each in proportion."""
-    parts = largest_remainder(min(most_mj, sum(energies_mj.values())), _keyed(energies_mj))
-    hours = dict(zip(_keyed(energies_mj), energies_mj, strict=True))
-    return tuple(Load(member=member, zone=hours[key][0], hour=hours[key][1], mj=mj) for key, mj in parts.items() if mj)
-
-
-def _keyed(energies_mj: Mapping[tuple[str, datetime], int]) -> dict[str, int]:
-    return {f"{zone} {hour:{INSTANT}}": mj for (zone, hour), mj in energies_mj.items()}
+    parts = largest_remainder(min(most_mj, sum(energies_mj.values())), energies_mj)
+    return tuple(Load(member=member, zone=zone, hour=hour, mj=mj) for (zone, hour), mj in parts.items() if mj)
 
 
 def hour_of(moment: datetime) -> datetime:

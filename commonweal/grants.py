@@ -17,7 +17,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
 
 from commonweal import licences
-from commonweal.agreements import Agreement, Deed, negotiate
+from commonweal.agreements import Agreement, Negotiated
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import ColumnRole, DataTrust, IcebergType, Purpose
 from commonweal.kinds.data_trust import Dataset as DeclaredDataset
@@ -206,17 +206,13 @@ def dataset_faults(dataset: DeclaredDataset) -> list[str]:
 
 def compile_policy(
     trust: DataTrust,
-    grants: Iterable[DataGrant],
+    negotiated: Negotiated,
     sites: Mapping[str, Site],
     member: str,
-    now: datetime,
     *,
-    sponsors: Mapping[str, str] | None = None,
     emergencies: Iterable[LiveGrant] = (),
 ) -> Policy:
     """Say what `member` may answer for `trust`: its own datasets, what is live on them, and every issuer.
-
-    `sponsors` are those that PilotApps name, by the name of the app.
 
     Raises:
         PolicyTooLargeError: there are more live grants than a policy holds.
@@ -227,13 +223,10 @@ def compile_policy(
         if member in dataset.sources and not dataset_faults(dataset)
     )
     held = {dataset.name: dataset for dataset in datasets}
-    deed = Deed(trust)
     live = tuple(
         compiled
-        for grant in sorted(grants, key=lambda each: each.metadata.name)
-        if not held.keys().isdisjoint(grant.spec.datasets)
-        and (agreed := _in_force(grant, deed, now, sponsors or {}))
-        and (compiled := _compile_grant(grant, agreed, held))
+        for grant, state in negotiated
+        if state.in_force and (compiled := _compile_grant(grant, state.in_force, held))
     )
     opened = tuple(
         each.model_copy(update={"datasets": tuple(sorted(held.keys() & set(each.datasets)))})
@@ -259,11 +252,6 @@ def compile_policy(
         hash="0" * 64,
     )
     return policy.model_copy(update={"hash": _hash(policy)})
-
-
-def _in_force(grant: DataGrant, deed: Deed, now: datetime, sponsors: Mapping[str, str]) -> Agreement | None:
-    state = negotiate(grant, deed, now, sponsors.get(grant.spec.beneficiary.pilot_app))
-    return state.agreement if state.ready else None
 
 
 def _compile_grant(grant: DataGrant, agreed: Agreement, held: Mapping[str, PolicyDataset]) -> LiveGrant | None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from commonweal.kinds.member import Engine, Scheduling
 from commonweal.kinds.meta import Resources
+from commonweal.kinds.pilot_app import PilotApp
 
 
 class Reason(StrEnum):
@@ -104,6 +105,20 @@ class _Seat:
     takes: bool
     drains: bool
     refusal: Why | None
+
+
+def app_of(pilot: PilotApp) -> App:
+    """What a PilotApp asks for."""
+    rules = pilot.spec.placement
+    return App(
+        name=pilot.metadata.name,
+        replicas=pilot.spec.replicas,
+        per_replica=pilot.spec.resources,
+        min_members=rules.min_members,
+        members=frozenset(rules.members),
+        countries=frozenset(rules.countries),
+        engines=frozenset(rules.engines),
+    )
 
 
 def place(app: App, hosts: Sequence[Host], current: Mapping[str, int], weights: Mapping[str, int]) -> Placement:
@@ -262,26 +277,26 @@ def _lines(host: Host, app: App) -> list[_Line]:
 
 def _seat(app: App, host: Host) -> _Seat:
     room = min((line.free // line.asked for line in _lines(host, app)), default=app.replicas)
-    refusal = _refusal(app, host)
+    refused = refusal(app, host.name, host.country, host.engine, accepted=host.accepted)
     drains = host.scheduling is Scheduling.DRAINING
     open_ = host.reachable and host.allocatable is not None and host.scheduling is Scheduling.ACTIVE
-    takes = refusal is None and open_
-    return _Seat(host=host, room=room, takes=takes, drains=drains, refusal=refusal)
+    takes = refused is None and open_
+    return _Seat(host=host, room=room, takes=takes, drains=drains, refusal=refused)
 
 
-def _refusal(app: App, host: Host) -> Why | None:
+def refusal(app: App, name: str, country: str, engine: Engine | None, *, accepted: bool) -> Why | None:
     """Why the app may not run at this member at all, whatever runs there now."""
-    if not host.accepted:
+    if not accepted:
         return Why(reason=Reason.NOT_ACCEPTED, message="not accepted by the hub")
-    if app.members and host.name not in app.members:
+    if app.members and name not in app.members:
         allowed = ", ".join(sorted(app.members))
         return Why(reason=Reason.MEMBER_NOT_ALLOWED, message=f"not among the allowed members {allowed}")
-    if app.countries and host.country not in app.countries:
+    if app.countries and country not in app.countries:
         allowed = ", ".join(sorted(app.countries))
-        return Why(reason=Reason.COUNTRY_NOT_ALLOWED, message=f"country {host.country} is not among {allowed}")
-    if app.engines and host.engine not in app.engines:
+        return Why(reason=Reason.COUNTRY_NOT_ALLOWED, message=f"country {country} is not among {allowed}")
+    if app.engines and engine not in app.engines:
         allowed = " or ".join(sorted(app.engines))
-        return Why(reason=Reason.ENGINE_MISSING, message=f"engine {host.engine or 'unknown'}, the app needs {allowed}")
+        return Why(reason=Reason.ENGINE_MISSING, message=f"engine {engine or 'unknown'}, the app needs {allowed}")
     return None
 
 

@@ -7,7 +7,7 @@ asked, and in which words, is in no report.
 import base64
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -161,15 +161,16 @@ def _told(count: int) -> int | None:
     return count if count == 0 or count >= MINIMUM_COUNT else None
 
 
-def signed_text(report: Report) -> bytes:
-    """Return the bytes that a gateway signs: what they are, and the report."""
-    return f"{report.version}\n{report.model_dump_json(by_alias=True)}".encode()
-
-
-def envelope(report: Report, signature: bytes) -> bytes:
-    """Return the document that a gateway publishes."""
+def envelope(report: Report, sign: Callable[[bytes], bytes]) -> bytes:
+    """Return the document that a gateway publishes, signed by its key."""
     text = report.model_dump_json(by_alias=True)
+    signature = sign(_signed(report.version, text))
     return json.dumps({"report": text, "signature": base64.b64encode(signature).decode()}).encode()
+
+
+def _signed(version: str, text: str) -> bytes:
+    """The bytes that a gateway signs: what they are, and the report."""
+    return f"{version}\n{text}".encode()
 
 
 def read_report(content: bytes, member: str, certificate_pem: str) -> Report:
@@ -184,7 +185,7 @@ def read_report(content: bytes, member: str, certificate_pem: str) -> Report:
         report = Report.model_validate_json(document["report"])
     except (ValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ReportError(f"report of {member}: cannot be read ({type(error).__name__}); compare versions") from error
-    if not signed_by(certificate_pem, f"{report.version}\n{document['report']}".encode(), signature):
+    if not signed_by(certificate_pem, _signed(report.version, document["report"]), signature):
         raise ReportError(f"report of {member}: is not signed by its gateway's key; ask the member's operators")
     if report.member != member:
         raise ReportError(f"report of {member}: is of {report.member}; ask the member's operators")

@@ -19,7 +19,12 @@ _JUDGED = _ALWAYS | {"retention"}
 
 
 def terms_of(dataset: Dataset) -> str:
-    """The canonical text of what counts in a dataset's declaration.
+    """The canonical text of what counts in a dataset's declaration."""
+    return canonical_json(terms_in(dataset)).decode()
+
+
+def terms_in(dataset: Dataset) -> dict[str, Any]:
+    """What counts in a dataset's declaration.
 
     Defaults are left out, so that a field which a later version adds renames no agreement.
     """
@@ -33,7 +38,7 @@ def terms_of(dataset: Dataset) -> str:
     }
     rules = {rule["name"]: rule["anyOf"] for rule in wire.get("rowRules", ())}
     rest = {field: value for field, value in wire.items() if field not in _FREE}
-    return canonical_json({**rest, "columns": columns, "rowRules": rules}).decode()
+    return {**rest, "columns": columns, "rowRules": rules}
 
 
 def read_terms(text: str) -> Terms | None:

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pyiceberg.catalog.sql import SqlCatalog
 
-from commonweal.agreements import Deed, with_approvals
+from commonweal.agreements import Deed, negotiate_all, with_approvals
 from commonweal.grants import Policy, compile_policy
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
@@ -54,7 +54,7 @@ def agreed_policy(trust: DataTrust, grants: Iterable[DataGrant], site: Site, now
     """The policy of the member as the hub would write it, once every trustee approved each of these grants."""
     deed = Deed(trust)
     approved = (with_approvals(grant, deed, trust.spec.trustees) for grant in grants)
-    return compile_policy(trust, approved, {MEMBER: site}, MEMBER, now)
+    return compile_policy(trust, negotiate_all(trust, approved, now), {MEMBER: site}, MEMBER)
 
 
 def member_folder(folder: Path, *, jwks: str = '{"keys":[]}') -> None:

@@ -19,6 +19,7 @@ from commonweal.kinds.meta import (
     Status,
     Text,
     cel,
+    keyed_by,
 )
 
 
@@ -133,7 +134,7 @@ ServiceClasses = Annotated[
     Field(
         min_length=1,
         max_length=16,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=keyed_by("name"),
     ),
 ]
 

@@ -20,8 +20,10 @@ from commonweal.kinds.meta import (
     SqlName,
     Status,
     Text,
+    both,
     cel,
     immutable,
+    keyed_by,
 )
 from commonweal.kinds.pooled_cluster import PowerKind
 
@@ -39,7 +41,6 @@ class ContributionReason(StrEnum):
     LAPSED = "Lapsed"
 
 
-RULES = "x-kubernetes-validations"
 ONCE = immutable("record", "make another Contribution")
 FILLED = cel(
     "size(self.certificates) + size(self.work) + size(self.data) > 0",
@@ -124,13 +125,13 @@ class Objection(Model):
 class ContributionSpec(Model):
     """A claim and what others say of it."""
 
-    record: Annotated[ContributionRecord, Field(json_schema_extra={RULES: [*ONCE[RULES], *FILLED[RULES]]})]
+    record: Annotated[ContributionRecord, Field(json_schema_extra=both(ONCE, FILLED))]
     """What is claimed."""
     approvals: Annotated[
         tuple[ContributionApproval, ...],
         Field(
             max_length=64,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["member"]},
+            json_schema_extra=keyed_by("member"),
         ),
     ] = ()
     """Members that said yes."""
@@ -138,7 +139,7 @@ class ContributionSpec(Model):
         tuple[Objection, ...],
         Field(
             max_length=64,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["member"]},
+            json_schema_extra=keyed_by("member"),
         ),
     ] = ()
     """Members that said no."""

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from commonweal.kinds.data_trust import Purpose
+from commonweal.kinds.data_trust import EMERGENCY_PREFIX, Purpose
 from commonweal.kinds.meta import (
     PLAIN_NAME,
     Column,
@@ -25,11 +25,9 @@ from commonweal.kinds.meta import (
     Text,
     cel,
     immutable,
+    keyed_by,
 )
 from commonweal.kinds.visibility import Narrowing
-
-_MAP_BY_TRUSTEE = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["trustee"]}
-_MAP_BY_DATASET = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["dataset"]}
 
 
 class GrantReason(StrEnum):
@@ -88,7 +86,7 @@ class Offer(Model):
         tuple[SqlName, ...], Field(min_length=1, max_length=32, json_schema_extra={"x-kubernetes-list-type": "set"})
     ]
     """Datasets of the request that are offered."""
-    narrowing: Annotated[tuple[Narrowing, ...], Field(default=(), max_length=32, json_schema_extra=_MAP_BY_DATASET)]
+    narrowing: Annotated[tuple[Narrowing, ...], Field(default=(), max_length=32, json_schema_extra=keyed_by("dataset"))]
     """Rows and values that are left out besides those that the request leaves out."""
     expires_at: AwareDatetime
     """When the right would end; not later than the request asks."""
@@ -130,7 +128,7 @@ class DataGrantSpec(Model):
         Field(
             default=(),
             max_length=32,
-            json_schema_extra={**_MAP_BY_DATASET, **immutable("narrowing", "ask for a new grant")},
+            json_schema_extra={**keyed_by("dataset"), **immutable("narrowing", "ask for a new grant")},
         ),
     ]
     """Rows and values that this grant leaves out of what the trust would show."""
@@ -138,12 +136,12 @@ class DataGrantSpec(Model):
     """When the right ends."""
     approvals: Annotated[
         tuple[Approval, ...],
-        Field(default=(), max_length=64, json_schema_extra=_MAP_BY_TRUSTEE),
+        Field(default=(), max_length=64, json_schema_extra=keyed_by("trustee")),
     ]
     """Trustees that said yes, and to which agreement."""
-    recusals: Annotated[tuple[Recusal, ...], Field(default=(), max_length=64, json_schema_extra=_MAP_BY_TRUSTEE)]
+    recusals: Annotated[tuple[Recusal, ...], Field(default=(), max_length=64, json_schema_extra=keyed_by("trustee"))]
     """Trustees that do not decide, besides the sponsor."""
-    offers: Annotated[tuple[Offer, ...], Field(default=(), max_length=16, json_schema_extra=_MAP_BY_TRUSTEE)]
+    offers: Annotated[tuple[Offer, ...], Field(default=(), max_length=16, json_schema_extra=keyed_by("trustee"))]
     """What trustees offer instead of what was asked for."""
     accepted: Sha256 | None = None
     """The offer that the beneficiary accepts: its sha256 in status.offers. Unset, it stands by its request."""
@@ -168,7 +166,7 @@ class AgreementStatus(Model):
 
     sha256: Sha256
     """Its name: approvals are for it, and every answer's audit entry carries it."""
-    terms: Annotated[tuple[AgreedTerms, ...], Field(max_length=32, json_schema_extra=_MAP_BY_DATASET)]
+    terms: Annotated[tuple[AgreedTerms, ...], Field(max_length=32, json_schema_extra=keyed_by("dataset"))]
     """The part of the trust's deed that it stands on; a deed that shows less goes on under it."""
     changes: Annotated[tuple[Annotated[str, StringConstraints(max_length=512)], ...], Field(max_length=32)] = ()
     """What the deed changed since trustees agreed, so that they must again."""
@@ -192,7 +190,7 @@ class DataGrantStatus(Status):
     """Requested, Offered, Accepted, Agreed, Finalized or Terminated."""
     agreement: AgreementStatus | None = None
     """What is agreed, or awaits approval."""
-    offers: Annotated[tuple[OfferStatus, ...], Field(default=(), max_length=16, json_schema_extra=_MAP_BY_TRUSTEE)]
+    offers: Annotated[tuple[OfferStatus, ...], Field(default=(), max_length=16, json_schema_extra=keyed_by("trustee"))]
     """The offers on the table."""
 
 
@@ -223,8 +221,8 @@ class DataGrant(Resource):
                 "message": "spec.offers: an offer ends later than the request; offer less, not more",
             },
             {
-                "rule": "!self.metadata.name.startsWith('emergency-')",
-                "message": "metadata.name: emergency- is for EmergencyAccess; begin it otherwise",
+                "rule": f"!self.metadata.name.startsWith('{EMERGENCY_PREFIX}')",
+                "message": f"metadata.name: {EMERGENCY_PREFIX} is for EmergencyAccess; begin it otherwise",
             },
         ),
     )

@@ -19,11 +19,13 @@ from commonweal.kinds.meta import (
     Status,
     Text,
     both,
+    keyed_by,
 )
 from commonweal.kinds.retention import HOLDS_FIT, LegalHolds, Retention
 from commonweal.kinds.visibility import MASK_SIZE, Mask, RowRules
 
 EMERGENCY_MAX_HOURS = 168  # a week: whatever lasts longer can be asked for as a grant
+EMERGENCY_PREFIX = "emergency-"  # no DataGrant may begin so: a question names either kind as its grant
 
 
 class Purpose(StrEnum):
@@ -99,7 +101,7 @@ class Dataset(Model):
         Field(
             default=(),
             max_length=64,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["member"]},
+            json_schema_extra=keyed_by("member"),
         ),
     ]
     """Sources whose rows have another licence."""
@@ -114,7 +116,7 @@ class Dataset(Model):
         Field(
             min_length=1,
             max_length=128,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+            json_schema_extra=keyed_by("name"),
         ),
     ]
     """The schema."""
@@ -152,7 +154,7 @@ class DataTrustSpec(Model):
         Field(
             min_length=1,
             max_length=32,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+            json_schema_extra=keyed_by("name"),
         ),
     ]
     """What can be asked about."""

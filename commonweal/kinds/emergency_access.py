@@ -1,12 +1,12 @@
 """EmergencyAccess: two trustees open, for a few hours, what no grant allows; it ends by itself and is reviewed."""
 
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
 from commonweal.kinds.data_grant import Beneficiary
-from commonweal.kinds.data_trust import EMERGENCY_MAX_HOURS, Purpose
+from commonweal.kinds.data_trust import EMERGENCY_MAX_HOURS, EMERGENCY_PREFIX, Purpose
 from commonweal.kinds.meta import (
     Column,
     Definition,
@@ -20,11 +20,10 @@ from commonweal.kinds.meta import (
     Text,
     cel,
     immutable,
+    keyed_by,
 )
 
-PREFIX = "emergency-"  # no DataGrant may begin so: a question names either kind as its grant
 _NEW = "open a new one"
-_BY_TRUSTEE: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["trustee"]}
 
 
 class EmergencyReason(StrEnum):
@@ -101,11 +100,7 @@ class EmergencyAccessSpec(Model):
     """For how many hours after its creation; the trust says how many are possible."""
     openings: Annotated[
         tuple[Opening, ...],
-        Field(
-            default=(),
-            max_length=64,
-            json_schema_extra=_BY_TRUSTEE,
-        ),
+        Field(default=(), max_length=64, json_schema_extra=keyed_by("trustee")),
     ]
     """Trustees that opened it; two of different members, by two people, are needed."""
     closed: Annotated[
@@ -114,11 +109,7 @@ class EmergencyAccessSpec(Model):
     """True ends it at once and for good."""
     reviews: Annotated[
         tuple[Review, ...],
-        Field(
-            default=(),
-            max_length=64,
-            json_schema_extra=_BY_TRUSTEE,
-        ),
+        Field(default=(), max_length=64, json_schema_extra=keyed_by("trustee")),
     ]
     """What trustees say afterwards; a quorum of the trust must."""
 
@@ -143,8 +134,9 @@ class EmergencyAccess(Resource):
         ),
         rules=(
             {
-                "rule": f"self.metadata.name.matches('^{PREFIX}[a-z0-9]([-a-z0-9]{{0,51}}[a-z0-9])?$')",
-                "message": f"metadata.name: use {PREFIX}, which no grant has, and at most 53 of a-z, 0-9 and -",
+                "rule": f"self.metadata.name.matches('^{EMERGENCY_PREFIX}[a-z0-9]([-a-z0-9]{{0,51}}[a-z0-9])?$')",
+                "message": f"metadata.name: use {EMERGENCY_PREFIX}, which no grant has, and at most 53 of a-z, 0-9 "
+                "and -",
             },
         ),
     )

@@ -18,6 +18,7 @@ from commonweal.kinds.meta import (
     Sha256,
     Status,
     immutable,
+    keyed_by,
 )
 
 
@@ -103,7 +104,7 @@ class EquityStatementSpec(Model):
         Field(
             min_length=1,
             max_length=64,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["member"]},
+            json_schema_extra=keyed_by("member"),
         ),
     ]
     """One entry a member."""

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from commonweal.kinds.meta import MemberName, Model, SqlName, Text, cel, immutable
+from commonweal.kinds.meta import MemberName, Model, SqlName, Text, cel, immutable, keyed_by
 
 TRILLION = 10**12
 _EXACT = 2**53  # exact in every JSON reader
@@ -74,7 +74,7 @@ class NoiseRules(Model):
         Field(
             default=(),
             max_length=128,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["column"]},
+            json_schema_extra=keyed_by("column"),
         ),
     ]
     """Measures whose sums may be asked with noise; one without bounds may not."""

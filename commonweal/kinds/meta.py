@@ -42,6 +42,11 @@ def both(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     return {rules: [*one[rules], *other[rules]]}
 
 
+def keyed_by(field: str) -> dict[str, Any]:
+    """A list in which the API server tells entries apart by a field."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [field]}
+
+
 def immutable(what: str, remedy: str) -> dict[str, Any]:
     """A field that is set once."""
     return cel("self == oldSelf", f"{what} cannot be changed; {remedy}")
@@ -95,7 +100,7 @@ Conditions = Annotated[
     Field(
         default=(),
         max_length=16,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        json_schema_extra=keyed_by("type"),
     ),
 ]
 

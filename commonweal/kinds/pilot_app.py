@@ -21,6 +21,7 @@ from commonweal.kinds.meta import (
     Status,
     Text,
     Url,
+    keyed_by,
 )
 
 PILOT_LABEL = "commonweal.dev/pilot"  # on every pod of an application; its value is the application's name
@@ -76,7 +77,7 @@ class Component(Model):
         Field(
             default=(),
             max_length=64,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+            json_schema_extra=keyed_by("name"),
         ),
     ]
     """Plain settings."""
@@ -156,7 +157,7 @@ class PilotAppStatus(Status):
         Field(
             default=(),
             max_length=64,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["member"]},
+            json_schema_extra=keyed_by("member"),
         ),
     ]
     """What runs where."""

@@ -18,6 +18,7 @@ from commonweal.kinds.meta import (
     Scope,
     Status,
     cel,
+    keyed_by,
 )
 from commonweal.metering import Scope as MeterScope
 
@@ -127,8 +128,7 @@ PowerSources = Annotated[
         default=(),
         max_length=8,
         json_schema_extra={
-            "x-kubernetes-list-type": "map",
-            "x-kubernetes-list-map-keys": ["kind"],
+            **keyed_by("kind"),
             **cel("size(self) == 0 || self.map(s, s.shareBp).sum() == 10000", "shareBp must sum to 10000"),
         },
     ),
@@ -138,7 +138,7 @@ Meters = Annotated[
     Field(
         default=(),
         max_length=1024,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uuid"]},
+        json_schema_extra=keyed_by("uuid"),
     ),
 ]
 

@@ -1,10 +1,10 @@
 """How long a dataset's rows are kept, and what keeps them longer: parts of a DataTrust."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
-from commonweal.kinds.meta import MemberName, Model, Name, SqlName, Text
+from commonweal.kinds.meta import MemberName, Model, Name, SqlName, Text, both, cel, keyed_by
 
 
 class Retention(Model):
@@ -37,19 +37,17 @@ LegalHolds = Annotated[
     tuple[LegalHold, ...],
     Field(
         max_length=16,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=keyed_by("name"),
     ),
 ]
-HOLDS_FIT: dict[str, Any] = {
-    "x-kubernetes-validations": [
-        {
-            "rule": "!has(self.legalHolds) || self.legalHolds.all(h, h.declaredBy in self.trustees)",
-            "message": "spec.legalHolds: declaredBy is no trustee; name the trustee that answers for the hold",
-        },
-        {
-            "rule": "!has(self.legalHolds) || self.legalHolds.all(h, !has(h.datasets) || "
-            "h.datasets.all(n, self.datasets.exists(d, d.name == n)))",
-            "message": "spec.legalHolds: the trust has no such dataset; name its datasets, or none for all",
-        },
-    ]
-}
+HOLDS_FIT = both(
+    cel(
+        "!has(self.legalHolds) || self.legalHolds.all(h, h.declaredBy in self.trustees)",
+        "spec.legalHolds: declaredBy is no trustee; name the trustee that answers for the hold",
+    ),
+    cel(
+        "!has(self.legalHolds) || self.legalHolds.all(h, !has(h.datasets) || "
+        "h.datasets.all(n, self.datasets.exists(d, d.name == n)))",
+        "spec.legalHolds: the trust has no such dataset; name its datasets, or none for all",
+    ),
+)

@@ -10,7 +10,7 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from commonweal.kinds.licence import Licence
-from commonweal.kinds.meta import Model, Name, SqlName, cel
+from commonweal.kinds.meta import Model, Name, SqlName, cel, keyed_by
 
 
 class Operator(StrEnum):
@@ -97,7 +97,7 @@ RowRules = Annotated[
     tuple[RowRule, ...],
     Field(
         max_length=16,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        json_schema_extra=keyed_by("name"),
     ),
 ]
 
@@ -143,7 +143,7 @@ class Narrowing(Model):
         tuple[ColumnMask, ...],
         Field(
             max_length=128,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["column"]},
+            json_schema_extra=keyed_by("column"),
         ),
     ] = ()
     """Masks over what the trust's own masks leave."""

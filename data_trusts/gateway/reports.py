@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from commonweal.public_reports import Report, Tally, Witnessed, envelope, signed_text, uses
+from commonweal.public_reports import Report, Tally, Witnessed, envelope, uses
 from data_trusts.audit import AuditLog
 from data_trusts.cosigners import Cosigners
 from data_trusts.gateway.certificates import Identity, sign
@@ -66,4 +66,4 @@ class Reporter:
             checkpoint=(self._audit.folder / CHECKPOINT).read_text("utf-8"),
             witnesses=tuple(Witnessed(vkey=each.vkey(), note=note) for each, note in self._cosigners.notes()),
         )
-        return envelope(report, sign(signed_text(report), self._identity))
+        return envelope(report, lambda content: sign(content, self._identity))

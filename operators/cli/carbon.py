@@ -1,7 +1,7 @@
 """What an application emits where it runs, and what the greenest members that may run it would save."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from commonweal.green import MJ_PER_WH, Basis, Factor, GreenError, Method
 from commonweal.kinds.member import Member
 from commonweal.kinds.pilot_app import PilotApp
 from commonweal.kinds.pooled_cluster import PooledCluster
+from commonweal.placement import app_of, refusal
 from operators.cli.terminal import CommandError
 from operators.hub.resources import MEMBERS, PILOT_APPS, POOLED_CLUSTERS, member_of
 from operators.kube import Kube, NotFound
@@ -75,24 +76,30 @@ async def read_case(kube: Kube, name: str) -> Case:
         app = PilotApp.read(await kube.get(PILOT_APPS, name))
     except NotFound:
         raise CommandError(f"APP: there is no PilotApp {name}; `commonweal status` lists them") from None
+    pledges = [PooledCluster.read(body) for body in (await kube.list(POOLED_CLUSTERS)).items]
+    return case_of(app, pledges, [Member.read(body) for body in (await kube.list(MEMBERS)).items])
+
+
+def case_of(app: PilotApp, pledges: Iterable[PooledCluster], members: Iterable[Member]) -> Case:
+    """Where an application runs, and which of the members that pledge may run it by the rules of placement.
+
+    Raises:
+        CommandError: it runs nowhere.
+    """
     placed = {each.member: each.replicas for each in app.status.placements if each.replicas} if app.status else {}
     if not placed:
-        raise CommandError(f"APP: {name} runs nowhere; there is nothing to compare")
+        raise CommandError(f"APP: {app.metadata.name} runs nowhere; there is nothing to compare")
     zones: dict[str, str] = {}
-    for body in sorted((await kube.list(POOLED_CLUSTERS)).items, key=lambda each: str(each["metadata"]["name"])):
-        pledge = PooledCluster.read(body)
+    for pledge in sorted(pledges, key=lambda each: each.metadata.name):
         zones.setdefault(str(member_of(pledge.metadata.namespace or "")), pledge.spec.location.grid_zone)
-    members = [Member.read(body) for body in (await kube.list(MEMBERS)).items]
-    rules = app.spec.placement
-    allowed = frozenset(
-        each.metadata.name
-        for each in members
-        if each.spec.hub_accepts
-        and each.metadata.name in zones
-        and (not rules.members or each.metadata.name in rules.members)
-        and (not rules.countries or each.spec.country in rules.countries)
-    )
+    allowed = frozenset(each.metadata.name for each in members if each.metadata.name in zones and _may_run(app, each))
     return Case(app=app, placed=placed, zones=zones, allowed=allowed)
+
+
+def _may_run(app: PilotApp, member: Member) -> bool:
+    engine = member.status.site.engine if member.status and member.status.site else None
+    spec = member.spec
+    return refusal(app_of(app), member.metadata.name, spec.country, engine, accepted=spec.hub_accepts) is None
 
 
 def report(case: Case, known: Mapping[str, Intensity], watts: int) -> tuple[Table, str]:

@@ -13,19 +13,18 @@ from commonweal.grants import dataset_faults
 from commonweal.kinds import Resource
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.odcs import Imported, export, read
-from commonweal.terms import breaking, read_terms, terms_of
+from commonweal.terms import breaking, terms_in
 from operators.cli.terminal import CommandError, err, out, plain_errors, speak
 from operators.kube import Kube, custom
 
 app = typer.Typer(help="Data contracts (ODCS 3.2.0) of a trust's datasets.", no_args_is_help=True)
 TRUSTS = custom(DataTrust)
-Kind = type[Resource]
 ManifestOption = Annotated[
     Path | None, typer.Option("--file", help="A manifest that holds the DataTrust; else the hub.")
 ]
 
 
-def manifest(path: Path, kind: Kind) -> dict[str, Any]:
+def manifest(path: Path, kind: type[Resource]) -> dict[str, Any]:
     """The one object of a kind in a YAML or JSON file.
 
     Raises:
@@ -104,8 +103,7 @@ def compare(
 ) -> None:
     """Say which changes need a new agreement of every grant; exit 1 where there are any."""
     with plain_errors():
-        terms = [read_terms(terms_of(_imported(path, table).dataset)) for path in (before, after)]
-        changes = breaking(terms[0] or {}, terms[1] or {})
+        changes = breaking(*(terms_in(_imported(path, table).dataset) for path in (before, after)))
     for change in changes:
         out.print(change, soft_wrap=True, highlight=False, markup=False)
     if changes:

@@ -12,13 +12,14 @@ from commonweal import odrl
 from commonweal.agreements import Agreement, Deed, GrantState, agreement_of, grant_state
 from commonweal.kinds.data_grant import DataGrant, GrantPhase
 from commonweal.kinds.data_trust import DataTrust
+from commonweal.kinds.pilot_app import PilotApp
 from commonweal.odrl import PolicyType
 from operators.cli.contracts import manifest
 from operators.cli.terminal import CommandError, out, plain_errors, speak
-from operators.kube import Json, Kube, custom
+from operators.kube import Json, Kube, NotFound, custom
 
 app = typer.Typer(help="What trustees and beneficiaries agree on.", no_args_is_help=True)
-GRANTS, TRUSTS = custom(DataGrant), custom(DataTrust)
+GRANTS, TRUSTS, PILOT_APPS = custom(DataGrant), custom(DataTrust), custom(PilotApp)
 Grant = Annotated[str, typer.Argument(metavar="GRANT", help="The DataGrant's name.")]
 
 
@@ -89,14 +90,23 @@ def export_(
 ) -> None:
     """Print a grant as ODRL: an Agreement where it is in force, else a Request, or an Offer."""
 
-    async def work(kube: Kube) -> tuple[DataGrant, DataTrust]:
+    async def work(kube: Kube) -> tuple[DataGrant, DataTrust, str | None]:
         grant = DataGrant.read(await kube.get(GRANTS, name))
-        return grant, DataTrust.read(await kube.get(TRUSTS, grant.spec.trust))
+        trust = DataTrust.read(await kube.get(TRUSTS, grant.spec.trust))
+        return grant, trust, await _sponsor(kube, grant)
 
-    grant, trust = speak(context.obj, work)
+    grant, trust, sponsor = speak(context.obj, work)
     with plain_errors():
-        kind, agreement = _exported(grant, grant_state(grant, trust, datetime.now(UTC)), offer)
+        kind, agreement = _exported(grant, grant_state(grant, trust, datetime.now(UTC), sponsor), offer)
         typer.echo(json.dumps(odrl.export(grant, agreement, kind), indent=2, ensure_ascii=False))
+
+
+async def _sponsor(kube: Kube, grant: DataGrant) -> str | None:
+    """Who stands behind the beneficiary and so has no vote; None while there is no such application."""
+    try:
+        return PilotApp.read(await kube.get(PILOT_APPS, grant.spec.beneficiary.pilot_app)).spec.sponsor
+    except NotFound:
+        return None
 
 
 def _exported(grant: DataGrant, state: GrantState, trustee: str | None) -> tuple[PolicyType, Agreement]:

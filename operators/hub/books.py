@@ -269,10 +269,9 @@ class Books:
         """Record a claim without a fault; a second time changes nothing."""
         if evidence.recorded_at(self.connection, claim) is not None:
             return
-        leaf = evidence.leaf_of(claim, now)
         with _Transaction(self) as transaction:
-            row = (claim.id, claim.uid, claim.member, f"{now:{INSTANT}}", leaf, transaction.append(leaf))
-            self.connection.execute("INSERT INTO contributions VALUES (?, ?, ?, ?, ?, ?)", row)
+            row = (claim.id, claim.uid, f"{now:{INSTANT}}", transaction.append(evidence.leaf_of(claim, now)))
+            self.connection.execute("INSERT INTO contributions VALUES (?, ?, ?, ?)", row)
 
     def refuse_claim(self, claim: Claim, message: str) -> None:
         """Record that a claim was refused, and why; the same words are recorded once."""

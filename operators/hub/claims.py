@@ -8,16 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from commonweal.agreements import grant_state
+from commonweal.agreements import negotiate_all
 from commonweal.contributions import Around, Claim, Dataset, Decided, Past, Rules, decide, fault, standing
 from commonweal.kinds.consortium import ConsortiumSpec
 from commonweal.kinds.contribution import Contribution, ContributionReason
-from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
 from operators.frame import Finding, Key, Plan, Store, Tools, Watch
 from operators.hub import evidence
 from operators.hub.books import Books
-from operators.hub.grants import sponsors
+from operators.hub.grants import grants_of, next_look_s, sponsors
 from operators.hub.resources import (
     CONSORTIUMS,
     CONTRIBUTIONS,
@@ -37,7 +36,6 @@ JUDGED_BY = (
     CONSORTIUMS, MEMBERS, POOLED_CLUSTERS, DATA_TRUSTS, DATA_GRANTS, PILOT_APPS, EQUITY_STATEMENTS,
 )  # fmt: skip
 NOTHING_AROUND = Around(members=frozenset())  # what is decided is judged no more
-MIN_LOOK_S = 1.0
 FAULT_LOOK_S = 60.0  # what is not over yet will be, without any event
 
 
@@ -116,7 +114,7 @@ class ClaimController:
             )
         stands = standing(claim, observed.around, observed.rules, observed.recorded_at or now, now)
         record = () if observed.recorded_at else (Record(books=self.books, claim=claim, at=now),)
-        look_s = max((stands.until - now).total_seconds(), MIN_LOOK_S) if now < stands.until else None
+        look_s = next_look_s([stands.until], now) if now < stands.until else None
         return Plan(writes=record, findings=(_finding(stands.reason, stands.message),), requeue_in_s=look_s)
 
     def _all(self, _: Json) -> tuple[Key, ...]:
@@ -154,16 +152,18 @@ def rules(spec: ConsortiumSpec) -> Rules:
 
 def around(store: Store, books: Books, claims: Iterable[Claim], at: datetime) -> Around:
     """What claims are judged against at an instant."""
+    claims = tuple(claims)
     zones: defaultdict[str, set[str]] = defaultdict(set)
     for pledge in store.list(POOLED_CLUSTERS):
         zones[str(member_of(pledge["metadata"]["namespace"]))].add(pledge["spec"]["location"]["gridZone"])
-    trusts = {body["metadata"]["name"]: DataTrust.read(body) for body in store.list(DATA_TRUSTS)}
+    named = sorted({one.trust for claim in claims for one in claim.spec.record.data})
+    trusts = [DataTrust.read(body) for name in named if (body := store.get(DATA_TRUSTS, name))]
     return Around(
         members=frozenset(each["metadata"]["name"] for each in store.list(MEMBERS) if each["spec"].get("hubAccepts")),
         zones={member: frozenset(each) for member, each in zones.items()},
         holders={
-            (name, dataset.name): frozenset(dataset.sources)
-            for name, trust in trusts.items()
+            (trust.metadata.name, dataset.name): frozenset(dataset.sources)
+            for trust in trusts
             for dataset in trust.spec.datasets
         },
         askers=_askers(store, trusts, at),
@@ -171,16 +171,16 @@ def around(store: Store, books: Books, claims: Iterable[Claim], at: datetime) ->
     )
 
 
-def _askers(store: Store, trusts: dict[str, DataTrust], at: datetime) -> dict[Dataset, frozenset[str]]:
-    """Of each dataset the members that sponsor an application with a live grant on it."""
+def _askers(store: Store, trusts: Iterable[DataTrust], at: datetime) -> dict[Dataset, frozenset[str]]:
+    """Of each dataset the members that sponsor an application which may ask it: by what was agreed, not by its wish."""
     sponsored = sponsors(store)
     found: defaultdict[Dataset, set[str]] = defaultdict(set)
-    for body in store.list(DATA_GRANTS):
-        grant = DataGrant.read(body)
-        sponsor = sponsored.get(grant.spec.beneficiary.pilot_app)
-        if sponsor and grant_state(grant, trusts.get(grant.spec.trust), at, sponsor).ready:
-            for dataset in grant.spec.datasets:
-                found[grant.spec.trust, dataset].add(sponsor)
+    for trust in trusts:
+        for grant, state in negotiate_all(trust, grants_of(store, trust.metadata.name), at, sponsored):
+            sponsor = sponsored.get(grant.spec.beneficiary.pilot_app)
+            if sponsor and state.in_force:
+                for dataset in state.in_force.datasets:
+                    found[grant.spec.trust, dataset].add(sponsor)
     return {of: frozenset(members) for of, members in found.items()}
 
 

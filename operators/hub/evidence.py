@@ -18,8 +18,8 @@ T = TypeVar("T")
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS contributions (
-    id TEXT NOT NULL, uid TEXT NOT NULL, member TEXT NOT NULL, recorded_at TEXT NOT NULL, payload BLOB NOT NULL,
-    position INTEGER NOT NULL REFERENCES log, PRIMARY KEY (id, uid)
+    id TEXT NOT NULL, uid TEXT NOT NULL, recorded_at TEXT NOT NULL, position INTEGER NOT NULL REFERENCES log,
+    PRIMARY KEY (id, uid)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS contributions_refused (
     id TEXT NOT NULL, message TEXT NOT NULL, position INTEGER NOT NULL REFERENCES log, PRIMARY KEY (id, message)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from commonweal.agreements import grant_state
+from commonweal.agreements import GrantState, grant_state
 from commonweal.kinds.consortium import ConsortiumSpec
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
@@ -16,7 +16,7 @@ from commonweal.kinds.meta import Resources
 from commonweal.kinds.pilot_app import PILOT_LABEL, REFUSALS, PilotApp, PilotCondition, PilotPlacement, PilotReason
 from commonweal.kinds.pooled_cluster import PooledCluster
 from commonweal.membership import member_namespace
-from commonweal.placement import App, Host, Placement, place, transition
+from commonweal.placement import Host, Placement, app_of, place, transition
 from operators.frame import Apply, Delete, Finding, Key, Plan, Store, Tools, Watch
 from operators.hub.books import Books
 from operators.hub.front_door import FrontDoor
@@ -151,7 +151,10 @@ def _plan(observed: Observed, app: PilotApp, body: Json, now: datetime) -> Plan:
     assigned = transition(placement, running, ready)
     in_door = {each.member for each in app.status.placements} if app.status else set()
     leaving = {m for m in running if m not in assigned and m in in_door and m in placement.outgoing}
-    grants = grants_json(list(_live(observed, app, now)), observed.sites or {})
+    states = {
+        each.name: grant_state(each.grant, each.trust, now, app.spec.sponsor) for each in observed.grants if each.grant
+    }
+    grants = grants_json(list(_live(observed, app, states)), observed.sites or {})
     writes = [
         Apply(resource=ASSIGNMENTS, body=assignment(body, app, member, count, grants))
         for member, count in sorted(assigned.items())
@@ -161,29 +164,19 @@ def _plan(observed: Observed, app: PilotApp, body: Json, now: datetime) -> Plan:
     looks = [
         LEAVE_DOOR_S if leaving else None,
         UNPLACED_RETRY_S if placement.unplaced else None,
-        _grants_look_s(observed, app, now),
+        next_look_s((state.changes_at for state in states.values()), now),
     ]
     return Plan(
         writes=(*writes, *gone),
-        findings=(_placed(placement), _ready(observed, app, placement, placements, now)),
+        findings=(_placed(placement), _ready(observed, app, placement, placements, states)),
         status=_status(app, placements, observed.address),
         requeue_in_s=min((look for look in looks if look is not None), default=None),
     )
 
 
 def _placement(observed: Observed, app: PilotApp) -> Placement:
-    rules = app.spec.placement
-    wanted = App(
-        name=app.metadata.name,
-        replicas=app.spec.replicas,
-        per_replica=app.spec.resources,
-        min_members=rules.min_members,
-        members=frozenset(rules.members),
-        countries=frozenset(rules.countries),
-        engines=frozenset(rules.engines),
-    )
     running = {member: each.replicas for member, each in observed.running.items()}
-    return place(wanted, observed.hosts, running, observed.weights or {})
+    return place(app_of(app), observed.hosts, running, observed.weights or {})
 
 
 def _placements(observed: Observed, assigned: Mapping[str, int]) -> list[PilotPlacement]:
@@ -217,13 +210,17 @@ def _placed(placement: Placement) -> Finding:
 
 
 def _ready(
-    observed: Observed, app: PilotApp, placement: Placement, placements: list[PilotPlacement], now: datetime
+    observed: Observed,
+    app: PilotApp,
+    placement: Placement,
+    placements: list[PilotPlacement],
+    states: Mapping[str, GrantState],
 ) -> Finding:
     """What is wrong with the app itself outranks what is wrong with where it runs."""
     for reason, message in (
         *_wrong_references(observed, app),
         *((PilotReason.UNPLACEABLE, placement.message) for _ in range(placement.unplaced and 1)),
-        *((PilotReason.GRANT_NOT_READY, words) for words in _unready_grants(observed, app, now)),
+        *((PilotReason.GRANT_NOT_READY, words) for words in _unready_grants(observed, app, states)),
         *_unready_members(observed, placements),
     ):
         return Finding(type=PilotCondition.READY, holds=False, reason=reason, message=message)
@@ -242,7 +239,7 @@ def _wrong_references(observed: Observed, app: PilotApp) -> list[tuple[PilotReas
     return wrong
 
 
-def _unready_grants(observed: Observed, app: PilotApp, now: datetime) -> list[str]:
+def _unready_grants(observed: Observed, app: PilotApp, states: Mapping[str, GrantState]) -> list[str]:
     words = []
     for each in observed.grants:
         if each.grant is None:
@@ -251,8 +248,8 @@ def _unready_grants(observed: Observed, app: PilotApp, now: datetime) -> list[st
             words.append(
                 f"spec.grants: {each.name} is for {each.grant.spec.beneficiary.pilot_app}; ask for an own grant"
             )
-        elif not (state := grant_state(each.grant, each.trust, now, app.spec.sponsor)).ready:
-            words.append(f"DataGrant {each.name}: {state.message}")
+        elif not states[each.name].ready:
+            words.append(f"DataGrant {each.name}: {states[each.name].message}")
     return words
 
 
@@ -275,18 +272,12 @@ def _unready_members(observed: Observed, placements: list[PilotPlacement]) -> li
     return wrong
 
 
-def _live(observed: Observed, app: PilotApp, now: datetime) -> Iterator[LiveGrantOf]:
+def _live(observed: Observed, app: PilotApp, states: Mapping[str, GrantState]) -> Iterator[LiveGrantOf]:
     for each in observed.grants:
         if each.grant is None or each.trust is None or each.grant.spec.beneficiary.pilot_app != app.metadata.name:
             continue
-        state = grant_state(each.grant, each.trust, now, app.spec.sponsor)
-        if state.ready and state.agreement is not None:
-            yield LiveGrantOf(grant=each.grant, trust=each.trust, datasets=state.agreement.datasets)
-
-
-def _grants_look_s(observed: Observed, app: PilotApp, now: datetime) -> float | None:
-    asked = [(each.grant, each.trust) for each in observed.grants if each.grant]
-    return next_look_s((grant_state(grant, trust, now, app.spec.sponsor).changes_at for grant, trust in asked), now)
+        if agreed := states[each.name].in_force:
+            yield LiveGrantOf(grant=each.grant, trust=each.trust, datasets=agreed.datasets)
 
 
 def _removal(app: str, member: str) -> Delete:

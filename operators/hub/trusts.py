@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from commonweal.agreements import Deed, negotiate
+from commonweal.agreements import Negotiated, negotiate_all
 from commonweal.emergencies import emergency_state, live_emergencies
-from commonweal.grants import POLICY_LABEL, PolicyTooLargeError, compile_policy, dataset_faults
+from commonweal.grants import POLICY_LABEL, LiveGrant, PolicyTooLargeError, compile_policy, dataset_faults
 from commonweal.kinds.assignment import OwnerKind
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust, TrustReason
@@ -109,7 +109,9 @@ class TrustController:
             return Plan(writes=_removals(observed.name, observed.assigned))
         wanted = sources(observed.trust)
         here = [name for name in wanted if name in observed.members and observed.members[name].accepted]
-        packed = {name: _packed(observed, observed.trust, name, now) for name in here}
+        negotiated = negotiate_all(observed.trust, observed.grants, now, observed.sponsors)
+        opened = live_emergencies(observed.emergencies, observed.trust, now)
+        packed = {name: _packed(observed, observed.trust, negotiated, opened, name) for name in here}
         policies = tuple(_assigned(observed.body, name, values) for name, (values, _) in packed.items())
         gone = [name for name in observed.assigned if name not in here]
         serving = [name for name in here if observed.members[name].applied and observed.members[name].ready]
@@ -121,7 +123,7 @@ class TrustController:
                 *emergency_findings(observed.emergencies, observed.trust, now),
             ),
             status={"serving": serving},
-            requeue_in_s=next_look_s(_changes(observed, observed.trust, now), now),
+            requeue_in_s=next_look_s(_changes(observed, observed.trust, negotiated, now), now),
         )
 
     def _trusts_of(self, app: Json) -> tuple[Key, ...]:
@@ -167,29 +169,23 @@ def unusable(trust: DataTrust) -> list[str]:
     ]
 
 
-def _changes(observed: Observed, trust: DataTrust, now: datetime) -> Iterator[datetime | None]:
-    deed = Deed(trust)
-    for grant in observed.grants:
-        yield negotiate(grant, deed, now, observed.sponsors.get(grant.spec.beneficiary.pilot_app)).changes_at
+def _changes(observed: Observed, trust: DataTrust, negotiated: Negotiated, now: datetime) -> Iterator[datetime | None]:
+    yield from (state.changes_at for _, state in negotiated)
     yield from (emergency_state(access, trust, now).changes_at for access in observed.emergencies)
 
 
 def _packed(
-    observed: Observed, trust: DataTrust, member: str, now: datetime
+    observed: Observed, trust: DataTrust, negotiated: Negotiated, opened: tuple[LiveGrant, ...], member: str
 ) -> tuple[dict[str, dict[str, str]], str | None]:
     """What a member's policy becomes in its ConfigMap, and why it is one without grants, where they do not fit.
 
     The one before must not stay in force: it may hold grants that are revoked by now.
     """
     sites = observed.sites or {}
-    opened = live_emergencies(observed.emergencies, trust, now)
     try:
-        whole = compile_policy(
-            trust, observed.grants, sites, member, now, sponsors=observed.sponsors, emergencies=opened
-        )
-        return pack(whole), None
+        return pack(compile_policy(trust, negotiated, sites, member, emergencies=opened)), None
     except PolicyTooLargeError as error:
-        return pack(compile_policy(trust, (), sites, member, now)), str(error)
+        return pack(compile_policy(trust, (), sites, member)), str(error)
 
 
 def _assigned(trust: Json, member: str, values: dict[str, dict[str, str]]) -> Apply:

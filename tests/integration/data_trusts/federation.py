@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from commonweal.agreements import negotiate_all
 from commonweal.grants import compile_policy
 from data_trusts.catalog import Warehouse
 from data_trusts.client import TrustClient
@@ -64,7 +65,7 @@ def policy(member: str, issuer: Issuer, identities: Mapping[str, Identity], nois
         )
         for name, identity in identities.items()
     }
-    return compile_policy(declared, asked, sites, member, now).render()
+    return compile_policy(declared, negotiate_all(declared, asked, now), sites, member).render()
 
 
 @contextmanager

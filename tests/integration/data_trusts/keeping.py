@@ -4,6 +4,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from commonweal.agreements import negotiate_all
 from commonweal.grants import Policy, PolicyDataset, compile_policy
 from data_trusts.gateway.certificates import Identity, make_identity
 from tests.unit.grants.samples import CUSTOMS, NOON, grant, site, trust
@@ -16,7 +17,9 @@ HOLD = {"name": "court", "reason": "Case 7", "declaredBy": "ke"}
 def keeping(*holds: dict[str, Any], column: str = "day", days: int = DAYS, now: datetime = NOON) -> Policy:
     spec = {"datasets": [{**CUSTOMS, "retention": {"column": column, "days": days}}], "legalHolds": list(holds)}
     of = trust(spec)
-    return compile_policy(of, [grant({"datasets": ["customs_rows"]}, of=of)], {"ca": site("ca")}, "ca", now)
+    return compile_policy(
+        of, negotiate_all(of, [grant({"datasets": ["customs_rows"]}, of=of)], now), {"ca": site("ca")}, "ca"
+    )
 
 
 def kept_dataset(*holds: dict[str, Any], column: str = "day", days: int = DAYS) -> PolicyDataset:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from commonweal.agreements import negotiate_all
 from commonweal.federation import RoundRefusedError
 from commonweal.grants import compile_policy
 from commonweal.kinds.member import Site
@@ -65,7 +66,7 @@ class Table:
         declared = trust({"datasets": [federated()]})
         asked = grant({"datasets": ["customs_rows"], **changes}, of=declared)
         for member, book in self.books.items():
-            policy = compile_policy(declared, [asked], self.sites, member, NOON)
+            policy = compile_policy(declared, negotiate_all(declared, [asked], NOON), self.sites, member)
             book.replace({"policy-trade": policy.render()}, NOON)
 
     def _dealt(self, round_id: str) -> Answering:

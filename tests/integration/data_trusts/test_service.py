@@ -9,6 +9,7 @@ from threading import Event
 
 import pytest
 
+from commonweal.agreements import negotiate_all
 from commonweal.grants import EmergencyNote, LiveGrant, compile_policy
 from data_trusts.audit import AuditError, AuditLog
 from data_trusts.engines import DeadlineError, EngineRows, StoppedError
@@ -180,7 +181,9 @@ def test_a_question_under_an_emergency_is_recorded_with_it(desk: Desk) -> None:
         hash="e" * 64,
         emergency=note,
     )
-    compiled = compile_policy(trust(), [grant()], {"ca": site("ca")}, "ca", NOON, emergencies=[live])
+    compiled = compile_policy(
+        trust(), negotiate_all(trust(), [grant()], NOON), {"ca": site("ca")}, "ca", emergencies=[live]
+    )
     desk.book.replace({"policy-trade": compiled.render()}, NOON)
     asked = QUESTION.model_copy(update={"grant": "emergency-flood"})
     assert isinstance(desk.service.answer(CALLER, asked), Answer)

@@ -167,6 +167,19 @@ async def test_trustees_approve_from_a_terminal_and_anyone_exports(hub: Hub, tmp
         assert (written.exit_code, written.stdout.count(".odcs.yaml")) == (0, 2)
 
 
+async def test_what_the_sponsor_of_the_app_offers_is_exported_no_more_than_the_hub_counts_it(hub: Hub) -> None:
+    async with hub.operator():
+        await members(hub)
+        beneficiary = {"pilotApp": PILOT["metadata"]["name"]}
+        await hub.apply(request(beneficiary=beneficiary, offers=[{"trustee": "kr", **LESS}]))
+        before = await commonweal(hub, "grant", "export", "asked", "--offer", "kr")
+        assert json.loads(before.stdout)["@type"] == "Offer"
+        await hub.apply(PILOT)
+        after = await commonweal(hub, "grant", "export", "asked", "--offer", "kr")
+    assert (after.exit_code, after.stdout) == (1, "")
+    assert "kr does not decide on this grant" in after.stderr
+
+
 async def test_a_deed_that_shows_more_ends_a_right_and_one_that_is_taken_back_restores_it(hub: Hub) -> None:
     async with hub.operator():
         await members(hub)

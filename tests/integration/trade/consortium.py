@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from commonweal.agreements import negotiate_all
 from commonweal.grants import compile_policy
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
@@ -76,7 +77,7 @@ class Consortium:
             kubernetes_version="0",
         )
         for member in MEMBERS:
-            policy = compile_policy(trust, grants, {"kr": site}, member, now)
+            policy = compile_policy(trust, negotiate_all(trust, grants, now), {"kr": site}, member)
             path = self.folder / member / "policies" / "trade.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.with_suffix(".new").write_text(policy.render())

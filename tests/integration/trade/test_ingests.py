@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -46,7 +45,7 @@ def member(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "policies").mkdir()
     declared = run(folder, "apps.trade.ingests", "declare", "--source-member", MEMBER).stdout
     trust = DataTrust.read(yaml.safe_load(declared))
-    policy = compile_policy(trust, (), {MEMBER: Site.model_validate(SITE)}, MEMBER, datetime.now(UTC))
+    policy = compile_policy(trust, (), {MEMBER: Site.model_validate(SITE)}, MEMBER)
     (folder / "policies" / "policy.json").write_text(policy.render())
     return folder
 

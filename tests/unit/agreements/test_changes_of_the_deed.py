@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonweal.agreements import Deed, agreement_of
+from commonweal.agreements import Deed, agreement_of, negotiate_all
 from commonweal.grants import compile_policy
 from commonweal.kinds.data_grant import GrantPhase, GrantReason
 from commonweal.kinds.data_trust import Dataset
@@ -134,14 +134,14 @@ def test_a_deed_that_shows_less_goes_on_under_the_same_agreement() -> None:
     _, after = seen(asked, tighter)
     assert after.ready
     assert named(after) == named(before)
-    [live] = compile_policy(tighter, [asked], {"ca": site("ca")}, "ca", NOON).grants
+    [live] = compile_policy(tighter, negotiate_all(tighter, [asked], NOON), {"ca": site("ca")}, "ca").grants
     assert live.hash == named(before)
 
 
 def test_a_deed_that_shows_more_ends_the_right_until_trustees_agree_again_and_says_what_changed() -> None:
     wider = deed({**CUSTOMS, "minimumGroupSize": 2}, [DISCLOSURES])
     asked, before = seen(grant(), trust())
-    assert compile_policy(wider, [asked], {"ca": site("ca")}, "ca", NOON).grants == ()
+    assert compile_policy(wider, negotiate_all(wider, [asked], NOON), {"ca": site("ca")}, "ca").grants == ()
     asked, after = seen(asked, wider, wider)
     assert (after.phase, after.reason) == (GrantPhase.REQUESTED, GrantReason.DEED_CHANGED)
     assert after.message.startswith("The deed changed: customs_rows.minimumGroupSize: 3 became 2; 0 of 2 trustees")
@@ -168,7 +168,7 @@ def test_no_sequence_of_deeds_shows_more_than_was_agreed(sizes: list[int]) -> No
     asked, _ = seen(grant(), trust())
     for size in sizes:
         now = deed({**CUSTOMS, "minimumGroupSize": size}, [DISCLOSURES])
-        live = compile_policy(now, [asked], {"ca": site("ca")}, "ca", NOON).grants
+        live = compile_policy(now, negotiate_all(now, [asked], NOON), {"ca": site("ca")}, "ca").grants
         assert size >= 3 or not live
         assert size != 3 or live
         asked, state = seen(asked, now)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonweal.agreements import Deed, agreement_of, grant_state
+from commonweal.agreements import Deed, agreement_of, grant_state, negotiate_all
 from commonweal.grants import compile_policy
 from commonweal.kinds.data_grant import DataGrant, GrantPhase, GrantReason
 from tests.unit.agreements.cases import LESS, approvals, changed, named, request
@@ -55,10 +55,10 @@ def test_a_policy_carries_what_was_agreed_and_not_what_was_asked() -> None:
     )
     less = offer_of(offered)
     final = changed(offered, approvals=approvals(ca=less, kr=less), accepted=less)
-    [live] = compile_policy(trust(), [final], {"ca": site("ca")}, "ca", NOON).grants
+    [live] = compile_policy(trust(), negotiate_all(trust(), [final], NOON), {"ca": site("ca")}, "ca").grants
     assert (live.hash, live.datasets, live.expires_at.day) == (less, ("customs_rows",), 1)
     assert [len(each.masks) for each in live.narrowing] == [1, 1]
-    assert compile_policy(trust(), [final], {"ca": site("ca")}, "kr", NOON).grants == ()
+    assert compile_policy(trust(), negotiate_all(trust(), [final], NOON), {"ca": site("ca")}, "kr").grants == ()
 
 
 def prefix(size: int) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """What the greenest placement would save is a range over all that is said of the grids, and not a promise."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -10,9 +11,12 @@ from hypothesis import strategies as st
 
 from commonweal.carbon_choice import Intensity, Range, emitted, greenest, intensities, ranked, saved
 from commonweal.green import MJ_PER_KWH, Basis, Factor, GreenError, Method
-from commonweal.kinds import PilotApp
-from operators.cli.carbon import Case, read_factors, report
+from commonweal.kinds import Member, PilotApp
+from operators.cli.carbon import Case, case_of, read_factors, report
 from operators.cli.terminal import CommandError
+from tests.unit.dashboards.objects import KEY
+from tests.unit.grants.samples import site
+from tests.unit.hub.test_periods import pledge
 
 ZONES = {"ca": "CA-QC", "ke": "KE", "kr": "KR"}
 KNOWN = {
@@ -86,7 +90,7 @@ def test_factors_of_two_kinds_are_not_compared() -> None:
         intensities([one, replace(one, method=Method.LIFECYCLE)])
 
 
-def case(placed: dict[str, int]) -> Case:
+def pilot(status: Mapping[str, object] | None = None, **placement: object) -> PilotApp:
     spec = {
         "description": "d",
         "sponsor": "ca",
@@ -94,10 +98,31 @@ def case(placed: dict[str, int]) -> Case:
         "resources": {},
         "replicas": 2,
         "serviceClass": "public",
-        "placement": {"minMembers": 2},
+        "placement": {"minMembers": 2, **placement},
     }
-    app = PilotApp.read({"kind": "PilotApp", "metadata": {"name": "trade"}, "spec": spec})
-    return Case(app=app, placed=placed, zones=ZONES, allowed=frozenset({"ca", "ke"}))
+    return PilotApp.read({"kind": "PilotApp", "metadata": {"name": "trade"}, "spec": spec, "status": status})
+
+
+def case(placed: dict[str, int]) -> Case:
+    return Case(app=pilot(), placed=placed, zones=ZONES, allowed=frozenset({"ca", "ke"}))
+
+
+def member(name: str, engine: str, *, accepted: bool = True) -> Member:
+    spec = {"displayName": name, "country": name.upper(), "identityKey": KEY, "hubAccepts": accepted}
+    told = site(name).wire() | {"engine": engine}
+    return Member.read({"kind": "Member", "metadata": {"name": name}, "spec": spec, "status": {"site": told}})
+
+
+def test_only_members_that_placement_itself_would_take_are_compared() -> None:
+    running = {"placements": [{"member": "kr", "replicas": 2, "readyReplicas": 2, "endpoints": []}]}
+    members = [member("ca", "trino"), member("ke", "duckdb"), member("kr", "trino"), member("br", "trino")]
+    pledges = [pledge(name) for name in ("ca", "ke", "kr")]
+    assert case_of(pilot(running), pledges, members).allowed == {"ca", "ke", "kr"}
+    assert case_of(pilot(running, engines=["trino"]), pledges, members).allowed == {"ca", "kr"}
+    assert case_of(pilot(running, countries=["KE"]), pledges, members).allowed == {"ke"}
+    assert case_of(pilot(running), pledges, [member("ca", "trino", accepted=False)]).allowed == frozenset()
+    with pytest.raises(CommandError, match="trade runs nowhere"):
+        case_of(pilot(), pledges, members)
 
 
 def test_the_report_compares_with_members_that_may_run_it() -> None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from commonweal.kinds.emergency_access import EmergencyAccess
-from commonweal.public_reports import envelope, signed_text
+from commonweal.public_reports import envelope
 from dashboards import gateways
 from dashboards.figures import Standing, View, as_csv
 from dashboards.hub import Snapshot
@@ -215,7 +215,7 @@ def at_gateway(answer: bytes, status: int = 200) -> gateways.Reports:
 
 def test_a_signed_report_is_taken_and_a_member_without_a_gateway_is_silent() -> None:
     made = report("ca", USES)
-    found = at_gateway(envelope(made, sign(signed_text(made), IDENTITY)))
+    found = at_gateway(envelope(made, lambda content: sign(content, IDENTITY)))
     assert found.told == {"ca": made}
     assert found.silent == {"kr": "the member has reported no gateway"}
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from commonweal.agreements import negotiate_all
 from commonweal.emergencies import emergency_entry, emergency_state, ends_at, live_emergencies, review_state
 from commonweal.grants import Allowed, Ask, Policy, Refusal, Rule, compile_policy, decide
 from commonweal.kinds.data_trust import ColumnRole
@@ -55,7 +56,11 @@ def access(
 def policy(*accesses: EmergencyAccess, after: timedelta = timedelta(0)) -> Policy:
     now = NOON + after
     return compile_policy(
-        TRUST, [grant()], {"ca": site("ca")}, "ca", now, emergencies=live_emergencies(accesses, TRUST, now)
+        TRUST,
+        negotiate_all(TRUST, [grant()], now),
+        {"ca": site("ca")},
+        "ca",
+        emergencies=live_emergencies(accesses, TRUST, now),
     )
 
 

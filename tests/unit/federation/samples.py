@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from commonweal.agreements import negotiate_all
 from commonweal.grants import PolicyDataset, compile_policy
 from tests.unit.grants.samples import CUSTOMS, NOON, grant, site, trust
 
@@ -28,6 +29,8 @@ def federated(noise: Mapping[str, object] | None = None, **changes: object) -> d
 
 def dataset(noise: Mapping[str, object] | None = None) -> PolicyDataset:
     declared = trust({"datasets": [federated(noise)]})
-    found = compile_policy(declared, [grant(of=declared)], {"ca": site("ca")}, "ca", NOON).dataset("customs_rows")
+    found = compile_policy(
+        declared, negotiate_all(declared, [grant(of=declared)], NOON), {"ca": site("ca")}, "ca"
+    ).dataset("customs_rows")
     assert found is not None
     return found

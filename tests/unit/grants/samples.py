@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from commonweal.agreements import Deed, with_approvals
+from commonweal.agreements import Deed, negotiate_all, with_approvals
 from commonweal.grants import Policy, PolicyDataset, compile_policy
 from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
@@ -114,7 +114,9 @@ def site(member: str, jwks: str = '{"keys":[]}') -> Site:
 
 
 def policy(member: str = "ca", *grants: DataGrant, now: datetime = NOON, **sites: Site) -> Policy:
-    return compile_policy(trust(), grants or (grant(),), sites or {"ca": site("ca")}, member, now)
+    return compile_policy(
+        trust(), negotiate_all(trust(), grants or (grant(),), now), sites or {"ca": site("ca")}, member
+    )
 
 
 def dataset(name: str = "customs_rows") -> PolicyDataset:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commonweal.agreements import grant_state
+from commonweal.agreements import grant_state, negotiate_all
 from commonweal.grants import (
     Allowed,
     Ask,
@@ -171,7 +171,7 @@ def test_a_grant_covers_only_its_own_datasets() -> None:
     disclosures_here = {**DISCLOSURES, "sources": ["ca"]}
     both = trust({"datasets": [disclosures_here, CUSTOMS | {"sources": ["ca"]}]})
     narrow = grant({"datasets": ["facility_disclosures"]}, of=both)
-    written = compile_policy(both, [narrow], {"ca": site("ca")}, "ca", NOON)
+    written = compile_policy(both, negotiate_all(both, [narrow], NOON), {"ca": site("ca")}, "ca")
     assert rule(decide(written, ASK, NOON)) is Rule.DATASET_NOT_GRANTED
 
 

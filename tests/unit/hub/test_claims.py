@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from commonweal.agreements import grant_state
 from commonweal.contributions import Brought, Claim, Past, decide
 from commonweal.green import MJ_PER_WH
 from commonweal.kinds.contribution import ContributionReason
@@ -18,10 +19,13 @@ from commonweal.ledger import Unit
 from operators.frame import Store
 from operators.hub import evidence
 from operators.hub.books import Books, posted
-from operators.hub.claims import ClaimController, Observed, Record, past_of
+from operators.hub.claims import ClaimController, Observed, Record, around, past_of
 from operators.hub.periods import Observed as Closing
 from operators.hub.periods import statement
-from tests.unit.contributions.samples import AROUND, MINUTE, NOON, RULES, certificate, claim, work
+from operators.hub.resources import DATA_GRANTS, DATA_TRUSTS, PILOT_APPS
+from tests.unit.agreements.cases import LESS, approvals, changed, request
+from tests.unit.contributions.samples import AROUND, MINUTE, NOON, RULES, certificate, claim, kept, work
+from tests.unit.grants.samples import grant, trust
 from tests.unit.hub.test_periods import observed, reading
 
 DRAWN_MJ = 600_000 * 60  # by the two devices of ca in a minute, 10 Wh
@@ -170,6 +174,31 @@ def test_what_is_wanted_of_others_stays_open_until_the_clock(books: Books) -> No
     reason, holds, message = said(books, it, NOON + timedelta(minutes=3))
     assert (reason, holds) == (ContributionReason.LAPSED, False)
     assert "statement-1 closed it uncounted" in message
+
+
+def test_only_who_was_agreed_to_may_ask_a_dataset_is_an_asker_of_it(books: Books) -> None:
+    """An accepted offer leaves out what its request asked for, and an app without a sponsor has nobody behind it."""
+    offered = request(offers=[{**LESS, "trustee": "ca"}], beneficiary={"pilotApp": "steel-pilot", "sponsor": "kr"})
+    [less] = [each.agreement.sha256 for each in grant_state(offered, trust(), NOON).offers if each.agreement]
+    agreed = changed(offered, approvals=approvals(ca=less, ke=less), accepted=less)
+    store = Store()
+    app = {"metadata": {"name": "steel-pilot", "resourceVersion": "1"}, "spec": {"sponsor": "kr"}}
+    for resource, body in (
+        (DATA_TRUSTS, trust().model_dump(mode="json", by_alias=True, exclude_none=True)),
+        (DATA_GRANTS, agreed.model_dump(mode="json", by_alias=True, exclude_none=True)),
+        (
+            DATA_GRANTS,
+            grant({"beneficiary": {"pilotApp": "gone"}}, name="of-nobody").model_dump(
+                mode="json", by_alias=True, exclude_none=True
+            ),
+        ),
+        (PILOT_APPS, app),
+    ):
+        store.put(resource, body | {"metadata": body["metadata"] | {"resourceVersion": "1"}})
+    seen = around(store, books, (claim(data=[kept(trust="trade")]),), NOON)
+    assert seen.askers == {("trade", "customs_rows"): frozenset({"kr"})}
+    assert seen.holders["trade", "facility_disclosures"] == frozenset({"kr"})
+    assert not around(store, books, (claim(work=[work()]),), NOON).holders
 
 
 wh = st.integers(1, 40)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from commonweal import licences
-from commonweal.agreements import Deed, grant_state, with_approvals
+from commonweal.agreements import Deed, grant_state, negotiate_all, with_approvals
 from commonweal.grants import Allowed, Ask, Policy, Refusal, Rule, compile_policy, dataset_faults, decide
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.kinds.visibility import Comparison, Operator, RowRule
@@ -32,7 +32,7 @@ def policy(dataset: Mapping[str, object], member: str, *bound_to: str, rules: li
     asked = with_approvals(
         grant({"datasets": ["customs_rows"], "narrowing": narrowing}), Deed(deed(dataset)), ["ca", "kr"]
     )
-    return compile_policy(deed(dataset), [asked], {"ca": site("ca")}, member, NOON)
+    return compile_policy(deed(dataset), negotiate_all(deed(dataset), [asked], NOON), {"ca": site("ca")}, member)
 
 
 def decision(of: Policy) -> Allowed | Refusal:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from commonweal.agreements import negotiate_all
 from commonweal.grants import Allowed, Ask, compile_policy, dataset_faults, decide
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.kinds.retention import LegalHold, Retention
@@ -37,7 +38,9 @@ def keeping(column: str = "day", days: int = 326, **spec: object) -> DataTrust:
 
 
 def compiled(of: DataTrust, now: datetime, dialect: Dialect = Dialect.TRINO) -> CompiledQuestion:
-    policy = compile_policy(of, [grant({"datasets": ["customs_rows"]}, of=of)], {"ca": site("ca")}, "ca", NOON)
+    policy = compile_policy(
+        of, negotiate_all(of, [grant({"datasets": ["customs_rows"]}, of=of)], NOON), {"ca": site("ca")}, "ca"
+    )
     asked = Ask(
         trust="trade", dataset="customs_rows", purpose=PURPOSE, grant="steel", beneficiary="steel-pilot", member="ca"
     )
@@ -96,7 +99,7 @@ def test_all_questions_of_a_day_see_the_same_rows() -> None:
 def test_a_retention_that_fits_no_column_keeps_the_dataset_out_of_the_policy(column: str, said: str) -> None:
     of = keeping(column)
     assert dataset_faults(of.spec.datasets[0]) == [said]
-    assert compile_policy(of, [], {"ca": site("ca")}, "ca", NOON).datasets == ()
+    assert compile_policy(of, (), {"ca": site("ca")}, "ca").datasets == ()
 
 
 def test_a_measure_dates_no_row() -> None:
@@ -142,7 +145,7 @@ def test_what_came_and_what_ended_turns_the_one_into_the_other(before: list[Lega
 def test_a_policy_carries_the_holds_that_speak_of_its_datasets() -> None:
     hold = {"name": "court", "reason": "Case 7", "declaredBy": "ke"}
     of = keeping(legalHolds=[hold, {**hold, "name": "other", "datasets": ["elsewhere"]}])
-    [dataset] = compile_policy(of, [], {"ca": site("ca")}, "ca", NOON).datasets
+    [dataset] = compile_policy(of, (), {"ca": site("ca")}, "ca").datasets
     assert [each.name for each in dataset.holds] == ["court"]
     assert held("customs_rows", dataset.holds, NOON) == (
         "customs_rows is under legal hold: court of ke until released (Case 7); "

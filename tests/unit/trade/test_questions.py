@@ -24,7 +24,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 @pytest.mark.parametrize(("member", "question"), [("kr", questions.disclosures()), ("ca", questions.customs(2026))])
 def test_the_gateways_grammar_takes_the_question(member: str, question: Question, dialect: Dialect) -> None:
     document = yaml.safe_load((ROOT / "examples" / "30-trust.yaml").read_text("utf-8"))
-    policy = compile_policy(DataTrust.model_validate(document), [], {}, member, NOW)
+    policy = compile_policy(DataTrust.model_validate(document), (), {}, member)
     dataset = policy.dataset(question.dataset)
     assert dataset is not None
     compiled = compile_question(question.sql, "trade", dataset, dialect)

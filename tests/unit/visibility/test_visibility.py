@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from commonweal.agreements import Deed, grant_state, with_approvals
+from commonweal.agreements import Deed, grant_state, negotiate_all, with_approvals
 from commonweal.grants import (
     Allowed,
     Ask,
@@ -49,7 +49,7 @@ def narrow(rules: Sequence[object] = (), masks: Sequence[object] = (), dataset: 
 
 def policy(of: DataTrust, under: DataGrant) -> Policy:
     approved = with_approvals(under, Deed(of), ["ca", "kr"])
-    return compile_policy(of, [approved], {"ca": site("ca")}, "ca", NOON)
+    return compile_policy(of, negotiate_all(of, [approved], NOON), {"ca": site("ca")}, "ca")
 
 
 def compiled(
