@@ -106,10 +106,11 @@ def _old_snapshots(table: Table, now: datetime) -> list[int]:
 def _sorted_out(table: Table, seen: Mapping[str, datetime], now: datetime) -> tuple[list[StoredFile], Seen]:
     """The files that nothing names and that may go, and those that must wait, with when they were seen first."""
     root = root_of(table)
-    needed = named_by_table(table)
+    below = files_of(root)
+    needed = named_by_table(table, below)
     gone: list[StoredFile] = []
     waiting: Seen = {}
-    for file in files_of(root):
+    for file in below:
         if file.path in needed:
             continue
         name = root.within(file.path)
