@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow.dataset import ParquetFileFormat
+from pyarrow.dataset import ParquetFileFormat, ParquetFileFragment
 from pyiceberg.manifest import FileFormat
 from pyiceberg.table import Table
 
@@ -103,7 +103,8 @@ def remove(table: Table, column: str, first: date | datetime, ending: Ending, no
     doomed = there(root, (ending.files - needed) | orphans)
     for file in doomed:
         root.remove(file.path)
-    files, holding = searched(root, lambda path, content: _holds(path, pa.BufferReader(content), column, first))
+    of = ParquetFileFormat().make_fragment
+    files, holding = searched(root, lambda path, content: _holds(path, of(pa.BufferReader(content)), column, first))
     if holding:
         raise FilesError(
             f"{column}: rows from before {first.isoformat()} are still in {', '.join(holding)}; another writer is at "
@@ -131,13 +132,11 @@ def _forbid_other_formats(table: Table) -> None:
 
 
 def _holds_at(root: Root, path: str, column: str, first: date | datetime) -> bool:
-    with root.files.open_input_file(path) as file:
-        return _holds(path, file, column, first)
+    return _holds(path, ParquetFileFormat().make_fragment(path, root.files), column, first)
 
 
-def _holds(path: str, file: pa.NativeFile, column: str, first: date | datetime) -> bool:
+def _holds(path: str, rows: ParquetFileFragment, column: str, first: date | datetime) -> bool:
     """Row groups whose statistics say that all is younger are not read."""
-    if not path.endswith(".parquet"):
+    if not path.endswith(".parquet") or column not in rows.physical_schema.names:
         return False
-    rows = ParquetFileFormat().make_fragment(file)
-    return column in rows.physical_schema.names and rows.count_rows(filter=pc.field(column) < first) > 0
+    return bool(rows.count_rows(filter=pc.field(column) < first))

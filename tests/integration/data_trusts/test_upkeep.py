@@ -15,6 +15,7 @@ from data_trusts.catalog import Warehouse
 from data_trusts.gateway.policies import MAX_SILENCE, PolicyBook
 from data_trusts.gateway.upkeep import Upkeep
 from data_trusts.maintenance import GRACE, KEEP_SNAPSHOTS
+from data_trusts.table_files import root_of
 from tests.integration.data_trusts.conftest import StartGateway, customs_file, paths_of, wait_for
 from tests.integration.data_trusts.keeping import HOLD, identity_in, keeping, kept_dataset
 from tests.unit.grants.samples import NOON
@@ -174,6 +175,24 @@ def test_a_broken_table_is_recorded_and_the_others_go_on(desk: Desk) -> None:
     desk.turn()
     assert desk.kinds() == ["retention-failed", "maintenance-failed"]
     assert dict(desk.upkeep.done) == {"failures": 2, "turns": 1}
+
+
+def test_a_torn_file_is_recorded_and_what_tidies_it_away_goes_on(desk: Desk) -> None:
+    """A writer that was killed leaves one; maintenance removes it, so nothing before may end the turn."""
+    desk.warehouse.ingest("trade", kept_dataset(), customs_file(10))
+    table = desk.warehouse.table("trade", "customs_rows")
+    torn = Path(root_of(table).path) / "data" / "torn.parquet"
+    torn.write_bytes(customs_file(10).getvalue()[:1000])
+    desk.obey(keeping())
+    desk.turn()
+    assert desk.kinds() == ["retention-failed"]
+    desk.now += GRACE
+    desk.obey(keeping())
+    desk.turn()
+    assert desk.kinds() == ["retention-failed", "retention-failed", "maintained"]
+    assert not torn.exists()
+    desk.turn()
+    assert desk.kinds()[-2:] == ["retention-begun", "retention-done"]
 
 
 def test_a_turn_maintains_and_records_what_it_removed(desk: Desk) -> None:
