@@ -18,7 +18,7 @@ from data_trusts.maintenance import GRACE, KEEP_SNAPSHOTS
 from data_trusts.table_files import root_of
 from tests.integration.data_trusts.conftest import StartGateway, customs_file, paths_of, wait_for
 from tests.integration.data_trusts.keeping import HOLD, identity_in, keeping, kept_dataset
-from tests.unit.grants.samples import NOON
+from tests.unit.grants.samples import CUSTOMS, NOON
 
 
 class Desk:
@@ -156,6 +156,33 @@ def test_a_hold_that_comes_while_questions_are_waited_for_keeps_the_files(desk: 
     table = desk.warehouse.table("trade", "customs_rows")
     found = [pq.read_table(path) for path in paths_of(table) if path.suffix == ".parquet"]
     assert sum(each["day"].to_pylist().count(date(2026, 1, 1)) for each in found) == 4
+
+
+def test_a_hold_that_comes_during_a_turn_keeps_the_history_of_other_tables(desk: Desk) -> None:
+    """Ending one dataset's rows takes minutes; what follows obeys the policies of its own moment."""
+    also = {**CUSTOMS, "name": "other_rows"}
+    held, free = keeping(HOLD, also=also), keeping(also=also)
+    other = free.dataset("other_rows")
+    assert other is not None
+    desk.now = datetime.now(UTC) + KEEP_SNAPSHOTS + timedelta(minutes=1)
+    desk.warehouse.ingest("trade", kept_dataset(), customs_file(10))
+    for rows in (1, 2):
+        desk.warehouse.ingest("trade", other, customs_file(rows))
+    desk.obey(free)
+
+    def declared_meanwhile(_: float) -> bool:
+        desk.obey(held)
+        return False
+
+    desk.upkeep.pause = declared_meanwhile
+    desk.turn()
+    assert desk.kinds() == ["retention-begun", "retention-refused"]
+    assert len(desk.warehouse.table("trade", "other_rows").snapshots()) == 2
+    desk.obey(free)
+    desk.upkeep.pause = lambda _: False
+    desk.turn()
+    assert "maintained" in desk.kinds()
+    assert len(desk.warehouse.table("trade", "other_rows").snapshots()) == 1
 
 
 def test_while_the_policies_are_silent_nothing_is_destroyed(desk: Desk) -> None:
