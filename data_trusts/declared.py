@@ -87,6 +87,12 @@ def undestroyable(policies: Policies, trust: str, dataset: str, now: datetime) -
         return f"nobody knows its legal holds ({error})"
 
 
+def tell(said: str) -> None:
+    """Say at once, beside a command's output, how far it is."""
+    sys.stderr.write(f"{said}\n")
+    sys.stderr.flush()
+
+
 def printed(work: Callable[[], dict[str, Any]], *errors: type[Exception]) -> int:
     """Do a command's work and print its result as JSON; one of the errors is one sentence, and status 1."""
     try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from data_trusts.catalog import CatalogError, Warehouse
-from data_trusts.declared import add_arguments, policies_of, undestroyable
+from data_trusts.declared import add_arguments, policies_of, tell, undestroyable
 from data_trusts.gateway.cluster import ClusterError
 from data_trusts.maintenance import maintain
 from data_trusts.signed import wire
@@ -38,11 +38,6 @@ def maintainable(
             yield trust, dataset
 
 
-def _tell(said: str) -> None:
-    sys.stderr.write(f"{said}\n")
-    sys.stderr.flush()
-
-
 def main(argv: list[str] | None = None) -> int:
     """Print one JSON line a table; an error is one sentence and status 1."""
     parser = argparse.ArgumentParser(prog="python -m data_trusts.maintain", description=__doc__)
@@ -54,9 +49,9 @@ def main(argv: list[str] | None = None) -> int:
         policies = policies_of(arguments.member, arguments.policy_dir)
         warehouse = Warehouse(arguments.data)
         try:
-            allowed = maintainable(warehouse, lambda of, name: undestroyable(policies, of, name, now), _tell)
+            allowed = maintainable(warehouse, lambda of, name: undestroyable(policies, of, name, now), tell)
             for trust, dataset in allowed:
-                done = maintain(warehouse, trust, dataset, now, dry_run=arguments.dry_run, tell=_tell)
+                done = maintain(warehouse, trust, dataset, now, dry_run=arguments.dry_run, tell=tell)
                 sys.stdout.write(f"{json.dumps({'dryRun': arguments.dry_run, **wire(done)})}\n")
                 sys.stdout.flush()
         finally:

@@ -17,7 +17,7 @@ from commonweal.grants import PolicyDataset
 from commonweal.kinds.retention import Retention
 from commonweal.retention import first_kept, held
 from data_trusts.catalog import CatalogError, Warehouse, explained
-from data_trusts.declared import NotDeclaredError, add_arguments, declared_dataset, policies_of, printed
+from data_trusts.declared import NotDeclaredError, add_arguments, declared_dataset, policies_of, printed, tell
 from data_trusts.gateway.certificates import Identity
 from data_trusts.gateway.cluster import ClusterError
 from data_trusts.retention import end_rows, ended_files, remove
@@ -142,7 +142,7 @@ def _declared(arguments: argparse.Namespace) -> PolicyDataset:
 
 
 def _patiently(seconds: float) -> None:
-    sys.stderr.write(f"the rows have left the table; waiting {seconds:g} s for questions that still read its files\n")
+    tell(f"the rows have left the table; waiting {seconds:g} s for questions that still read its files")
     time.sleep(seconds)
 
 
