@@ -16,15 +16,10 @@ from data_trusts.bundle_export import Order, contracts_in, export
 from data_trusts.bundle_form import Bundle, BundleError, unpacked, verified
 from data_trusts.bundle_import import take_in
 from data_trusts.catalog import CatalogError, Warehouse
-from data_trusts.declared import add_arguments, policies_of, printed
+from data_trusts.declared import add_arguments, policies_of, printed, tell
 from data_trusts.gateway.cluster import ClusterError
 from data_trusts.signed import SignedError, own_identity
 from data_trusts.table_files import FilesError, address_of
-
-
-def _tell(said: str) -> None:
-    sys.stderr.write(f"{said}\n")
-    sys.stderr.flush()
 
 
 def _export(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -40,7 +35,7 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
             )
         for trust in trusts:
             if trust not in policies:
-                _tell(f"{trust}: no policy of it here, so none is in the bundle")
+                tell(f"{trust}: no policy of it here, so none is in the bundle")
         order = Order(
             member=arguments.member,
             trusts=trusts,
@@ -49,7 +44,7 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
             root=address_of(arguments.root or (out.with_suffix("") if out.suffix == ".tar" else out)),
             at=datetime.now(UTC),
         )
-        bundle = export(warehouse, identity, order, out, _tell)
+        bundle = export(warehouse, identity, order, out, tell)
     finally:
         warehouse.close()
     return {"out": str(out), **_summary(bundle)}
@@ -65,7 +60,7 @@ def _import(arguments: argparse.Namespace) -> dict[str, Any]:
         bundle = verified(folder, arguments.certificate.read_text())
         warehouse = Warehouse(arguments.data)
         try:
-            done = take_in(warehouse, folder, bundle, dry_run=arguments.dry_run, tell=_tell)
+            done = take_in(warehouse, folder, bundle, dry_run=arguments.dry_run, tell=tell)
         finally:
             warehouse.close()
     tables = [{"table": f"{each.trust}.{each.dataset}", "rows": each.rows, "added": each.added} for each in done]

@@ -20,7 +20,7 @@ from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust
 from commonweal.tiles import WIDTH, Tree, tile_path
 from data_trusts import taken
-from data_trusts.bundle_form import ENTRIES, MANIFEST, Bundle, BundleError, BundleFile, BundleTable, digest
+from data_trusts.bundle_form import ENTRIES, MANIFEST, Bundle, BundleError, BundleFile, BundleTable, digest, state_of
 from data_trusts.catalog import Warehouse
 from data_trusts.gateway.certificates import Identity
 from data_trusts.relocation import Relocation, synced
@@ -140,14 +140,14 @@ def _table(warehouse: Warehouse, root: str, trust: str, dataset: str, folder: Pa
     name = Relocation(metadata=table.metadata, source=table.io, target=folder / place, uri=uri).run()
     _text(folder / place / "metadata" / "version-hint.text", Path(name).name.removesuffix(".metadata.json"))
     if digests := taken.known(warehouse.folder, table, trust, dataset):
-        _text(folder / "taken" / f"{trust}.{dataset}", "".join(f"{each}\n" for each in sorted(digests)))
-    snapshot = table.current_snapshot()
+        _text(taken.path_for(folder, trust, dataset), "".join(f"{each}\n" for each in sorted(digests)))
+    uuid, snapshot_id = state_of(table.metadata)
     return BundleTable(
         trust=trust,
         dataset=dataset,
         metadata=f"{place}/{name}",
-        table_uuid=str(table.metadata.table_uuid),
-        snapshot_id=snapshot.snapshot_id if snapshot else None,
+        table_uuid=uuid,
+        snapshot_id=snapshot_id,
         rows=table.scan().count(),
     )
 

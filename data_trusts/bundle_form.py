@@ -9,7 +9,7 @@ import json
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Final, Literal
@@ -131,8 +131,9 @@ def verified(folder: Path, certificate_pem: str) -> Bundle:
     except (SignedError, ValidationError, ValueError) as error:
         raise BundleError(f"{MANIFEST}: {str(error).splitlines()[0]}") from error
     _check_files(folder, bundle)
+    listed = {each.path for each in bundle.files}
     for table in bundle.tables:
-        _check_table(folder, bundle, table)
+        _check_table(folder, bundle, table, listed)
     _check_audit(folder, bundle)
     return bundle
 
@@ -173,15 +174,19 @@ def metadata_of(folder: Path, table: BundleTable) -> TableMetadata:
         raise BundleError(f"{table.metadata}: cannot be read ({str(error).splitlines()[0]}); export again") from error
 
 
-def _check_table(folder: Path, bundle: Bundle, table: BundleTable) -> None:
-    metadata = metadata_of(folder, table)
+def state_of(metadata: TableMetadata) -> tuple[str, int | None]:
+    """What tells a table's state from every other: its UUID and its current snapshot."""
     snapshot = metadata.current_snapshot()
-    found = (str(metadata.table_uuid), snapshot.snapshot_id if snapshot else None)
-    if found != (table.table_uuid, table.snapshot_id):
+    return str(metadata.table_uuid), snapshot.snapshot_id if snapshot else None
+
+
+def _check_table(folder: Path, bundle: Bundle, table: BundleTable, listed: Set[str]) -> None:
+    metadata = metadata_of(folder, table)
+    if state_of(metadata) != (table.table_uuid, table.snapshot_id):
         raise BundleError(f"{table.metadata}: is of another table or state than {MANIFEST} says; export again")
+    snapshot = metadata.current_snapshot()
     if snapshot is None:
         return
-    listed = {each.path for each in bundle.files}
     try:
         named = addresses_of([snapshot], LocatedIO(lambda address: located(folder, bundle, address)))
     except OSError as error:

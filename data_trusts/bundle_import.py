@@ -12,10 +12,9 @@ from urllib.parse import urlsplit
 
 from pyiceberg.io import FileIO
 from pyiceberg.serializers import FromInputFile
-from pyiceberg.table.metadata import TableMetadata
 
 from data_trusts import taken
-from data_trusts.bundle_form import MANIFEST, Bundle, BundleError, BundleTable, digest, located, metadata_of
+from data_trusts.bundle_form import MANIFEST, Bundle, BundleError, BundleTable, digest, located, metadata_of, state_of
 from data_trusts.catalog import TableMissingError, Warehouse, explained
 from data_trusts.relocation import LocatedIO, Relocation
 from data_trusts.table_files import files_of, path_of, root_at
@@ -71,16 +70,11 @@ def _there(warehouse: Warehouse, table: BundleTable) -> bool:
         found = warehouse.table(table.trust, table.dataset).metadata
     except TableMissingError:
         return False
-    if _state(found) != (table.table_uuid, table.snapshot_id):
+    if state_of(found) != (table.table_uuid, table.snapshot_id):
         raise BundleError(
             f"{table.name}: is there already with another content; rename or drop that table, then import again"
         )
     return True
-
-
-def _state(metadata: TableMetadata) -> tuple[str, int | None]:
-    snapshot = metadata.current_snapshot()
-    return str(metadata.table_uuid), snapshot.snapshot_id if snapshot else None
 
 
 def _place(warehouse: Warehouse, table: BundleTable) -> str:
@@ -107,7 +101,7 @@ def _placed(warehouse: Warehouse, table: BundleTable) -> bool:
         metadata = FromInputFile.table_metadata(warehouse.io.new_input(f"{_place(warehouse, table)}/{_within(table)}"))
     except (FileNotFoundError, ValueError):
         return False
-    return _state(metadata) == (table.table_uuid, table.snapshot_id)
+    return state_of(metadata) == (table.table_uuid, table.snapshot_id)
 
 
 def _take_in_table(warehouse: Warehouse, folder: Path, bundle: Bundle, table: BundleTable) -> None:
@@ -115,9 +109,8 @@ def _take_in_table(warehouse: Warehouse, folder: Path, bundle: Bundle, table: Bu
     with warehouse.exclusive():
         if not _placed(warehouse, table):
             _put(warehouse, folder, bundle, table)
-        digests = folder / "taken" / f"{table.trust}.{table.dataset}"
-        if known := taken.kept(digests):
-            taken.add(taken.path_for(warehouse.folder, table.trust, table.dataset), sorted(known))
+        own, carried = (taken.path_for(data, table.trust, table.dataset) for data in (warehouse.folder, folder))
+        taken.add(own, taken.kept(carried))
         warehouse.catalog.create_namespace_if_not_exists(table.trust)
         warehouse.catalog.register_table((table.trust, table.dataset), f"{place}/{_within(table)}")
 

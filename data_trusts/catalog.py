@@ -160,7 +160,7 @@ class Warehouse:
             TableMissingError: nothing was ingested yet.
             CatalogError: the catalog or a file of the table cannot be read.
         """
-        table = self._load(trust, dataset)
+        table = self.table(trust, dataset)
         names = [field.name for field in table.schema().fields]
         wanted = [name for name in names if columns is None or name in columns] or names[:1]
         with explained(f"{trust}.{dataset}"):
@@ -174,7 +174,7 @@ class Warehouse:
         if self._bucket or not isinstance(self.catalog, SqlCatalog):
             return frozenset()
         try:
-            table = self._load(trust, dataset)
+            table = self.table(trust, dataset)
         except CatalogError:
             return frozenset()  # a question then counts every column's values itself
         return frozenset(field.name for field in table.schema().fields if field.required)
@@ -231,7 +231,7 @@ class Warehouse:
             CatalogError: the catalog does not answer, a file cannot be read, or the disk is full.
         """
         with self.exclusive(), explained(f"{trust}.{dataset}"):
-            table = self._load(trust, dataset)
+            table = self.table(trust, dataset)
             taken.keep(self.folder, table, trust, dataset)
             yield table
 
@@ -242,7 +242,7 @@ class Warehouse:
             TableMissingError: nothing was ingested yet.
             ErasureError: the table has no such column, or the text is no such value.
         """
-        table = self._load(trust, dataset)
+        table = self.table(trust, dataset)
         value_of(text, column, table.schema().as_arrow())
         with explained(f"{trust}.{dataset}"):
             return holders(root_of(table), column, text)
@@ -267,9 +267,6 @@ class Warehouse:
             TableMissingError: nothing was ingested yet.
             CatalogError: the catalog or the table's metadata cannot be read.
         """
-        return self._load(trust, dataset)
-
-    def _load(self, trust: str, dataset: str) -> Table:
         with explained(f"{trust}.{dataset}", "its metadata file"):
             return self.catalog.load_table((trust, dataset))
 
@@ -277,7 +274,7 @@ class Warehouse:
         schema = iceberg_schema(dataset)
         self.catalog.create_namespace_if_not_exists(trust)
         try:
-            table = self._load(trust, dataset.name)
+            table = self.table(trust, dataset.name)
         except TableMissingError:
             return self.catalog.create_table(
                 (trust, dataset.name),

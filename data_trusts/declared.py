@@ -6,11 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from commonweal.grants import POLICY_LABEL, PolicyDataset
 from commonweal.policy_parcels import unpack
+from commonweal.retention import held
 from data_trusts.gateway.cluster import Cluster
 from data_trusts.gateway.policies import Policies, read_policies
 
@@ -75,6 +77,20 @@ def declared_dataset(policies: Policies, trust: str, dataset: str) -> PolicyData
         held = ", ".join(each.name for each in policy.datasets) or "none"
         raise NotDeclaredError(f"--dataset {dataset}: {policy.member} is no source of it; its datasets are {held}")
     return found
+
+
+def undestroyable(policies: Policies, trust: str, dataset: str, now: datetime) -> str | None:
+    """Why nothing of a dataset may be destroyed now, also where nobody can say; None where it may be."""
+    try:
+        return held(dataset, declared_dataset(policies, trust, dataset).holds, now)
+    except NotDeclaredError as error:
+        return f"nobody knows its legal holds ({error})"
+
+
+def tell(said: str) -> None:
+    """Say at once, beside a command's output, how far it is."""
+    sys.stderr.write(f"{said}\n")
+    sys.stderr.flush()
 
 
 def printed(work: Callable[[], dict[str, Any]], *errors: type[Exception]) -> int:

@@ -24,8 +24,8 @@ from data_trusts.table_files import (
     final_root_of,
     forget_uploads,
     key_of,
-    left,
-    named_by,
+    named_by_current,
+    searched,
 )
 
 LEAST_RAW_BYTES = 6  # shorter text turns up in compressed bytes by chance, and is searched for in decoded files only
@@ -80,17 +80,21 @@ def erase(table: Table, column: str, text: str) -> Erased:
     gone = pc.fill_null(pc.equal(rows[column], value), False)
     kept = rows.filter(pc.invert(gone))
     # A row that another engine deleted by its position is in no scan, and still in a file that is live.
-    if kept.num_rows < rows.num_rows or any(_holds(root, path, column, text) for path in _current_files(table)):
+    if kept.num_rows < rows.num_rows or any(
+        _holds(path, root.read(path), column, text) for path in named_by_current(table)
+    ):
         table.overwrite(kept)
     drop_history(table)
-    kept_files = {key_of(table.metadata_location), *_current_files(table)}
+    kept_files = {key_of(table.metadata_location), *named_by_current(table)}
     removed = [file for file in files_of(root) if file.path not in kept_files]
     forget_uploads(table, datetime.max.replace(tzinfo=UTC))
     for file in removed:
         root.remove(file.path)
-    if holding := holders(root, column, text):
-        named = ", ".join(root.within(path) for path in holding)
-        raise ErasureError(f"{column}: the value is still in {named}; another writer is at work, run it again")
+    files, holding = searched(root, lambda path, content: _holds(path, content, column, text))
+    if holding:
+        raise ErasureError(
+            f"{column}: the value is still in {', '.join(holding)}; another writer is at work, run it again"
+        )
     snapshot = table.current_snapshot()
     return Erased(
         erased_rows=rows.num_rows - kept.num_rows,
@@ -98,22 +102,17 @@ def erase(table: Table, column: str, text: str) -> Erased:
         snapshot_id=snapshot.snapshot_id if snapshot else None,
         removed_files=len(removed),
         removed_bytes=sum(file.size_bytes for file in removed),
-        files=tuple(left(file, root) for file in files_of(root)),
+        files=files,
     )
 
 
 def holders(root: Root, column: str, text: str) -> list[str]:
     """The files below `root` in which the value can still be read, as it stands or by who decodes the file."""
-    return [file.path for file in files_of(root) if _holds(root, file.path, column, text)]
+    return [file.path for file in files_of(root) if _holds(file.path, root.read(file.path), column, text)]
 
 
-def _current_files(table: Table) -> set[str]:
-    snapshot = table.current_snapshot()
-    return named_by(table, [snapshot] if snapshot else [])
-
-
-def _holds(root: Root, path: str, column: str, text: str) -> bool:
-    content, wanted = root.read(path), text.encode()
+def _holds(path: str, content: bytes, column: str, text: str) -> bool:
+    wanted = text.encode()
     plain = (content, b"".join(avro_blocks(content)))
     if len(wanted) >= LEAST_RAW_BYTES and any(wanted in part for part in plain):
         return True

@@ -10,38 +10,32 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from commonweal.retention import held
 from data_trusts.catalog import CatalogError, Warehouse
-from data_trusts.declared import NotDeclaredError, add_arguments, declared_dataset, policies_of
+from data_trusts.declared import add_arguments, policies_of, tell, undestroyable
 from data_trusts.gateway.cluster import ClusterError
-from data_trusts.gateway.policies import Policies
 from data_trusts.maintenance import maintain
 from data_trusts.signed import wire
 from data_trusts.table_files import FilesError
 
 
 def maintainable(
-    warehouse: Warehouse, policies: Policies, now: datetime, tell: Callable[[str], None]
+    warehouse: Warehouse, forbidden: Callable[[str, str], str | None], tell: Callable[[str], None]
 ) -> Iterator[tuple[str, str]]:
-    """Trust and dataset of each table that may be maintained; `tell` hears which may not, and why.
+    """Trust and dataset of each table that may be maintained.
+
+    Args:
+        warehouse: the tables.
+        forbidden: says why one of them may not be at this moment; asked when it is its turn.
+        tell: hears which may not, and why.
 
     Raises:
         CatalogError: the catalog cannot be read.
     """
     for trust, dataset in warehouse.tables():
-        try:
-            why = held(dataset, declared_dataset(policies, trust, dataset).holds, now)
-        except NotDeclaredError as error:
-            why = f"nobody knows its legal holds ({error})"
-        if why is None:
-            yield trust, dataset
-        else:
+        if why := forbidden(trust, dataset):
             tell(f"{trust}.{dataset}: left alone; {why}")
-
-
-def _tell(said: str) -> None:
-    sys.stderr.write(f"{said}\n")
-    sys.stderr.flush()
+        else:
+            yield trust, dataset
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -55,8 +49,9 @@ def main(argv: list[str] | None = None) -> int:
         policies = policies_of(arguments.member, arguments.policy_dir)
         warehouse = Warehouse(arguments.data)
         try:
-            for trust, dataset in maintainable(warehouse, policies, now, _tell):
-                done = maintain(warehouse, trust, dataset, now, dry_run=arguments.dry_run, tell=_tell)
+            allowed = maintainable(warehouse, lambda of, name: undestroyable(policies, of, name, now), tell)
+            for trust, dataset in allowed:
+                done = maintain(warehouse, trust, dataset, now, dry_run=arguments.dry_run, tell=tell)
                 sys.stdout.write(f"{json.dumps({'dryRun': arguments.dry_run, **wire(done)})}\n")
                 sys.stdout.flush()
         finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pyiceberg.table import Table
 
-from data_trusts.catalog import TABLE_PROPERTIES, Warehouse
+from data_trusts.catalog import TABLE_PROPERTIES, Warehouse, explained
 from data_trusts.table_files import StoredFile, files_of, forget_uploads, named_by_table, root_of
 from data_trusts.tlog import write_durably
 
@@ -55,7 +55,8 @@ def maintain(
     if dry_run:
         table = warehouse.table(trust, dataset)
         old = _old_snapshots(table, now)
-        gone, waiting = _sorted_out(table, _read(memory), now)
+        with explained(f"{trust}.{dataset}"):
+            gone, waiting = _sorted_out(table, _read(memory), now)
         return _done(trust, dataset, len(old), gone, waiting)
     with warehouse.changing(trust, dataset) as table:
         _complete_properties(table)
@@ -106,10 +107,11 @@ def _old_snapshots(table: Table, now: datetime) -> list[int]:
 def _sorted_out(table: Table, seen: Mapping[str, datetime], now: datetime) -> tuple[list[StoredFile], Seen]:
     """The files that nothing names and that may go, and those that must wait, with when they were seen first."""
     root = root_of(table)
-    needed = named_by_table(table)
+    below = files_of(root)
+    needed = named_by_table(table, below)
     gone: list[StoredFile] = []
     waiting: Seen = {}
-    for file in files_of(root):
+    for file in below:
         if file.path in needed:
             continue
         name = root.within(file.path)

@@ -11,7 +11,7 @@ rows and values that the asker may see (`data_trusts.visible`). The grammar:
 Pure; called by the gateway, which knows who asks, and by nothing that holds rows.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -82,12 +82,17 @@ class _Parts:
 
 
 def compile_question(
-    sql: str, trust: str, dataset: PolicyDataset, dialect: Dialect, complete: Collection[str] = ()
+    sql: str,
+    trust: str,
+    dataset: PolicyDataset,
+    dialect: Dialect,
+    complete: Callable[[], Collection[str]] = tuple,
 ) -> CompiledQuestion | Refusal:
     """Check a question against a dataset's rules and write it anew in the engine's dialect.
 
     Counting the values of a column that is `complete`, with a value in every row, is counting rows, which engines do
-    once for all columns. At most `MAX_ROWS + 1` rows come back: the one more tells a full answer from a cut one.
+    once for all columns; it is asked only of a question that aggregates a column and may be asked. At most
+    `MAX_ROWS + 1` rows come back: the one more tells a full answer from a cut one.
     """
     try:
         return _compile(_parse(sql), trust, dataset, dialect, complete)
@@ -119,7 +124,7 @@ def _parse(sql: str) -> exp.Select:
 
 
 def _compile(
-    select: exp.Select, trust: str, dataset: PolicyDataset, dialect: Dialect, complete: Collection[str]
+    select: exp.Select, trust: str, dataset: PolicyDataset, dialect: Dialect, complete: Callable[[], Collection[str]]
 ) -> CompiledQuestion:
     only(select, "expressions", "from_", "where", "group", "order", "limit")
     _check_source(select, trust, dataset)
@@ -132,17 +137,19 @@ def _compile(
     wanted, where = frozenset(checked.reads), select.args.get("where")
     condition = None if where is None else checked.condition(where.this)
     table, conditions = source(trust, dataset, wanted, condition)
+    row_limit = _limit(select.args.get("limit"))
+    outputs = (*(item.output for item in items), OutputColumn(name=GROUP_ROWS, type="long", unit="rows"))
+    _forbid_repeated_names(outputs)
+    known = complete() if any(item.aggregate and item.column for item in items) else ()
     parts = _Parts(
         items=items,
         conditions=conditions,
         groups=groups,
         orders=orders,
-        row_limit=_limit(select.args.get("limit")),
+        row_limit=row_limit,
         minimum=dataset.minimum_group_size if grouped else None,
-        complete=frozenset(each.name for each in dataset.columns if each.name in complete and not empties(each.masks)),
+        complete=frozenset(each.name for each in dataset.columns if each.name in known and not empties(each.masks)),
     )
-    outputs = (*(item.output for item in items), OutputColumn(name=GROUP_ROWS, type="long", unit="rows"))
-    _forbid_repeated_names(outputs)
     averaged = [index for index, item in enumerate(items) if item.aggregate is Aggregate.AVG]
     reads = checked.reads
     return CompiledQuestion(
@@ -153,7 +160,7 @@ def _compile(
         filters=tuple(rule_words(rule) for rule in dataset.row_rules),
         masks=tuple(mask_words(each.name, each.masks) for each in dataset.columns if each.masks and each.name in reads),
         minimum_group_size=dataset.minimum_group_size,
-        row_limit=parts.row_limit,
+        row_limit=row_limit,
     )
 
 

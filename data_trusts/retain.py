@@ -16,8 +16,8 @@ from typing import Any
 from commonweal.grants import PolicyDataset
 from commonweal.kinds.retention import Retention
 from commonweal.retention import first_kept, held
-from data_trusts.catalog import CatalogError, Warehouse
-from data_trusts.declared import NotDeclaredError, add_arguments, declared_dataset, policies_of, printed
+from data_trusts.catalog import CatalogError, Warehouse, explained
+from data_trusts.declared import NotDeclaredError, add_arguments, declared_dataset, policies_of, printed, tell
 from data_trusts.gateway.certificates import Identity
 from data_trusts.gateway.cluster import ClusterError
 from data_trusts.retention import end_rows, ended_files, remove
@@ -49,11 +49,13 @@ def due(warehouse: Warehouse, trust: str, dataset: PolicyDataset, now: datetime)
 
     Raises:
         RetainError: the dataset has no retention.
-        CatalogError: it has no table, or the catalog cannot be read.
+        CatalogError: it has no table, or the catalog or a file of it cannot be read.
         FilesError: its table lies neither in a folder nor in S3.
     """
     retention, first = _bound(trust, dataset, now)
-    return [file.path for file in ended_files(warehouse.table(trust, dataset.name), retention.column, first)]
+    table = warehouse.table(trust, dataset.name)
+    with explained(f"{trust}.{dataset.name}"):
+        return [file.path for file in ended_files(table, retention.column, first)]
 
 
 def retain(
@@ -140,7 +142,7 @@ def _declared(arguments: argparse.Namespace) -> PolicyDataset:
 
 
 def _patiently(seconds: float) -> None:
-    sys.stderr.write(f"the rows have left the table; waiting {seconds:g} s for questions that still read its files\n")
+    tell(f"the rows have left the table; waiting {seconds:g} s for questions that still read its files")
     time.sleep(seconds)
 
 

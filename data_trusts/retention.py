@@ -7,10 +7,11 @@ First the rows leave the table (`end_rows`); then, when no question can still re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-import pyarrow.parquet as pq
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow.dataset import ParquetFileFormat, ParquetFileFragment
 from pyiceberg.manifest import FileFormat
 from pyiceberg.table import Table
-from pyiceberg.table.snapshots import Snapshot
 
 from data_trusts.table_files import (
     FileLeft,
@@ -21,10 +22,10 @@ from data_trusts.table_files import (
     files_of,
     final_root_of,
     forget_uploads,
-    left,
-    named_by,
+    named_by_current,
     named_by_table,
     root_of,
+    searched,
     there,
 )
 
@@ -55,9 +56,7 @@ class Ended:
 def ended_files(table: Table, column: str, first: date | datetime) -> list[StoredFile]:
     """The data files below a table's root that hold a row from before `first`, whether or not a snapshot names them."""
     root = root_of(table)
-    return [
-        file for file in files_of(root) if file.path.endswith(".parquet") and _holds(root, file.path, column, first)
-    ]
+    return [file for file in files_of(root) if _holds_at(root, file.path, column, first)]
 
 
 def end_rows(table: Table, column: str, first: date | datetime) -> Ending:
@@ -67,24 +66,22 @@ def end_rows(table: Table, column: str, first: date | datetime) -> Ending:
         FilesError: the table lies where removed files are kept, or has data files that cannot be searched.
         BucketError: its store does not say.
     """
-    final_root_of(table)
+    root = final_root_of(table)
     _forbid_other_formats(table)
-    needed = named_by_table(table)
+    needed = named_by_table(table, files_of(root))
     ended = f"\"{column}\" < '{first.isoformat()}'"
     rows = table.scan(row_filter=ended).count()
     if rows:
         table.delete(ended)
-    live = named_by(table, _current(table))
     # A row that another engine deleted by its position is in no scan, and still in a file that is live.
-    hidden = any(file.path in live for file in ended_files(table, column, first))
+    hidden = any(_holds_at(root, path, column, first) for path in named_by_current(table))
     if hidden:
         table.overwrite(table.scan().to_arrow())
     if rows or hidden:
-        needed |= named_by_table(table)
         # Manifests that tell of removed files, with their bounds, are left behind by the next snapshot.
         with table.transaction() as transaction, transaction.update_snapshot().fast_append():
             pass
-    needed |= named_by_table(table)
+        needed |= named_by_table(table, files_of(root))
     drop_history(table)
     return Ending(rows=rows, files=frozenset(needed))
 
@@ -99,16 +96,19 @@ def remove(table: Table, column: str, first: date | datetime, ending: Ending, no
     """
     root = final_root_of(table)
     forget_uploads(table, now - ORPHAN_AGE)
-    needed = named_by_table(table)
-    orphans = {file.path for file in ended_files(table, column, first) if now - file.modified_at > ORPHAN_AGE}
-    doomed = there(root, (ending.files | orphans) - needed)
+    below = files_of(root)
+    needed = named_by_table(table, below)
+    old = {file.path for file in below if now - file.modified_at > ORPHAN_AGE} - needed
+    orphans = {path for path in old if _holds_at(root, path, column, first)}
+    doomed = there(root, (ending.files - needed) | orphans)
     for file in doomed:
         root.remove(file.path)
-    if holding := ended_files(table, column, first):
-        named = ", ".join(root.within(file.path) for file in holding)
+    of = ParquetFileFormat().make_fragment
+    files, holding = searched(root, lambda path, content: _holds(path, of(pa.BufferReader(content)), column, first))
+    if holding:
         raise FilesError(
-            f"{column}: rows from before {first.isoformat()} are still in {named}; another writer is at work, "
-            "run it again in an hour"
+            f"{column}: rows from before {first.isoformat()} are still in {', '.join(holding)}; another writer is at "
+            "work, run it again in an hour"
         )
     current = table.current_snapshot()
     return Ended(
@@ -118,13 +118,8 @@ def remove(table: Table, column: str, first: date | datetime, ending: Ending, no
         snapshot_id=current.snapshot_id if current else None,
         removed_files=len(doomed),
         removed_bytes=sum(file.size_bytes for file in doomed),
-        files=tuple(left(file, root) for file in files_of(root)),
+        files=files,
     )
-
-
-def _current(table: Table) -> list[Snapshot]:
-    current = table.current_snapshot()
-    return [current] if current else []
 
 
 def _forbid_other_formats(table: Table) -> None:
@@ -136,11 +131,12 @@ def _forbid_other_formats(table: Table) -> None:
             )
 
 
-def _holds(root: Root, path: str, column: str, first: date | datetime) -> bool:
+def _holds_at(root: Root, path: str, column: str, first: date | datetime) -> bool:
+    return _holds(path, ParquetFileFormat().make_fragment(path, root.files), column, first)
+
+
+def _holds(path: str, rows: ParquetFileFragment, column: str, first: date | datetime) -> bool:
     """Row groups whose statistics say that all is younger are not read."""
-    if column not in pq.read_schema(path, filesystem=root.files).names:
+    if not path.endswith(".parquet") or column not in rows.physical_schema.names:
         return False
-    older = pq.read_table(
-        path, columns=[column], filters=[(column, "<", first)], partitioning=None, filesystem=root.files
-    )
-    return bool(older.num_rows)
+    return bool(rows.count_rows(filter=pc.field(column) < first))

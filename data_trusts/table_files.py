@@ -4,7 +4,7 @@ What a table no longer names is not gone: expiring snapshots with PyIceberg forg
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -165,13 +165,18 @@ def addresses_of(snapshots: Iterable[Snapshot], io: FileIO) -> set[str]:
     return named
 
 
-def named_by(table: Table, snapshots: Iterable[Snapshot]) -> set[str]:
-    """The files that some snapshots of a table need."""
-    return {key_of(address) for address in addresses_of(snapshots, table.io)}
+def named_by_current(table: Table) -> set[str]:
+    """The files that a table's current snapshot needs."""
+    snapshot = table.current_snapshot()
+    return {key_of(address) for address in addresses_of([snapshot] if snapshot else [], table.io)}
 
 
-def named_by_table(table: Table) -> set[str]:
+def named_by_table(table: Table, below: Iterable[StoredFile]) -> set[str]:
     """Every file that the table still needs: those of all its snapshots, its metadata, and its statistics.
+
+    Args:
+        table: as it stands.
+        below: every file below its root, listed since.
 
     Raises:
         FilesError: one of them is not there, so nobody may conclude which others are in excess.
@@ -179,10 +184,10 @@ def named_by_table(table: Table) -> set[str]:
     metadata = table.metadata
     earlier = {key_of(entry.metadata_file) for entry in metadata.metadata_log}
     statistics = (each.statistics_path for each in (*metadata.statistics, *metadata.partition_statistics))
-    needed = named_by(table, table.snapshots()) | {key_of(each) for each in (table.metadata_location, *statistics)}
-    root = root_of(table)
-    elsewhere = needed - {each.path for each in files_of(root)}
-    if lost := elsewhere - {each.path for each in there(root, elsewhere)}:
+    named = addresses_of(table.snapshots(), table.io) | {table.metadata_location, *statistics}
+    needed = {key_of(address) for address in named}
+    elsewhere = needed - {each.path for each in below}
+    if lost := elsewhere - {each.path for each in there(root_of(table), elsewhere)}:
         raise FilesError(f"{min(lost)}: the table names it and it is gone; restore it from the backup")
     return needed | earlier
 
@@ -200,7 +205,13 @@ def drop_history(table: Table) -> None:
         table.maintenance.expire_snapshots().by_ids(old).commit()
 
 
-def left(file: StoredFile, root: Root) -> FileLeft:
-    """A file as a receipt names it."""
-    content = root.read(file.path)
-    return FileLeft(path=root.within(file.path), size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+def searched(root: Root, holds: Callable[[str, bytes], bool]) -> tuple[tuple[FileLeft, ...], list[str]]:
+    """Read every file below a root, once: each as a receipt names it, and which of them `holds` finds to hold."""
+    found: list[FileLeft] = []
+    holding: list[str] = []
+    for file in files_of(root):
+        content, name = root.read(file.path), root.within(file.path)
+        found.append(FileLeft(path=name, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()))
+        if holds(name, content):
+            holding.append(name)
+    return tuple(found), holding

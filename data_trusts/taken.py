@@ -5,7 +5,7 @@ the same file could come in twice, and an erased row come back.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Set
 from pathlib import Path
 
 from pyiceberg.table import Table
@@ -34,18 +34,22 @@ def kept(path: Path) -> set[str]:
 
 def known(folder: Path, table: Table, trust: str, dataset: str) -> set[str]:
     """The digests of all files that a dataset has taken in, below a member's data folder and in its snapshots."""
-    fresh = {digest for snapshot in table.snapshots() if (digest := digest_of(snapshot))}
-    return fresh | kept(path_for(folder, trust, dataset))
+    return _in_snapshots(table) | kept(path_for(folder, trust, dataset))
 
 
 def keep(folder: Path, table: Table, trust: str, dataset: str) -> None:
     """Write down the digests of all snapshots of a table, durably, so that the snapshots may go."""
-    path = path_for(folder, trust, dataset)
-    if fresh := known(folder, table, trust, dataset) - kept(path):
-        add(path, fresh)
+    add(path_for(folder, trust, dataset), _in_snapshots(table))
 
 
-def add(path: Path, digests: Iterable[str]) -> None:
-    """Add digests, durably."""
+def add(path: Path, digests: Set[str]) -> None:
+    """Add digests, durably; nothing is written where all are there."""
+    before = kept(path)
+    if digests <= before:
+        return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_durably(path, "".join(f"{digest}\n" for digest in sorted(kept(path) | {*digests})).encode())
+    write_durably(path, "".join(f"{digest}\n" for digest in sorted(before | digests)).encode())
+
+
+def _in_snapshots(table: Table) -> set[str]:
+    return {digest for snapshot in table.snapshots() if (digest := digest_of(snapshot))}

@@ -242,8 +242,13 @@ class QuestionService:
         decision = decide(policies.by_trust.get(question.trust), ask, now)
         if isinstance(decision, Refusal):
             return decision
-        complete = self._complete(question.trust, question.dataset)
-        compiled = compile_question(question.sql, question.trust, decision.dataset, self._engine.dialect, complete)
+        compiled = compile_question(
+            question.sql,
+            question.trust,
+            decision.dataset,
+            self._engine.dialect,
+            lambda: self._complete(question.trust, question.dataset),
+        )
         if isinstance(compiled, Refusal):
             return compiled
         return _Ready(ask=ask, dataset=decision.dataset, compiled=compiled)

@@ -18,10 +18,11 @@ from pydantic import ValidationError
 
 from commonweal.grants import Policy
 from commonweal.kinds.retention import LegalHold
-from commonweal.retention import Hold, changes, held, in_force
+from commonweal.retention import Hold, changes, in_force
 from commonweal.transparency import Json
 from data_trusts.audit import AuditError, AuditLog
 from data_trusts.catalog import CatalogError, TableMissingError, Warehouse
+from data_trusts.declared import undestroyable
 from data_trusts.gateway.certificates import Identity
 from data_trusts.gateway.policies import Policies, PolicyBook
 from data_trusts.maintain import maintainable
@@ -121,33 +122,36 @@ class Upkeep:
             for policy in policies.by_trust.values():
                 for dataset in policy.datasets:
                     if dataset.retention is not None:
-                        self._end(policy, dataset.name)
-            self._maintain(policies)
+                        self._end(policy.trust, dataset.name)
+            self._maintain()
         except StoppedUpkeepError:
             return
         self.done["turns"] += 1
 
-    def _end(self, policy: Policy, name: str) -> None:
-        dataset, now = policy.dataset(name), self.clock()
-        if dataset is None:
+    def _end(self, trust: str, name: str) -> None:
+        """By the policy of this moment: the datasets before this one may have taken minutes."""
+        now = self.clock()
+        policy = self.book.current(now).by_trust.get(trust)
+        dataset = policy.dataset(name) if policy else None
+        if policy is None or dataset is None or dataset.retention is None:
             return
-        where: dict[str, Json] = {"member": self.member, "trust": policy.trust, "dataset": name}
+        where: dict[str, Json] = {"member": self.member, "trust": trust, "dataset": name}
         try:
-            if not due(self.warehouse, policy.trust, dataset, now):
+            if not due(self.warehouse, trust, dataset, now):
                 return
-            if why := self._held(policy.trust, name):
+            if why := self._held(trust, name):
                 self._refuse(where, why)
                 return
-            self._refused.pop((policy.trust, name), None)
+            self._refused.pop((trust, name), None)
             self.audit.append(now, {**where, "kind": "retention-begun", "policy_hash": policy.hash})
             receipt = retain(
                 self.warehouse,
                 self.identity,
-                policy.trust,
+                trust,
                 dataset,
                 member=self.member,
                 now=now,
-                held_now=lambda: self._held(policy.trust, name),
+                held_now=lambda: self._held(trust, name),
                 wait=self._wait,
             )["receipt"]
             told = {field: receipt[field] for field in TOLD}
@@ -161,16 +165,13 @@ class Upkeep:
             self._failed("retention", where, error)
 
     def _held(self, trust: str, name: str) -> str | None:
-        """Why rows may not be destroyed now; also where nobody can say."""
         now = self.clock()
-        policy = self.book.current(now).by_trust.get(trust)
-        dataset = policy.dataset(name) if policy else None
-        return held(name, dataset.holds, now) if dataset else f"no policy says now whether {name} is held"
+        return undestroyable(self.book.current(now), trust, name, now)
 
-    def _maintain(self, policies: Policies) -> None:
+    def _maintain(self) -> None:
         where: dict[str, Json] = {"member": self.member}
         try:
-            for trust, dataset in maintainable(self.warehouse, policies, self.clock(), _LOG.info):
+            for trust, dataset in maintainable(self.warehouse, self._held, _LOG.info):
                 self._wait(0)
                 where |= {"trust": trust, "dataset": dataset}
                 self._maintain_one(trust, dataset, where)

@@ -141,7 +141,7 @@ def _decide(policy: Policy, pilot: Pilot, sql: str, number: int, dialect: Dialec
     decision = decide(policy, ask, datetime.now(UTC))
     if isinstance(decision, Refusal):
         raise WireError(f"decision: {decision.reason}")
-    compiled = compile_question(sql, datasets.TRUST, decision.dataset, dialect, lineitem.MEASURES)
+    compiled = compile_question(sql, datasets.TRUST, decision.dataset, dialect, lambda: lineitem.MEASURES)
     if isinstance(compiled, Refusal):
         raise WireError(f"decision: {compiled.reason}")
     return compiled

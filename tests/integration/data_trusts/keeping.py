@@ -14,8 +14,15 @@ DAYS = 326
 HOLD = {"name": "court", "reason": "Case 7", "declaredBy": "ke"}
 
 
-def keeping(*holds: dict[str, Any], column: str = "day", days: int = DAYS, now: datetime = NOON) -> Policy:
-    spec = {"datasets": [{**CUSTOMS, "retention": {"column": column, "days": days}}], "legalHolds": list(holds)}
+def keeping(
+    *holds: dict[str, Any],
+    column: str = "day",
+    days: int = DAYS,
+    now: datetime = NOON,
+    also: dict[str, Any] | None = None,
+) -> Policy:
+    kept = {**CUSTOMS, "retention": {"column": column, "days": days}}
+    spec = {"datasets": [kept, also] if also else [kept], "legalHolds": list(holds)}
     of = trust(spec)
     return compile_policy(
         of, negotiate_all(of, [grant({"datasets": ["customs_rows"]}, of=of)], now), {"ca": site("ca")}, "ca"

@@ -70,8 +70,9 @@ def test_a_damaged_file_is_an_error_with_the_tables_name_and_no_one_acts_on_it(
     with pytest.raises(CatalogError):
         warehouse.erase("trade", "customs_rows", "consignment_id", "SECRET-2")
     if which != "data" or damage == "gone":
-        with pytest.raises((CatalogError, FilesError)):
-            maintain(warehouse, "trade", "customs_rows", NOON)
+        for dry_run in (True, False):
+            with pytest.raises((CatalogError, FilesError)):
+                maintain(warehouse, "trade", "customs_rows", NOON, dry_run=dry_run)
     path.write_bytes(content)
     assert {**before, path: content} == tree(stock)
     assert warehouse.rows("trade", "customs_rows").num_rows == 14

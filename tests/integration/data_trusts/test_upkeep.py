@@ -15,9 +15,10 @@ from data_trusts.catalog import Warehouse
 from data_trusts.gateway.policies import MAX_SILENCE, PolicyBook
 from data_trusts.gateway.upkeep import Upkeep
 from data_trusts.maintenance import GRACE, KEEP_SNAPSHOTS
+from data_trusts.table_files import root_of
 from tests.integration.data_trusts.conftest import StartGateway, customs_file, paths_of, wait_for
 from tests.integration.data_trusts.keeping import HOLD, identity_in, keeping, kept_dataset
-from tests.unit.grants.samples import NOON
+from tests.unit.grants.samples import CUSTOMS, NOON
 
 
 class Desk:
@@ -157,6 +158,33 @@ def test_a_hold_that_comes_while_questions_are_waited_for_keeps_the_files(desk: 
     assert sum(each["day"].to_pylist().count(date(2026, 1, 1)) for each in found) == 4
 
 
+def test_a_hold_that_comes_during_a_turn_keeps_the_history_of_other_tables(desk: Desk) -> None:
+    """Ending one dataset's rows takes minutes; what follows obeys the policies of its own moment."""
+    also = {**CUSTOMS, "name": "other_rows"}
+    held, free = keeping(HOLD, also=also), keeping(also=also)
+    other = free.dataset("other_rows")
+    assert other is not None
+    desk.now = datetime.now(UTC) + KEEP_SNAPSHOTS + timedelta(minutes=1)
+    desk.warehouse.ingest("trade", kept_dataset(), customs_file(10))
+    for rows in (1, 2):
+        desk.warehouse.ingest("trade", other, customs_file(rows))
+    desk.obey(free)
+
+    def declared_meanwhile(_: float) -> bool:
+        desk.obey(held)
+        return False
+
+    desk.upkeep.pause = declared_meanwhile
+    desk.turn()
+    assert desk.kinds() == ["retention-begun", "retention-refused"]
+    assert len(desk.warehouse.table("trade", "other_rows").snapshots()) == 2
+    desk.obey(free)
+    desk.upkeep.pause = lambda _: False
+    desk.turn()
+    assert "maintained" in desk.kinds()
+    assert len(desk.warehouse.table("trade", "other_rows").snapshots()) == 1
+
+
 def test_while_the_policies_are_silent_nothing_is_destroyed(desk: Desk) -> None:
     desk.warehouse.ingest("trade", kept_dataset(), customs_file(10))
     desk.obey(keeping())
@@ -174,6 +202,24 @@ def test_a_broken_table_is_recorded_and_the_others_go_on(desk: Desk) -> None:
     desk.turn()
     assert desk.kinds() == ["retention-failed", "maintenance-failed"]
     assert dict(desk.upkeep.done) == {"failures": 2, "turns": 1}
+
+
+def test_a_torn_file_is_recorded_and_what_tidies_it_away_goes_on(desk: Desk) -> None:
+    """A writer that was killed leaves one; maintenance removes it, so nothing before may end the turn."""
+    desk.warehouse.ingest("trade", kept_dataset(), customs_file(10))
+    table = desk.warehouse.table("trade", "customs_rows")
+    torn = Path(root_of(table).path) / "data" / "torn.parquet"
+    torn.write_bytes(customs_file(10).getvalue()[:1000])
+    desk.obey(keeping())
+    desk.turn()
+    assert desk.kinds() == ["retention-failed"]
+    desk.now += GRACE
+    desk.obey(keeping())
+    desk.turn()
+    assert desk.kinds() == ["retention-failed", "retention-failed", "maintained"]
+    assert not torn.exists()
+    desk.turn()
+    assert desk.kinds()[-2:] == ["retention-begun", "retention-done"]
 
 
 def test_a_turn_maintains_and_records_what_it_removed(desk: Desk) -> None:

@@ -400,10 +400,30 @@ def test_a_sum_is_as_wide_as_it_says_and_not_as_its_column(of_type: str, written
 
 def test_columns_with_a_value_in_every_row_are_counted_by_rows() -> None:
     sql = "SELECT flow, avg(share), sum(quantity_in_kg), sum(distance_km) FROM customs_rows GROUP BY flow"
-    counting = compile_question(sql, "trade", CUSTOMS, Dialect.TRINO, ("share", "quantity_in_kg"))
+    counting = compile_question(sql, "trade", CUSTOMS, Dialect.TRINO, lambda: ("share", "quantity_in_kg"))
     assert isinstance(counting, CompiledQuestion)
     assert 'COUNT(*) AS "5$" FROM' in counting.sql, "the average of share is divided by it"
     assert 'HAVING COUNT(*) >= 3 AND COUNT("distance_km") >= 3 LIMIT' in counting.sql
+
+
+@pytest.mark.parametrize(
+    ("sql", "asked"),
+    [
+        ("SELECT sum(share) FROM customs_rows", 1),
+        ("SELECT count(*) FROM customs_rows", 0),
+        ("SELECT sum(share) FROM customs_rows LIMIT 10001", 0),
+        ("SELECT sum(share), sum(consignment_id) FROM customs_rows", 0),
+    ],
+)
+def test_the_table_is_looked_at_only_where_its_word_changes_the_statement(sql: str, asked: int) -> None:
+    looks: list[None] = []
+
+    def complete() -> tuple[str, ...]:
+        looks.append(None)
+        return ("share",)
+
+    compile_question(sql, "trade", CUSTOMS, Dialect.TRINO, complete)
+    assert len(looks) == asked
 
 
 def test_a_mask_that_leaves_no_value_is_counted_as_it_is_seen() -> None:
@@ -411,6 +431,7 @@ def test_a_mask_that_leaves_no_value_is_counted_as_it_is_seen() -> None:
     emptied = share.model_copy(update={"masks": (Mask(kind=MaskKind.NULL),)})
     columns = tuple(emptied if column.name == "share" else column for column in CUSTOMS.columns)
     dataset = CUSTOMS.model_copy(update={"columns": columns})
-    question = compile_question("SELECT sum(share) FROM customs_rows", "trade", dataset, Dialect.TRINO, ("share",))
+    sql = "SELECT sum(share) FROM customs_rows"
+    question = compile_question(sql, "trade", dataset, Dialect.TRINO, lambda: ("share",))
     assert isinstance(question, CompiledQuestion)
     assert 'HAVING COUNT(*) >= 3 AND COUNT("share") >= 3 LIMIT' in question.sql
