@@ -223,7 +223,7 @@ def test_a_signed_report_is_taken_and_a_member_without_a_gateway_is_silent() -> 
 def test_a_gateway_that_trickles_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateways, "TIMEOUT_SECONDS", -1.0)
     made = report("ca", USES)
-    found = at_gateway(envelope(made, sign(signed_text(made), IDENTITY)))
+    found = at_gateway(envelope(made, lambda content: sign(content, IDENTITY)))
     assert found.silent["ca"] == "its gateway was not done telling after -1 s"
 
 
