@@ -35,6 +35,7 @@ MEMBER_LABEL = "commonweal.dev/member"
 SYSTEM_NAMESPACE = "commonweal-system"
 MIN_CERTIFICATE_S = 600  # the API server refuses a certificate request for less
 
+_NAMESPACE_PREFIX = "member-"
 _JOIN_DOMAIN = "commonweal-join-v1"
 _SITE_DOMAIN = b"commonweal-site-v1\n"
 _INVITE_PREFIX = f"system:serviceaccount:{SYSTEM_NAMESPACE}:invite-"
@@ -153,7 +154,12 @@ def member_group(member: str) -> str:
 
 def member_namespace(member: str) -> str:
     """The member's own namespace on the hub."""
-    return f"member-{member}"
+    return f"{_NAMESPACE_PREFIX}{member}"
+
+
+def member_of(namespace: str) -> str | None:
+    """The member whose namespace this is; None for every other namespace."""
+    return namespace.removeprefix(_NAMESPACE_PREFIX) if namespace.startswith(_NAMESPACE_PREFIX) else None
 
 
 def invitation_account(member: str) -> str:

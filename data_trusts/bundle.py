@@ -15,7 +15,7 @@ from typing import Any
 from data_trusts.bundle_export import Order, contracts_in, export
 from data_trusts.bundle_form import Bundle, BundleError, unpacked, verified
 from data_trusts.bundle_import import take_in
-from data_trusts.catalog import CatalogError, Warehouse
+from data_trusts.catalog import CatalogError, warehouse_at
 from data_trusts.declared import add_arguments, policies_of, printed, tell
 from data_trusts.gateway.cluster import ClusterError
 from data_trusts.signed import SignedError, own_identity
@@ -23,16 +23,15 @@ from data_trusts.table_files import FilesError, address_of
 
 
 def _export(arguments: argparse.Namespace) -> dict[str, Any]:
-    identity = asyncio.run(own_identity(arguments.data))  # first: nothing is written that could not be signed
-    policies = policies_of(arguments.member, arguments.policy_dir).by_trust
-    warehouse, out = Warehouse(arguments.data), arguments.out
-    try:
+    out = arguments.out
+    with warehouse_at(arguments.data) as warehouse:
+        identity = asyncio.run(own_identity(arguments.data))  # nothing is written that could not be signed
+        policies = policies_of(arguments.member, arguments.policy_dir).by_trust
         there = {trust for trust, _ in warehouse.tables()}
         trusts = tuple(sorted(there | policies.keys() if arguments.all else set(arguments.trust)))
         if unknown := [trust for trust in trusts if trust not in there and trust not in policies]:
-            raise BundleError(
-                f"--trust {unknown[0]}: no table and no policy of it here; the trusts are {sorted(there)}"
-            )
+            known = ", ".join(sorted(there | policies.keys())) or "none"
+            raise BundleError(f"--trust {unknown[0]}: no table and no policy of it here; the trusts are {known}")
         for trust in trusts:
             if trust not in policies:
                 tell(f"{trust}: no policy of it here, so none is in the bundle")
@@ -45,8 +44,6 @@ def _export(arguments: argparse.Namespace) -> dict[str, Any]:
             at=datetime.now(UTC),
         )
         bundle = export(warehouse, identity, order, out, tell)
-    finally:
-        warehouse.close()
     return {"out": str(out), **_summary(bundle)}
 
 
@@ -58,11 +55,8 @@ def _verify(arguments: argparse.Namespace) -> dict[str, Any]:
 def _import(arguments: argparse.Namespace) -> dict[str, Any]:
     with unpacked(arguments.bundle) as folder:
         bundle = verified(folder, arguments.certificate.read_text())
-        warehouse = Warehouse(arguments.data)
-        try:
+        with warehouse_at(arguments.data) as warehouse:
             done = take_in(warehouse, folder, bundle, dry_run=arguments.dry_run, tell=tell)
-        finally:
-            warehouse.close()
     tables = [{"table": f"{each.trust}.{each.dataset}", "rows": each.rows, "added": each.added} for each in done]
     return {"dryRun": arguments.dry_run, "tables": tables}
 

@@ -94,12 +94,14 @@ def unpacked(place: Path) -> Iterator[Path]:
     if place.is_dir():
         yield place
         return
+    if not place.is_file():
+        raise BundleError(f"{place}: is not there; name the folder or tar file of a bundle")
     with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as scratch:
         try:
             with tarfile.open(place) as archive:
                 _unpack(archive, Path(scratch))
         except tarfile.TarError as error:
-            raise BundleError(f"{place}: is neither a folder nor a whole tar file ({error}); copy it again") from error
+            raise BundleError(f"{place}: is neither a folder nor a whole tar file; copy it again") from error
         yield Path(scratch)
 
 

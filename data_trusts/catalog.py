@@ -15,7 +15,7 @@ import os
 import re
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -298,6 +298,19 @@ class Warehouse:
         with self._lock, (self.folder / "catalog.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+@contextmanager
+def warehouse_at(folder: Path) -> Iterator[Warehouse]:
+    """The tables of a data folder that is there, for a command; a mistyped one is not given a catalog of its own.
+
+    Raises:
+        CatalogError: there is no such folder, or its catalog cannot be used.
+    """
+    if not folder.is_dir():
+        raise CatalogError(f"--data {folder}: is not a folder; name the data folder of the member's gateway")
+    with closing(Warehouse(folder)) as warehouse:
+        yield warehouse
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from commonweal.retention import held
-from data_trusts.catalog import CatalogError, Warehouse
+from data_trusts.catalog import CatalogError, warehouse_at
 from data_trusts.declared import NotDeclaredError, add_arguments, declared_dataset, policies_of, printed
 from data_trusts.erasure import ErasureError
 from data_trusts.gateway.cluster import ClusterError
@@ -32,19 +32,17 @@ def commitment(value: str, nonce: str) -> str:
 
 def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     value = sys.stdin.read().rstrip("\n") if arguments.value == "-" else arguments.value
-    identity = asyncio.run(own_identity(arguments.data))  # first: nothing is erased that no receipt could be given for
-    # Without a policy nobody knows whether the rows are held, so nothing is erased.
-    dataset = declared_dataset(policies_of(arguments.member, arguments.policy_dir), arguments.trust, arguments.dataset)
-    if not arguments.dry_run and (why := held(dataset.name, dataset.holds, datetime.now(UTC))):
-        raise ErasureError(f"--dataset {why}")
-    warehouse = Warehouse(arguments.data)
-    try:
+    with warehouse_at(arguments.data) as warehouse:
+        identity = asyncio.run(own_identity(arguments.data))  # nothing is erased that no receipt could be given for
+        # Without a policy nobody knows whether the rows are held, so nothing is erased.
+        policies = policies_of(arguments.member, arguments.policy_dir)
+        dataset = declared_dataset(policies, arguments.trust, arguments.dataset)
+        if not arguments.dry_run and (why := held(dataset.name, dataset.holds, datetime.now(UTC))):
+            raise ErasureError(f"--dataset {why}")
         if arguments.dry_run:
             found = warehouse.holders(arguments.trust, arguments.dataset, arguments.column, value)
             return {"dryRun": True, "files": found}
         erased = warehouse.erase(arguments.trust, arguments.dataset, arguments.column, value)
-    finally:
-        warehouse.close()
     nonce = secrets.token_hex(16)
     receipt = {
         "kind": RECEIPT_KIND,

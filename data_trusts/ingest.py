@@ -10,21 +10,18 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from data_trusts.catalog import CatalogError, Ingested, Warehouse
+from data_trusts.catalog import CatalogError, Ingested, warehouse_at
 from data_trusts.declared import NotDeclaredError, add_arguments, declared_dataset, policies_of
 from data_trusts.gateway.cluster import ClusterError
 from data_trusts.rows import RowsRefusedError
 
 
 def _run(arguments: argparse.Namespace) -> Ingested:
-    policies = policies_of(arguments.member, arguments.policy_dir)
-    dataset = declared_dataset(policies, arguments.trust, arguments.dataset)
-    content = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
-    warehouse = Warehouse(arguments.data)
-    try:
+    with warehouse_at(arguments.data) as warehouse:
+        policies = policies_of(arguments.member, arguments.policy_dir)
+        dataset = declared_dataset(policies, arguments.trust, arguments.dataset)
+        content = sys.stdin.buffer.read() if arguments.file == "-" else Path(arguments.file).read_bytes()
         return warehouse.ingest(arguments.trust, dataset, io.BytesIO(content))
-    finally:
-        warehouse.close()
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -14,7 +14,8 @@ from pathlib import Path
 from pyiceberg.table import Table
 
 from commonweal.kinds.contribution import Contribution
-from data_trusts.catalog import CatalogError, TableMissingError, Warehouse
+from commonweal.membership import member_namespace
+from data_trusts.catalog import CatalogError, TableMissingError, warehouse_at
 
 INSTANT = "%Y-%m-%dT%H:%M:%SZ"
 Version = tuple[datetime, int]  # since when a table had so many rows
@@ -58,7 +59,7 @@ def contribution(member: str, trust: str, dataset: str, rows: int, span: tuple[d
     begin, end = span
     line = {"trust": trust, "dataset": dataset, "rows": rows, "begin": begin, "end": end}
     name = f"kept-{dataset.replace('_', '-')}-{begin:%Y%m%d%H%M%S}"
-    metadata = {"name": name, "namespace": f"member-{member}"}
+    metadata = {"name": name, "namespace": member_namespace(member)}
     return Contribution.model_validate(
         {"kind": "Contribution", "metadata": metadata, "spec": {"record": {"data": [line]}}}
     )
@@ -93,13 +94,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def _run(arguments: argparse.Namespace, now: datetime) -> Contribution:
     if not arguments.begin < arguments.end <= now:
         raise KeptError(f"--end: {arguments.end:{INSTANT}} is not after --begin, or not over; claim it when it is")
-    warehouse = Warehouse(arguments.data)
     try:
-        table = warehouse.table(arguments.trust, arguments.dataset)
+        with warehouse_at(arguments.data) as warehouse:
+            table = warehouse.table(arguments.trust, arguments.dataset)
     except TableMissingError:
         raise KeptError(f"--dataset: there is no table {arguments.trust}.{arguments.dataset} here") from None
-    finally:
-        warehouse.close()
     rows = fewest_rows(versions_of(table), arguments.begin, arguments.end)
     return contribution(arguments.member, arguments.trust, arguments.dataset, rows, (arguments.begin, arguments.end))
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from data_trusts.catalog import CatalogError, Warehouse
+from data_trusts.catalog import CatalogError, Warehouse, warehouse_at
 from data_trusts.declared import add_arguments, policies_of, tell, undestroyable
 from data_trusts.gateway.cluster import ClusterError
 from data_trusts.maintenance import maintain
@@ -46,16 +46,15 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     now = datetime.now(UTC)
     try:
-        policies = policies_of(arguments.member, arguments.policy_dir)
-        warehouse = Warehouse(arguments.data)
-        try:
+        with warehouse_at(arguments.data) as warehouse:
+            policies = policies_of(arguments.member, arguments.policy_dir)
             allowed = maintainable(warehouse, lambda of, name: undestroyable(policies, of, name, now), tell)
+            if not warehouse.tables():
+                tell(f"--data {arguments.data}: holds no table yet; there is nothing to maintain")
             for trust, dataset in allowed:
                 done = maintain(warehouse, trust, dataset, now, dry_run=arguments.dry_run, tell=tell)
                 sys.stdout.write(f"{json.dumps({'dryRun': arguments.dry_run, **wire(done)})}\n")
                 sys.stdout.flush()
-        finally:
-            warehouse.close()
     except (CatalogError, ClusterError, FilesError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -43,7 +43,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from data_trusts.catalog import CATALOG_URI, TABLE_PROPERTIES, Warehouse
+from data_trusts.catalog import CATALOG_URI, TABLE_PROPERTIES, CatalogError, Warehouse, warehouse_at
 from data_trusts.ports import port
 from data_trusts.table_files import PLACES
 
@@ -416,7 +416,7 @@ def own_token(folder: Path) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve on loopback until a signal."""
+    """Serve on loopback until a signal; 1 with one sentence where the folder or its catalog cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m data_trusts.rest_catalog", description=__doc__)
     default = os.environ.get("COMMONWEAL_DATA", "/var/lib/commonweal-data")
     parser.add_argument("--data", type=Path, default=Path(default), help="the data folder")
@@ -425,12 +425,13 @@ def main(argv: list[str] | None = None) -> int:
     if os.environ.get(CATALOG_URI):
         sys.stderr.write(f"error: {CATALOG_URI} names the catalog; let engines use that address, or unset it\n")
         return 2
-    warehouse = Warehouse(arguments.data)
     try:
-        served = app(warehouse, own_token(arguments.data))
-        uvicorn.run(served, host="127.0.0.1", port=arguments.port, log_level="warning", server_header=False)
-    finally:
-        warehouse.close()
+        with warehouse_at(arguments.data) as warehouse:
+            served = app(warehouse, own_token(arguments.data))
+            uvicorn.run(served, host="127.0.0.1", port=arguments.port, log_level="warning", server_header=False)
+    except CatalogError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
     return 0
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from commonweal.grants import PolicyDataset
 from commonweal.kinds.retention import Retention
 from commonweal.retention import first_kept, held
-from data_trusts.catalog import CatalogError, Warehouse, explained
+from data_trusts.catalog import CatalogError, Warehouse, explained, warehouse_at
 from data_trusts.declared import NotDeclaredError, add_arguments, declared_dataset, policies_of, printed, tell
 from data_trusts.gateway.certificates import Identity
 from data_trusts.gateway.cluster import ClusterError
@@ -112,14 +112,12 @@ def _forbid_held(held_now: Callable[[], str | None]) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> dict[str, Any]:
-    identity = asyncio.run(own_identity(arguments.data))  # first: nothing is removed that no receipt could be given for
-    dataset, now = _declared(arguments), datetime.now(UTC)
-
     def held_now() -> str | None:
-        return held(dataset.name, _declared(arguments).holds, datetime.now(UTC))
+        return held(arguments.dataset, _declared(arguments).holds, datetime.now(UTC))
 
-    warehouse = Warehouse(arguments.data)
-    try:
+    with warehouse_at(arguments.data) as warehouse:
+        identity = asyncio.run(own_identity(arguments.data))  # nothing is removed that no receipt could be given for
+        dataset, now = _declared(arguments), datetime.now(UTC)
         if arguments.dry_run:
             found = due(warehouse, arguments.trust, dataset, now)
             return {"dryRun": True, "files": found, "held": held_now()}
@@ -133,8 +131,6 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
             held_now=held_now,
             wait=_patiently,
         )
-    finally:
-        warehouse.close()
 
 
 def _declared(arguments: argparse.Namespace) -> PolicyDataset:

@@ -22,6 +22,7 @@ import yaml
 
 from commonweal.kinds import PooledCluster
 from commonweal.kinds.member import Engine
+from commonweal.membership import member_of
 from infra import beside_hub, demo_contributions
 from infra.images import site_image
 from infra.local.access import ClusterAccess
@@ -306,7 +307,7 @@ def typed(command: Sequence[str]) -> str:
 
 def _pledges() -> dict[str, PooledCluster]:
     bodies = yaml.safe_load_all((EXAMPLES / "20-pledges.yaml").read_text())
-    return {body["metadata"]["namespace"].removeprefix("member-"): PooledCluster.read(body) for body in bodies}
+    return {str(member_of(body["metadata"]["namespace"])): PooledCluster.read(body) for body in bodies}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

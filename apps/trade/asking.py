@@ -10,6 +10,7 @@ import typer
 
 ADDRESS_HELP = "address of the API, http://..."
 REQUIRED = Parameter.empty
+NOBODY_NOW = (502, 503, 504)  # what a door or proxy says for a service that is not up
 # Option, field of the API, type, default, help.
 OPTIONS: tuple[tuple[str, str, Any, Any, str], ...] = (
     ("cn", "cn_code", str, REQUIRED, "8 digits of the CN code"),
@@ -61,8 +62,10 @@ def post(address: str, path: str, asked: dict[str, object]) -> tuple[int, bytes]
 
 
 def said(body: str, status: int) -> str:
-    """The detail of a problem, or that this is not the trade API."""
+    """The detail of a problem, or that nobody answers at the address now, or that this is not the trade API."""
     try:
         return str(json.loads(body)["detail"])
     except (ValueError, KeyError, TypeError):
+        if status in NOBODY_NOW:
+            return f"HTTP {status}; no trade API answers at --address now, ask again in a minute"
         return f"HTTP {status}; --address does not lead to the trade API"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from commonweal.kinds.contribution import Contribution, ContributionReason
 from commonweal.kinds.equity_statement import EquityEntry, EquityStatement
 from commonweal.kinds.meta import ConditionStatus
+from commonweal.membership import member_of
 from dashboards.figures import (
     PERCENT_SIGN,
     Chart,
@@ -226,7 +227,7 @@ def _claims(snapshot: Snapshot) -> tuple[Figure, ...]:
 
 def _claim(claim: Contribution, names: dict[str, str]) -> Row:
     record, standing = claim.spec.record, readiness(claim)
-    owner = (claim.metadata.namespace or "").removeprefix("member-")
+    owner = member_of(claim.metadata.namespace or "") or ""
     return {
         "member": names.get(owner, owner),
         "claim": claim.metadata.name,

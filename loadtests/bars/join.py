@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from commonweal.membership import member_namespace
 from infra.local.control_plane import local_clusters
 from loadtests.bars import Measurement
 from loadtests.wire import Kubectl, WireError, commonweal, demo_cluster, is_ready
@@ -95,7 +96,7 @@ def _agents_own(hub: Kubectl, member: Kubectl, folder: Path) -> Kubectl:
 
 def _may_list(agent: Kubectl) -> bool:
     try:
-        agent("get", "assignments", "-n", f"member-{MEMBER}")
+        agent("get", "assignments", "-n", member_namespace(MEMBER))
     except WireError as error:
         if "forbidden" in str(error).lower():
             return False

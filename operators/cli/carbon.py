@@ -12,9 +12,10 @@ from commonweal.green import MJ_PER_WH, Basis, Factor, GreenError, Method
 from commonweal.kinds.member import Member
 from commonweal.kinds.pilot_app import PilotApp
 from commonweal.kinds.pooled_cluster import PooledCluster
+from commonweal.membership import member_of
 from commonweal.placement import app_of, refusal
 from operators.cli.terminal import CommandError
-from operators.hub.resources import MEMBERS, PILOT_APPS, POOLED_CLUSTERS, member_of
+from operators.hub.resources import MEMBERS, PILOT_APPS, POOLED_CLUSTERS
 from operators.kube import Kube, NotFound
 
 COLUMNS = tuple(each.name for each in fields(Factor))

@@ -13,6 +13,7 @@ from commonweal.contributions import Around, Claim, Dataset, Decided, Past, Rule
 from commonweal.kinds.consortium import ConsortiumSpec
 from commonweal.kinds.contribution import Contribution, ContributionReason
 from commonweal.kinds.data_trust import DataTrust
+from commonweal.membership import member_of
 from operators.frame import Finding, Key, Plan, Store, Tools, Watch
 from operators.hub import evidence
 from operators.hub.books import Books
@@ -27,7 +28,6 @@ from operators.hub.resources import (
     PILOT_APPS,
     POOLED_CLUSTERS,
     charter,
-    member_of,
 )
 from operators.kube import Json, Kube
 

@@ -12,7 +12,7 @@ from cryptography import x509
 
 from commonweal.kinds.consortium import HeartbeatRules, SiteRules
 from commonweal.kinds.member import Member, MemberCondition, MemberReason, Scheduling, Site
-from commonweal.membership import MembershipError, applicant_name, member_namespace, verify_site
+from commonweal.membership import MembershipError, applicant_name, member_namespace, member_of, verify_site
 from commonweal.site_policy.declaration import contradictions
 from operators.frame import Finding, Key, Plan, Store, Tools, Watch
 from operators.frame.plan import instant
@@ -27,7 +27,6 @@ from operators.hub.resources import (
     PILOT_PREFIX,
     ROLE_BINDINGS,
     charter,
-    member_of,
 )
 from operators.hub.rights import granted, withdrawn
 from operators.kube import CONFIG_MAPS, CSRS, LEASES, NAMESPACES, Json

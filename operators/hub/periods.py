@@ -25,6 +25,7 @@ from commonweal.kinds.equity_statement import (
 )
 from commonweal.kinds.pooled_cluster import PeriodResult, PooledCluster
 from commonweal.ledger import Balance, Unit, balances_of, transfers_of
+from commonweal.membership import member_of
 from commonweal.metering import Reading
 from commonweal.receipts import Settlement, Side, Terms, Usage, settle
 from commonweal.replay import contributions, follow
@@ -41,7 +42,6 @@ from operators.hub.resources import (
     OURS,
     POOLED_CLUSTERS,
     charter,
-    member_of,
 )
 from operators.kube import CONFIG_MAPS, Json, Kube
 

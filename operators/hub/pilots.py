@@ -15,7 +15,7 @@ from commonweal.kinds.member import Member, MemberCondition, Site
 from commonweal.kinds.meta import Resources
 from commonweal.kinds.pilot_app import PILOT_LABEL, REFUSALS, PilotApp, PilotCondition, PilotPlacement, PilotReason
 from commonweal.kinds.pooled_cluster import PooledCluster
-from commonweal.membership import member_namespace
+from commonweal.membership import member_namespace, member_of
 from commonweal.placement import Host, Placement, app_of, place, transition
 from operators.frame import Apply, Delete, Finding, Key, Plan, Store, Tools, Watch
 from operators.hub.books import Books
@@ -33,7 +33,6 @@ from operators.hub.resources import (
     charter,
     condition,
     holds,
-    member_of,
 )
 from operators.kube import NAMESPACES, Json
 

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from commonweal.kinds.member import Member
 from commonweal.kinds.meta import Resources
 from commonweal.kinds.pooled_cluster import PeriodResult, PledgeReason, PooledCluster
+from commonweal.membership import member_namespace, member_of
 from operators.frame import Finding, Key, Plan, Store, Tools, Watch
 from operators.frame.plan import instant
 from operators.hub.books import Books
 from operators.hub.periods import result_of, terms
-from operators.hub.resources import EQUITY_STATEMENTS, MEMBERS, POOLED_CLUSTERS, charter, condition, member_of
+from operators.hub.resources import EQUITY_STATEMENTS, MEMBERS, POOLED_CLUSTERS, charter, condition
 from operators.hub.uses import agreement
 from operators.kube import Json
 
@@ -80,7 +81,7 @@ class PledgeController:
         )
 
     def _pledges_of(self, member: Json) -> tuple[Key, ...]:
-        namespace = f"member-{member['metadata']['name']}"
+        namespace = member_namespace(member["metadata"]["name"])
         return tuple(Key(namespace, body["metadata"]["name"]) for body in self.store.list(POOLED_CLUSTERS, namespace))
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from commonweal.kinds.member import Member
 from commonweal.kinds.pooled_cluster import Meter
+from commonweal.membership import member_of
 from commonweal.metering import (
     COPY_PERIODS,
     Around,
@@ -26,7 +27,7 @@ from commonweal.metering import (
 )
 from operators.frame import Delete, Key, Plan, Store, Tools, Watch, Write, own
 from operators.hub.books import Books
-from operators.hub.resources import MEMBERS, POOLED_CLUSTERS, charter, member_of
+from operators.hub.resources import MEMBERS, POOLED_CLUSTERS, charter
 from operators.kube import CONFIG_MAPS, Json, Kube
 
 PREFIX = "reading-"

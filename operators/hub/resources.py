@@ -41,7 +41,6 @@ OURS_SELECTOR = "app.kubernetes.io/managed-by=commonweal"
 MEMBER_LABEL = "commonweal.dev/member"
 ORIGIN = "commonweal.dev/origin"
 ORIGIN_UID = "commonweal.dev/origin-uid"
-NAMESPACE_PREFIX = "member-"
 TRUST_PREFIX = "policy-"
 PILOT_PREFIX = "pilot-"
 
@@ -56,11 +55,6 @@ def charter(store: Store) -> ConsortiumSpec:
     if body is None:
         raise Waiting("there is no Consortium charter; apply it first", reason="CharterMissing")
     return Consortium.read(body).spec
-
-
-def member_of(namespace: str) -> str | None:
-    """The member whose namespace this is; None for every other namespace."""
-    return namespace.removeprefix(NAMESPACE_PREFIX) if namespace.startswith(NAMESPACE_PREFIX) else None
 
 
 def child(resource: ApiResource, name: str, owner: Json, *, namespace: str = "", member: str = "") -> Json:

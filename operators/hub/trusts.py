@@ -12,7 +12,7 @@ from commonweal.kinds.data_grant import DataGrant
 from commonweal.kinds.data_trust import DataTrust, TrustReason
 from commonweal.kinds.emergency_access import EmergencyAccess
 from commonweal.kinds.member import Member, Site
-from commonweal.membership import member_namespace
+from commonweal.membership import member_namespace, member_of
 from commonweal.policy_parcels import pack
 from operators.frame import Apply, Delete, Finding, Key, Plan, Store, Tools, Watch, Write
 from operators.hub.emergencies import emergencies_of, emergency_findings
@@ -30,7 +30,6 @@ from operators.hub.resources import (
     child,
     condition,
     holds,
-    member_of,
 )
 from operators.kube import NAMESPACES, Json
 

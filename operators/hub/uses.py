@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from commonweal.kinds.member import Member
 from commonweal.kinds.pooled_cluster import PledgeCondition, UseReason
-from commonweal.membership import member_namespace
+from commonweal.membership import member_namespace, member_of
 from commonweal.receipts import Reason, ReceiptError, Settlement, Side, State, Terms, Usage, settle, verify
 from operators.frame import Delete, Finding, Key, Plan, Store, Tools, Watch
 from operators.hub.books import Books, use_name
@@ -26,7 +26,6 @@ from operators.hub.resources import (
     POOLED_CLUSTERS,
     charter,
     holds,
-    member_of,
 )
 from operators.kube import CONFIG_MAPS, Json, Kube
 

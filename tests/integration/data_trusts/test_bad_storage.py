@@ -119,6 +119,7 @@ def answers(port: int) -> bool:
 
 def test_a_catalog_that_dies_leaves_no_half_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
+    (tmp_path / "catalog").mkdir()
     argv = [sys.executable, "-m", "data_trusts.rest_catalog", "--data", str(tmp_path / "catalog"), "--port", str(port)]
     process = subprocess.Popen(argv)
     token = tmp_path / "catalog" / "rest-catalog-token"

@@ -146,6 +146,11 @@ def test_a_tar_that_reaches_outside_is_refused(tmp_path: Path, name: str) -> Non
     assert not (tmp_path / "evil").exists()
 
 
+def test_a_bundle_that_is_not_there_is_said_not_to_be(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"nope\.tar: is not there; name"), unpacked(tmp_path / "nope.tar"):
+        pass
+
+
 def test_what_is_no_tar_is_said_to_be_so(tmp_path: Path) -> None:
     (tmp_path / "bundle.tar").write_text("x")
     with (
@@ -314,6 +319,7 @@ def test_the_commands_carry_a_member_from_one_place_to_another(leaving: Warehous
     assert json.loads(done.stdout)["tables"] == {"nature.customs_rows": 3, "trade.customs_rows": 13}
     assert "nature: no policy of it here" in done.stderr
     assert json.loads(command(tmp_path, "verify", out, "--certificate", certificate).stdout)["verified"] is True
+    (tmp_path / "elsewhere").mkdir()
     taken = command(tmp_path / "elsewhere", "import", out, "--certificate", certificate)
     assert taken.returncode == 0, taken.stderr
     assert all(each["added"] for each in json.loads(taken.stdout)["tables"])

@@ -115,11 +115,12 @@ def test_four_writers_lose_nothing(tmp_path: Path) -> None:
 
 
 def ingest(tmp_path: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    policies = tmp_path / "policies"
-    policies.mkdir(exist_ok=True)
+    policies, data = tmp_path / "policies", tmp_path / "data"
+    for folder in (policies, data):
+        folder.mkdir(exist_ok=True)
     (policies / "policy-trade.json").write_text(policy("ca").render())
     command = [sys.executable, "-m", "data_trusts.ingest", "--trust", "trade", "--member", "ca"]
-    places = ["--data", str(tmp_path / "data"), "--policy-dir", str(policies)]
+    places = ["--data", str(data), "--policy-dir", str(policies)]
     return subprocess.run([*command, *places, *arguments], input=stdin, capture_output=True, check=False, timeout=60)
 
 

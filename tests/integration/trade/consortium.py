@@ -80,6 +80,7 @@ class Consortium:
             policy = compile_policy(trust, negotiate_all(trust, grants, now), {"kr": site}, member)
             path = self.folder / member / "policies" / "trade.json"
             path.parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / member / "data").mkdir(exist_ok=True)
             path.with_suffix(".new").write_text(policy.render())
             path.with_suffix(".new").replace(path)
 

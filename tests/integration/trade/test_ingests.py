@@ -43,6 +43,7 @@ def member(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A member's folder with the policy of the trust that `declare` prints."""
     folder = tmp_path_factory.mktemp("member")
     (folder / "policies").mkdir()
+    (folder / "data").mkdir()
     declared = run(folder, "apps.trade.ingests", "declare", "--source-member", MEMBER).stdout
     trust = DataTrust.read(yaml.safe_load(declared))
     policy = compile_policy(trust, (), {MEMBER: Site.model_validate(SITE)}, MEMBER)

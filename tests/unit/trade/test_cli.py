@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
 
+from apps.trade.asking import said
 from apps.trade.cli import app
 from apps.trade.service import create_app
 
@@ -130,3 +131,15 @@ def test_a_table_with_bad_cells_is_refused_by_line_and_column(tmp_path: Path) ->
     assert "line 2: total_t_per_t: '' is neither a number" in result.stderr
     assert "1 rows; cells: 1 number; 1 bad" in result.stdout
     assert CliRunner().invoke(app, ["defaults", "check", str(tmp_path / "absent.csv")]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ('{"detail": "cn_code: 9 digits"}', 422, "cn_code: 9 digits"),
+        ("<html>", 503, "HTTP 503; no trade API answers at --address now, ask again in a minute"),
+        ("<html>", 404, "HTTP 404; --address does not lead to the trade API"),
+    ],
+)
+def test_what_is_no_answer_of_the_api_is_told_apart(body: str, status: int, words: str) -> None:
+    assert said(body, status) == words
