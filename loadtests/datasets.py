@@ -115,6 +115,7 @@ def ingest(folder: Path, file: Path, dataset: str = DATASET) -> None:
     Raises:
         WireError: it was refused.
     """
+    (folder / "data").mkdir(exist_ok=True)  # as the gateway makes it, which need not have started here
     command_succeeds(folder, "data_trusts.ingest", "--trust", TRUST, "--dataset", dataset, "--file", str(file))
 
 
