@@ -21,7 +21,6 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 CATALOG = "commonweal"
-SESSION_PROPERTIES = frozenset({"query_max_run_time"})
 _NAMES = (sqlglot.TokenType.IDENTIFIER, sqlglot.TokenType.VAR)
 
 
@@ -81,8 +80,6 @@ def allows(of: Reads | None, action: Mapping[str, Any]) -> bool:
             return of is not None
         case "AccessCatalog":
             return of is not None and resource.get("catalog", {}).get("name") == CATALOG
-        case "SetSystemSessionProperty":
-            return of is not None and resource.get("systemSessionProperty", {}).get("name") in SESSION_PROPERTIES
         case "SelectFromColumns":
             table = resource.get("table", {})
             named = (table.get("schemaName"), table.get("tableName"))

@@ -63,13 +63,20 @@ def _mask(seen: exp.Expression, mask: Mask, of_type: str) -> exp.Expression:
         case MaskKind.NULL:
             return exp.cast(exp.Null(), of_type)
         case MaskKind.PREFIX:
-            return exp.Anonymous(this="SUBSTR", expressions=[seen, exp.Literal.number(1), size])
+            return _prefix(seen, size)
         case MaskKind.BUCKET:
             # Towards zero: the remainder has the sign of the value, so that no value leaves the range of its type.
             rest = exp.paren(exp.Mod(this=seen.copy(), expression=size), copy=False)
             return exp.paren(exp.Sub(this=seen, expression=rest), copy=False)
         case MaskKind.YEAR | MaskKind.MONTH:
             return _period(seen, mask.kind.lower(), of_type)
+
+
+def _prefix(seen: exp.Expression, size: exp.Expression) -> exp.Expression:
+    """The first characters. Short texts are passed on as they are: cutting them takes DuckDB longer than to count."""
+    cut = exp.Anonymous(this="SUBSTR", expressions=[seen, exp.Literal.number(1), size])
+    length = exp.Anonymous(this="LENGTH", expressions=[seen.copy()])
+    return exp.case().when(exp.LTE(this=length, expression=size.copy()), seen.copy(), copy=False).else_(cut, copy=False)
 
 
 def _period(seen: exp.Expression, unit: str, of_type: str) -> exp.Expression:

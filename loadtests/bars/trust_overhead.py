@@ -29,7 +29,7 @@ from loadtests.gateways import Pilot, RunningGateway, gateway, publish
 from loadtests.wire import WireError
 
 NEEDS_DEMO = False
-ROUNDS = 7
+ROUNDS = 15
 WARM_UPS = 6  # a server goes on compiling for some dozens of statements
 DECISIONS = 2_000
 GRANTS = 1_000

@@ -220,7 +220,7 @@ def ask_limited(masks: tuple[Mask, ...] = ()) -> FederatedQuestion:
 def test_a_member_sums_only_rows_and_values_that_its_rules_show() -> None:
     asked = ask_limited((Mask(kind=MaskKind.PREFIX, size=2),))
     assert 'WHERE ("flow" IN (1))' in asked.statement.sql
-    assert 'SUBSTR("product_nc", 1, 2) AS "product_nc"' in asked.statement.sql
+    assert 'SUBSTR("product_nc", 1, 2) END AS "product_nc"' in asked.statement.sql
     assert asked.statement.filters == ("imports-only: flow In 1",)
 
 

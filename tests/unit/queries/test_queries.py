@@ -407,22 +407,25 @@ def test_columns_with_a_value_in_every_row_are_counted_by_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sql", "asked"),
+    ("sql", "dialect", "asked"),
     [
-        ("SELECT sum(share) FROM customs_rows", 1),
-        ("SELECT count(*) FROM customs_rows", 0),
-        ("SELECT sum(share) FROM customs_rows LIMIT 10001", 0),
-        ("SELECT sum(share), sum(consignment_id) FROM customs_rows", 0),
+        ("SELECT sum(share) FROM customs_rows", Dialect.TRINO, 1),
+        ("SELECT sum(share) FROM customs_rows", Dialect.DUCKDB, 0),
+        ("SELECT count(*) FROM customs_rows", Dialect.TRINO, 0),
+        ("SELECT sum(share) FROM customs_rows LIMIT 10001", Dialect.TRINO, 0),
+        ("SELECT sum(share), sum(consignment_id) FROM customs_rows", Dialect.TRINO, 0),
     ],
 )
-def test_the_table_is_looked_at_only_where_its_word_changes_the_statement(sql: str, asked: int) -> None:
+def test_the_table_is_looked_at_only_where_its_word_changes_the_statement(
+    sql: str, dialect: Dialect, asked: int
+) -> None:
     looks: list[None] = []
 
     def complete() -> tuple[str, ...]:
         looks.append(None)
         return ("share",)
 
-    compile_question(sql, "trade", CUSTOMS, Dialect.TRINO, complete)
+    compile_question(sql, "trade", CUSTOMS, dialect, complete)
     assert len(looks) == asked
 
 

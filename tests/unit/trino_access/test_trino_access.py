@@ -20,7 +20,6 @@ def select(
 STEPS: list[dict[str, object]] = [
     {"operation": "ExecuteQuery"},
     {"operation": "AccessCatalog", "resource": {"catalog": {"name": "commonweal"}}},
-    {"operation": "SetSystemSessionProperty", "resource": {"systemSessionProperty": {"name": "query_max_run_time"}}},
     select(["flow", "kg"]),
     select([]),
 ]
@@ -51,7 +50,10 @@ def test_a_running_statement_may_take_its_own_steps_and_nobody_else_any(step: di
         select(["flow"], schema="other"),
         select(["flow"], catalog="system"),
         {"operation": "AccessCatalog", "resource": {"catalog": {"name": "system"}}},
-        {"operation": "SetSystemSessionProperty", "resource": {"systemSessionProperty": {"name": "query_max_memory"}}},
+        {
+            "operation": "SetSystemSessionProperty",
+            "resource": {"systemSessionProperty": {"name": "query_max_run_time"}},
+        },
         {"operation": "ShowTables", "resource": {"schema": {"catalogName": "commonweal", "schemaName": "trade"}}},
         {"operation": "ImpersonateUser", "resource": {"user": {"user": "admin"}}},
         {"operation": "KillQueryOwnedBy", "resource": {"user": {"user": "admin"}}},
