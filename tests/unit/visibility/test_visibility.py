@@ -69,10 +69,10 @@ def test_a_question_stands_over_the_rows_and_values_that_the_rules_show() -> Non
     question = compiled(ruled([IMPORTS, OWN_OR_OLD], {"product_nc": {"kind": "Prefix", "size": 2}}))
     assert question.sql == (
         'SELECT "product_nc" AS "0$", CAST(SUM("quantity_in_kg") AS BIGINT) AS "1$", COUNT(*) AS "2$" '
-        f'FROM (SELECT {SHORTENED} AS "product_nc", "quantity_in_kg" AS "quantity_in_kg" '
+        "FROM (SELECT " + SHORTENED + ' AS "product_nc", "quantity_in_kg" AS "quantity_in_kg" '
         'FROM "trade"."customs_rows" WHERE ("flow" IN (1, -2)) AND '
         '(NOT "consignment_id" IN (\'kr\') OR "day" < CAST(\'2026-01-03\' AS DATE) OR "product_nc" IS NULL)) '
-        'AS "customs_rows" GROUP BY "product_nc" HAVING COUNT(*) >= 3 AND COUNT("quantity_in_kg") >= 3 LIMIT 10001'  # noqa: S608
+        'AS "customs_rows" GROUP BY "product_nc" HAVING COUNT(*) >= 3 AND COUNT("quantity_in_kg") >= 3 LIMIT 10001'
     )
 
 
