@@ -5,12 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from data_trusts import trino_access
 from data_trusts.catalog import Warehouse
-from data_trusts.engines import DuckDbEngine, TrinoEngine
-from data_trusts.trino_access import Statements
-from infra.local.trino import serving
-from tests.integration.data_trusts.conftest import customs_file, wait_for
+from tests.integration.data_trusts.both_engines import both
+from tests.integration.data_trusts.conftest import customs_file
 from tests.integration.data_trusts.stores import KEY_ID, SECRET, ObjectStore, storing
 from tests.unit.grants.samples import dataset
 
@@ -28,17 +25,10 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectSto
 def test_both_engines_answer_the_same_from_a_bucket_also_after_an_erasure(store: ObjectStore, tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path / "data")
     warehouse.ingest("trade", dataset("customs_rows"), customs_file(10))
-    embedded, statements = DuckDbEngine(warehouse), Statements()
-    (tmp_path / "trino").mkdir()
-    with (
-        serving(tmp_path / "trino", tmp_path / "data", bucket=store.environment("rows")) as server,
-        trino_access.serving(statements, server.policy_port),
-    ):
-        engine = TrinoEngine(port=server.port, statements=statements)
-        wait_for("Trino", engine.ready, server.process)
-        assert [tuple(row) for row in engine.run(SQL, 120).rows] == embedded.run(SQL, 60).rows
+    with both(warehouse, tmp_path / "trino", bucket=store.environment("rows")) as ask:
+        before = ask(SQL)
         assert warehouse.erase("trade", "customs_rows", "consignment_id", "SECRET-2").erased_rows == 1
-        assert [tuple(row) for row in engine.run(SQL, 120).rows] == embedded.run(SQL, 60).rows
+        assert ask(SQL) != before
     warehouse.close()
     written = [path.read_bytes() for path in (tmp_path / "trino").rglob("*") if path.is_file()]
     assert any(b"${ENV:AWS_SECRET_ACCESS_KEY}" in content for content in written)

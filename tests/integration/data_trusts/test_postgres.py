@@ -14,6 +14,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 
 from data_trusts.catalog import CATALOG_NAME, CatalogError, Warehouse
 from infra.local.trino import free_port
+from tests.integration.data_trusts.both_engines import both
 from tests.integration.data_trusts.conftest import customs_file, wait_for
 from tests.unit.grants.samples import dataset
 
@@ -101,6 +102,20 @@ def test_four_writers_lose_nothing_and_stock_pyiceberg_reads_it(own: Warehouse, 
     assert stock.load_table("trade.customs_rows").scan().count() == sum(range(1, 13))
     assert not (own.folder / "catalog.db").exists()
     stock.close()
+
+
+def test_the_members_trino_reads_the_same_tables(
+    own: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "se/cret")
+    own.ingest("trade", CUSTOMS, customs_file(7))
+    with both(own, tmp_path / "trino") as ask:
+        assert ask('SELECT count(*) FROM "trade"."customs_rows"') == [(7,)]
+        assert own.erase("trade", "customs_rows", "consignment_id", "SECRET-2").erased_rows == 1
+        assert ask('SELECT count(*) FROM "trade"."customs_rows"') == [(6,)]
+    written = b"".join(path.read_bytes() for path in (tmp_path / "trino").rglob("*.properties"))
+    assert b"jdbc:postgresql://127.0.0.1:" in written
+    assert b"cret" not in written
 
 
 def test_a_database_that_is_gone_is_named_without_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from pyiceberg.exceptions import NamespaceNotEmptyError, NoSuchTableError, Table
 
 from data_trusts.catalog import Warehouse
 from infra.local.trino import administrator, free_port, serving
+from tests.integration.data_trusts.both_engines import both
 from tests.integration.data_trusts.conftest import customs_file, stop, wait_for
 from tests.unit.grants.samples import dataset
 
@@ -59,7 +60,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    started = Server(tmp_path_factory.mktemp("rest") / "data", free_port())
+    started = Server(tmp_path_factory.mktemp("rest"), free_port())
     command = [sys.executable, "-m", "data_trusts.rest_catalog", "--data", str(started.data)]
     process = subprocess.Popen([*command, "--port", str(started.port)])
     wait_for("the catalog", started.answers, process)
@@ -276,6 +277,20 @@ def test_nothing_is_answered_without_the_token(server: Server) -> None:
         answer = httpx.get(f"http://127.0.0.1:{server.port}/v1/namespaces", headers=headers)
         assert (answer.status_code, answer.json()["error"]["type"]) == (401, "NotAuthorizedException")
     assert (server.data / "rest-catalog-token").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_members_trino_reads_another_catalog_by_the_gateways_variables(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMMONWEAL_CATALOG_URI", f"http://127.0.0.1:{server.port}")
+    monkeypatch.setenv("COMMONWEAL_CATALOG_TOKEN", server.token)
+    (tmp_path / "data").mkdir()
+    warehouse = Warehouse(tmp_path / "data")
+    warehouse.ingest("abroad", dataset("customs_rows"), customs_file(7))
+    with both(warehouse, tmp_path / "trino") as ask:
+        assert ask('SELECT count(*) FROM "abroad"."customs_rows"') == [(7,)]
+    warehouse.close()
+    assert server.token.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*.properties"))
 
 
 def test_trino_runs_its_whole_cycle(server: Server, tmp_path: Path) -> None:
