@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,8 +153,16 @@ class Warehouse:
         """Let go of the catalog."""
         self.catalog.close()
 
-    def rows(self, trust: str, dataset: str, columns: Collection[str] | None = None) -> pa.Table:
+    def rows(
+        self,
+        trust: str,
+        dataset: str,
+        columns: Collection[str] | None = None,
+        go_on: Callable[[], None] = lambda: None,
+    ) -> pa.Table:
         """All rows of a dataset as an Arrow table: the columns that are named, at least one, or all for None.
+
+        `go_on` is called after each file, and ends the read by what it raises.
 
         Raises:
             TableMissingError: nothing was ingested yet.
@@ -164,7 +172,12 @@ class Warehouse:
         names = [field.name for field in table.schema().fields]
         wanted = [name for name in names if columns is None or name in columns] or names[:1]
         with explained(f"{trust}.{dataset}"):
-            return table.scan(selected_fields=tuple(wanted)).to_arrow()
+            reader = table.scan(selected_fields=tuple(wanted)).to_arrow_batch_reader()
+            batches = list[pa.RecordBatch]()
+            for batch in reader:
+                go_on()
+                batches.append(batch)
+            return pa.Table.from_batches(batches, reader.schema)
 
     def complete(self, trust: str, dataset: str) -> frozenset[str]:
         """The columns of which the table itself says that every row has a value; none where it is not known at once.

@@ -132,7 +132,7 @@ class DuckDbEngine:
         ):
             try:
                 with self._one_reader(stop, ends_at):
-                    self._attach(connection, sql)
+                    self._attach(connection, sql, lambda: _go_on(stop, ends_at))
                 _go_on(stop, ends_at)
                 cursor = connection.execute(sql)
                 return EngineRows(columns=tuple(column[0] for column in cursor.description), rows=cursor.fetchall())
@@ -149,7 +149,7 @@ class DuckDbEngine:
 
     @contextmanager
     def _one_reader(self, stop: threading.Event, ends_at: float) -> Iterator[None]:
-        """One question reads at a time: waiting for a read can be stopped, a read cannot, and two take more memory."""
+        """One question reads at a time: two take more memory."""
         while not self._reading.acquire(timeout=_LOOK_S):
             _go_on(stop, ends_at)
         try:
@@ -157,10 +157,10 @@ class DuckDbEngine:
         finally:
             self._reading.release()
 
-    def _attach(self, connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    def _attach(self, connection: duckdb.DuckDBPyConnection, sql: str, go_on: Callable[[], None]) -> None:
         named = reads(sql, "duckdb")
         for place, (trust, dataset) in enumerate(sorted(named.tables)):
-            connection.register(f"rows_{place}", self._warehouse.rows(trust, dataset, named.names))
+            connection.register(f"rows_{place}", self._warehouse.rows(trust, dataset, named.names, go_on))
             connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{trust}"')
             connection.execute(f'CREATE VIEW "{trust}"."{dataset}" AS FROM rows_{place}')
         connection.execute("SET lock_configuration = true")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from threading import Event, Timer
+from threading import Event, Timer, current_thread, main_thread
 
 import httpx
 import pyarrow as pa
@@ -167,6 +167,26 @@ def test_a_question_is_stopped_when_it_is_told_to(engine: Engine) -> None:
         engine.run(ENDLESS[engine.dialect], 30, stop)
     with pytest.raises(StoppedError):
         engine.run(ENDLESS[engine.dialect], 30, stop)
+
+
+class SetAfterOneLook(Event):
+    """A stop that is set while the second file is read."""
+
+    looks = 0
+
+    def is_set(self) -> bool:
+        self.looks += current_thread() is main_thread()
+        return self.looks > 1
+
+
+def test_the_embedded_engine_is_stopped_while_it_reads(warehouse: Warehouse) -> None:
+    for rows in (1, 2, 3):
+        warehouse.ingest(TRUST, CUSTOMS, customs_file(rows))
+    engine, sql, stop = DuckDbEngine(warehouse), "SELECT count(*) FROM trade.customs_rows", SetAfterOneLook()
+    with pytest.raises(StoppedError):
+        engine.run(sql, 30, stop)
+    assert stop.looks == 3  # after each of two files, and to tell a stop from a deadline
+    assert engine.run(sql, 30).rows == [(6,)]
 
 
 def test_trino_holds_no_query_that_was_stopped(controlled: ControlledTrino) -> None:
