@@ -2,9 +2,9 @@
 
 The defaults are the paths of our image, which brings its own JVM arguments; a server that is started without the image
 reads them as `java @DIR/jvm.config`. Where the warehouse is a bucket, `-Dcatalog.config-dir=DIR/catalog-s3` has the
-server read the catalog's other form, whose address and credentials are the gateway's variables. Where the gateway's
-variables name another catalog than the data folder's, the files do so too; they hold no token and no password, which
-the server reads from its own environment. Standard library only, so that an image builder can run it anywhere.
+server read the catalog's other form, whose address and credentials are the gateway's variables. With `--own-catalog`
+the files name the catalog that the gateway's variables name in place of the data folder's; they hold no token and no
+password, which the server reads from its own environment. Standard library only, so that an image builder can run it.
 """
 
 import argparse
@@ -70,9 +70,9 @@ def _in_database(own: str, paths: TrinoPaths, address: str) -> str:
     named = urlsplit(address)
     if named.scheme != "postgresql" or not (named.hostname and named.username and named.path.strip("/")):
         raise CatalogAddressError(f"{_SQL}: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
-    place = f"{named.hostname}:{named.port or 5432}{named.path}"
+    place = named._replace(scheme="", netloc=named.netloc.rpartition("@")[2], fragment="").geturl()
     lines = own.replace("=org.sqlite.JDBC\n", "=org.postgresql.Driver\n").replace(
-        f"=jdbc:sqlite:{paths.data}/catalog.db\n", f"=jdbc:postgresql://{place}\n"
+        f"=jdbc:sqlite:{paths.data}/catalog.db\n", f"=jdbc:postgresql:{place}\n"
     )
     password = "iceberg.jdbc-catalog.connection-password=${ENV:PGPASSWORD}\n" if named.password else ""
     return f"{lines}iceberg.jdbc-catalog.connection-user={unquote(named.username)}\n{password}"
@@ -92,9 +92,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder to write, as config.properties and others")
     for name, default in asdict(TrinoPaths()).items():
         parser.add_argument(f"--{name}", type=type(default), default=default, help=f"default {default}")
+    parser.add_argument("--own-catalog", action="store_true", help=f"the one that {_REST} or {_SQL} names")
     values = vars(parser.parse_args())
+    env = os.environ if values["own_catalog"] else {}
     try:
-        write(TrinoPaths(**{name: values[name] for name in asdict(TrinoPaths())}), values["out"], os.environ)
+        write(TrinoPaths(**{name: values[name] for name in asdict(TrinoPaths())}), values["out"], env)
     except CatalogAddressError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -59,7 +59,7 @@ def serving(
     home, java, etc, port, policy_port = _home(), _java(), folder / "etc", free_port(), free_port()
     places = {"etc": etc, "home": home, "data": data, "archive": home / "test.jsa", "port": port}
     written = [f"--{name}={value}" for name, value in (places | {"policy_port": policy_port}).items()]
-    run([sys.executable, "-m", "data_trusts.trino_config", f"--out={etc}", *written])
+    run([sys.executable, "-m", "data_trusts.trino_config", f"--out={etc}", "--own-catalog", *written])
     properties = etc / "catalog" / "commonweal.properties"
     if not controlled:
         (etc / "access-control.properties").write_text("access-control.name=default\n")

@@ -17,7 +17,7 @@ def test_without_a_variable_the_catalog_is_the_data_folders() -> None:
 
 def test_a_database_takes_its_place_and_the_password_stays_in_the_environment() -> None:
     found = lines({SQL: "postgresql://a%40b:se%2Fcret@db.example/tables"})
-    assert "iceberg.jdbc-catalog.connection-url=jdbc:postgresql://db.example:5432/tables" in found
+    assert "iceberg.jdbc-catalog.connection-url=jdbc:postgresql://db.example/tables" in found
     assert "iceberg.jdbc-catalog.driver-class=org.postgresql.Driver" in found
     assert "iceberg.jdbc-catalog.connection-user=a@b" in found
     assert "iceberg.jdbc-catalog.connection-password=${ENV:PGPASSWORD}" in found
@@ -25,8 +25,8 @@ def test_a_database_takes_its_place_and_the_password_stays_in_the_environment() 
 
 
 def test_a_database_and_a_bucket_go_together() -> None:
-    found = lines({SQL: "postgresql://a@db.example:5433/tables"}, "catalog-s3")
-    assert "iceberg.jdbc-catalog.connection-url=jdbc:postgresql://db.example:5433/tables" in found
+    found = lines({SQL: "postgresql://a@[::1]:5433/tables?sslmode=require"}, "catalog-s3")
+    assert "iceberg.jdbc-catalog.connection-url=jdbc:postgresql://[::1]:5433/tables?sslmode=require" in found
     assert "iceberg.jdbc-catalog.default-warehouse-dir=${ENV:COMMONWEAL_WAREHOUSE}" in found
     assert not any("password" in line for line in found)
 
