@@ -149,7 +149,7 @@ class DataGrantSpec(Model):
         bool,
         Field(json_schema_extra=cel("self || !oldSelf", "a revoked grant stays revoked; ask for a new grant")),
     ] = False
-    """True ends the right at once and for good."""
+    """True ends the right at once and for good; of members only those in status.mayRevoke may set it."""
 
 
 class AgreedTerms(Model):
@@ -192,6 +192,11 @@ class DataGrantStatus(Status):
     """What is agreed, or awaits approval."""
     offers: Annotated[tuple[OfferStatus, ...], Field(default=(), max_length=16, json_schema_extra=keyed_by("trustee"))]
     """The offers on the table."""
+    may_revoke: Annotated[
+        tuple[MemberName, ...],
+        Field(max_length=66, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ] = ()
+    """Members that may end the right: the trust's trustees, and whoever stands behind the beneficiary."""
 
 
 class DataGrant(Resource):

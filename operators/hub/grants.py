@@ -64,7 +64,7 @@ class GrantController:
         """As commonweal.agreements decides."""
         state = grant_state(observed.grant, observed.trust, now, observed.sponsor)
         finding = Finding(type="Ready", holds=state.ready, reason=state.reason, message=state.message)
-        status = _status(state, observed.grant.status)
+        status = _status(state, observed.grant.status) | {"mayRevoke": sorted(may_revoke(observed))}
         return Plan(findings=(finding,), status=status, requeue_in_s=next_look_s([state.changes_at], now))
 
     def _on_trust(self, trust: Json) -> tuple[Key, ...]:
@@ -74,6 +74,13 @@ class GrantController:
     def _of_app(self, app: Json) -> tuple[Key, ...]:
         name = app["metadata"]["name"]
         return tuple(_key(body) for body in self.store.list(DATA_GRANTS) if beneficiary_of(body) == name)
+
+
+def may_revoke(observed: Observed) -> set[str]:
+    """The members that may end a right: whoever gives it, and whoever has it. Admission reads them in the status."""
+    trustees = observed.trust.spec.trustees if observed.trust else ()
+    behind = (observed.sponsor, observed.grant.spec.beneficiary.sponsor)
+    return {*trustees, *(member for member in behind if member is not None)}
 
 
 def _status(state: GrantState, held: DataGrantStatus | None) -> Json:

@@ -85,6 +85,30 @@ async def test_a_trustee_approves_for_itself_only_and_only_what_the_hub_shows(
         await kr.patch(DATA_GRANTS, "trade-emissions", {"spec": {"expiresAt": "2031-01-01T00:00:00Z"}})
 
 
+async def test_a_right_is_revoked_only_by_who_gives_or_has_it(hub: Hub, agents: dict[str, Agent]) -> None:
+    trust: Json = yaml.safe_load((EXAMPLES / "30-trust.yaml").read_text())
+    spec = GRANT["spec"] | {"trust": "own", "approvals": []}
+    of_others = {"metadata": {"name": "of-others"}, "spec": spec | {"beneficiary": {"pilotApp": "trade"}}}
+    of_kr = {"metadata": {"name": "of-kr"}, "spec": spec}
+    ca, kr = connection(agents["ca"]), connection(agents["kr"])
+
+    async def named() -> bool:
+        seen = [(await hub.admin.get(DATA_GRANTS, name)).get("status", {}) for name in ("of-others", "of-kr")]
+        return [each.get("mayRevoke") for each in seen] == [["ca"], ["ca", "kr"]]
+
+    async def revoke(kube: Kube, name: str) -> None:
+        await kube.patch(DATA_GRANTS, name, {"spec": {"revoked": True}})
+
+    async with hub.operator():
+        own = {"metadata": {"name": "own"}, "spec": trust["spec"] | {"trustees": ["ca"], "quorum": 1}}
+        await hub.apply(trust | own, GRANT | of_others, GRANT | of_kr)
+        await eventually(named)
+    with pytest.raises(Forbidden, match="only a trustee of the trust or the beneficiary's sponsor may revoke"):
+        await revoke(kr, "of-others")
+    await revoke(ca, "of-others")
+    await revoke(kr, "of-kr")
+
+
 async def test_a_member_approves_what_others_claim_and_never_its_own(hub: Hub, agents: dict[str, Agent]) -> None:
     assert hub
     ca, kr, namespace = connection(agents["ca"]), connection(agents["kr"]), agents["ca"].namespace

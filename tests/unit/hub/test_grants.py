@@ -35,6 +35,12 @@ def test_a_grant_that_is_over_keeps_the_name_of_what_was_agreed() -> None:
     assert (over.state, over.agreement, over.offers) == (GrantPhase.TERMINATED, agreed.agreement, ())
 
 
+def test_a_right_is_ended_by_those_who_give_it_and_those_who_have_it() -> None:
+    beneficiary = {"pilotApp": "steel-pilot", "sponsor": "ng"}
+    assert status(grant()).may_revoke == ("ca", "ke", "kr")
+    assert status(grant({"beneficiary": beneficiary}), sponsor="jp").may_revoke == ("ca", "jp", "ke", "kr", "ng")
+
+
 def test_pods_are_told_of_the_datasets_that_were_agreed() -> None:
     told = grants_json([LiveGrantOf(grant=grant(), trust=trust(), datasets=("customs_rows",))], {"ca": site("ca")})
     assert '"datasets":[{"members":["ca","ke"],"name":"customs_rows"}]' in told
