@@ -1,11 +1,9 @@
 """A PilotApp applied to pods ready on two members, warm, under 15 s."""
 
 import time
-from typing import Any
-
-import yaml
 
 from loadtests.bars import Measurement
+from loadtests.demo_grants import agree, renamed
 from loadtests.wire import Kubectl, WireError, demo_cluster, is_ready
 
 NEEDS_DEMO = True
@@ -23,11 +21,11 @@ def measure() -> list[Measurement]:
 
 
 def _once(kubectl: Kubectl) -> float:
-    _agree(kubectl, kubectl.json("get", "datagrant", "trade-emissions"))
+    agree(kubectl, NAME, NAME)
     trade = kubectl.json("get", "pilotapp", "trade")
     # The members' signing keys are labelled for the trade pilot, and no other application gets them.
     component = {key: value for key, value in trade["spec"]["component"].items() if key not in {"secrets", "env"}}
-    pilot = _renamed(trade, {"grants": [NAME], "component": component})
+    pilot = renamed(trade, NAME, {"grants": [NAME], "component": component})
     started = time.monotonic()
     kubectl("apply", "--server-side", "-f", "-", stdin=pilot)
     try:
@@ -41,22 +39,6 @@ def _once(kubectl: Kubectl) -> float:
     finally:
         kubectl("delete", f"pilotapp/{NAME}", f"datagrant/{NAME}", "--wait=true", "--timeout=60s")
         _wait_gone(kubectl)
-
-
-def _agree(kubectl: Kubectl, grant: dict[str, Any]) -> None:
-    """A grant like this one for the second pilot; its trustees approve the text that the hub makes of it."""
-    beneficiary = {"beneficiary": {"pilotApp": NAME}}
-    kubectl("apply", "--server-side", "-f", "-", stdin=_renamed(grant, {**beneficiary, "approvals": []}))
-    kubectl("wait", "--for=jsonpath={.status.agreement.sha256}", f"datagrant/{NAME}", "--timeout=30s")
-    agreed = kubectl.json("get", "datagrant", NAME)["status"]["agreement"]["sha256"]
-    approvals = [{**approval, "agreement": agreed} for approval in grant["spec"]["approvals"]]
-    kubectl("apply", "--server-side", "-f", "-", stdin=_renamed(grant, {**beneficiary, "approvals": approvals}))
-    kubectl("wait", "--for=condition=Ready", f"datagrant/{NAME}", "--timeout=30s")
-
-
-def _renamed(body: dict[str, Any], changes: dict[str, Any]) -> str:
-    kept = {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": {"name": NAME}}
-    return yaml.safe_dump({**kept, "spec": {**body["spec"], **changes}})
 
 
 def _wait_gone(kubectl: Kubectl) -> None:
