@@ -240,7 +240,8 @@ def _trino_error(error: Exception) -> EngineError:
         return DeadlineError("stopped after the longest time that this member's server gives a question")
     if name in ("TABLE_NOT_FOUND", "SCHEMA_NOT_FOUND"):
         return NoTableError(str(error))
-    if name in ("NO_NODES_AVAILABLE", "SERVER_STARTING_UP"):
+    # "nodes is empty" is how a server without a worker yet says it of a table in buckets, as an internal error.
+    if name in ("NO_NODES_AVAILABLE", "SERVER_STARTING_UP") or getattr(error, "message", "") == "nodes is empty":
         return NotYetError(str(error))
     if name in (None, "SERVER_SHUTTING_DOWN", "CLUSTER_OUT_OF_MEMORY"):
         return UnavailableError(str(error))

@@ -21,6 +21,7 @@ from infra.local.machine import LocalError, cache_dir, run
 
 PLUGINS = ("iceberg", "opa")
 START_WITHIN_S, STOP_WITHIN_S = 180.0, 30.0
+NO_WORKER_FOR_BUCKETS = "nodes is empty"  # the same, said as an internal error where a table has buckets
 _ONE_NODE = {"use_preferred_write_partitioning": "false"}  # buckets are dealt to workers, and a coordinator is none
 Run = Callable[[str], list[list[object]]]
 
@@ -98,7 +99,8 @@ def administrator(server: TrinoServer) -> Run:
                 return _run_once(server, sql)
             except trino.exceptions.TrinoQueryError as error:
                 # A server says that it has started a moment before it has a worker; what it turns away has not run.
-                if error.error_name != "NO_NODES_AVAILABLE" or time.monotonic() > ends_at:
+                early = error.error_name == "NO_NODES_AVAILABLE" or error.message == NO_WORKER_FOR_BUCKETS
+                if not early or time.monotonic() > ends_at:
                     raise
             time.sleep(0.2)
 
