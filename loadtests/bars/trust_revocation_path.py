@@ -20,7 +20,7 @@ from loadtests.wire import GROUP, Kubectl, WireError, demo_cluster
 
 NEEDS_DEMO = True
 NAME = "bar-revocation"
-PILOT, ASKS_FROM, DATASET = "trade", "kr", "customs_rows"
+PILOT, DATASET = "trade", "customs_rows"
 RUNS = 5
 LIMIT_S = 60
 _LOOK_S = 0.005
@@ -88,7 +88,8 @@ def _doors(hub: Kubectl) -> Iterator[list[Door]]:
     [dataset] = [each for each in trust["spec"]["datasets"] if each["name"] == DATASET]
     question = {"trust": trust["metadata"]["name"], "dataset": DATASET, "purpose": purpose, "grant": NAME}
     question["sql"] = f"SELECT count(*) AS n FROM {DATASET}"  # noqa: S608
-    token = demo_cluster(ASKS_FROM)(
+    runs_at = hub.json("get", "pilotapp", PILOT)["status"]["placements"][0]["member"]
+    token = demo_cluster(runs_at)(
         "create", "token", PILOT, "-n", "commonweal-apps", "--audience=commonweal-gateway"
     ).strip()
     sites = [hub.json("get", "member", source)["status"]["site"] for source in dataset["sources"]]
