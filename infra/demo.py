@@ -307,7 +307,8 @@ def typed(command: Sequence[str]) -> str:
 
 def _pledges() -> dict[str, PooledCluster]:
     bodies = yaml.safe_load_all((EXAMPLES / "20-pledges.yaml").read_text())
-    return {str(member_of(body["metadata"]["namespace"])): PooledCluster.read(body) for body in bodies}
+    named = ((member_of(body["metadata"]["namespace"]), body) for body in bodies)
+    return {member: PooledCluster.read(body) for member, body in named if member is not None}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

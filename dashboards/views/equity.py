@@ -227,7 +227,8 @@ def _claims(snapshot: Snapshot) -> tuple[Figure, ...]:
 
 def _claim(claim: Contribution, names: dict[str, str]) -> Row:
     record, standing = claim.spec.record, readiness(claim)
-    owner = member_of(claim.metadata.namespace or "") or ""
+    namespace = claim.metadata.namespace or ""
+    owner = member_of(namespace) or namespace
     return {
         "member": names.get(owner, owner),
         "claim": claim.metadata.name,

@@ -92,7 +92,8 @@ def case_of(app: PilotApp, pledges: Iterable[PooledCluster], members: Iterable[M
         raise CommandError(f"APP: {app.metadata.name} runs nowhere; there is nothing to compare")
     zones: dict[str, str] = {}
     for pledge in sorted(pledges, key=lambda each: each.metadata.name):
-        zones.setdefault(str(member_of(pledge.metadata.namespace or "")), pledge.spec.location.grid_zone)
+        if member := member_of(pledge.metadata.namespace or ""):
+            zones.setdefault(member, pledge.spec.location.grid_zone)
     allowed = frozenset(each.metadata.name for each in members if each.metadata.name in zones and _may_run(app, each))
     return Case(app=app, placed=placed, zones=zones, allowed=allowed)
 

@@ -138,7 +138,7 @@ def row(body: Json, facts: Callable[[Json], dict[str, object]]) -> Row:
     """Read one object as the API server returned it; one that no controller has seen yet is Unknown."""
     metadata = body["metadata"]
     namespace = metadata.get("namespace")
-    name = f"{member_of(namespace)}/{metadata['name']}" if namespace else metadata["name"]
+    name = f"{member_of(namespace) or namespace}/{metadata['name']}" if namespace else metadata["name"]
     conditions = {condition["type"]: condition for condition in _status(body).get("conditions", ())}
     ready = conditions.get("Ready", {"status": "Unknown", "reason": "NotReconciled", "message": "no controller yet"})
     shown = {key: _text(value) for key, value in facts(body).items()}

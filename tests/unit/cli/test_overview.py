@@ -34,6 +34,13 @@ def test_an_object_that_no_controller_has_seen_is_unknown_and_not_ready() -> Non
     assert (row.ready, row.reason) == ("Unknown", "NotReconciled")
 
 
+def test_an_object_is_named_by_its_member_or_by_a_namespace_that_is_no_members() -> None:
+    spec = {"pledge": {"cpuMillis": 1, "memoryMib": 1}, "location": {"country": "KE", "gridZone": "KE"}}
+    spaces = ("member-ke", "elsewhere")
+    bodies = [{"kind": "PooledCluster", "metadata": {"name": "a", "namespace": each}, "spec": spec} for each in spaces]
+    assert [each.name for each in rows(PooledCluster, bodies)] == ["elsewhere/a", "ke/a"]
+
+
 def test_why_something_is_not_ready_is_a_whole_sentence_below_its_table() -> None:
     why = "Member ke is not accepted; an administrator accepts with `commonweal accept ke`"
     text = shown(rows(Member, [member(conditions=[condition("False", "AwaitingAcceptance", why)])]))
