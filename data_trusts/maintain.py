@@ -7,10 +7,10 @@ Tables of which no policy says whether they are under legal hold, and those that
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
-from data_trusts.catalog import CatalogError, Warehouse, warehouse_at
+from data_trusts.catalog import CatalogError, warehouse_at
 from data_trusts.declared import add_arguments, policies_of, tell, undestroyable
 from data_trusts.gateway.cluster import ClusterError
 from data_trusts.maintenance import maintain
@@ -19,19 +19,16 @@ from data_trusts.table_files import FilesError
 
 
 def maintainable(
-    warehouse: Warehouse, forbidden: Callable[[str, str], str | None], tell: Callable[[str], None]
+    tables: Iterable[tuple[str, str]], forbidden: Callable[[str, str], str | None], tell: Callable[[str], None]
 ) -> Iterator[tuple[str, str]]:
     """Trust and dataset of each table that may be maintained.
 
     Args:
-        warehouse: the tables.
+        tables: trust and dataset of all that there are.
         forbidden: says why one of them may not be at this moment; asked when it is its turn.
         tell: hears which may not, and why.
-
-    Raises:
-        CatalogError: the catalog cannot be read.
     """
-    for trust, dataset in warehouse.tables():
+    for trust, dataset in tables:
         if why := forbidden(trust, dataset):
             tell(f"{trust}.{dataset}: left alone; {why}")
         else:
@@ -48,9 +45,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with warehouse_at(arguments.data) as warehouse:
             policies = policies_of(arguments.member, arguments.policy_dir)
-            allowed = maintainable(warehouse, lambda of, name: undestroyable(policies, of, name, now), tell)
-            if not warehouse.tables():
+            tables = warehouse.tables()
+            if not tables:
                 tell(f"--data {arguments.data}: holds no table yet; there is nothing to maintain")
+            allowed = maintainable(tables, lambda of, name: undestroyable(policies, of, name, now), tell)
             for trust, dataset in allowed:
                 done = maintain(warehouse, trust, dataset, now, dry_run=arguments.dry_run, tell=tell)
                 sys.stdout.write(f"{json.dumps({'dryRun': arguments.dry_run, **wire(done)})}\n")

@@ -171,7 +171,7 @@ class Upkeep:
     def _maintain(self) -> None:
         where: dict[str, Json] = {"member": self.member}
         try:
-            for trust, dataset in maintainable(self.warehouse, self._held, _LOG.info):
+            for trust, dataset in maintainable(self.warehouse.tables(), self._held, _LOG.info):
                 self._wait(0)
                 where |= {"trust": trust, "dataset": dataset}
                 self._maintain_one(trust, dataset, where)
