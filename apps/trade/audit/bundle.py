@@ -66,13 +66,14 @@ def content_of(evidence: Evidence) -> Content:
     """Everything that is signed. Raises as `make`."""
     lines = trace_of(evidence).lines()
     made = {RESULT: _result(evidence), TRACE: written(lines)}
-    inputs, rules, digests = (_digests(each) for each in (evidence.inputs(), evidence.rules, made))
+    given = evidence.inputs()
+    inputs, rules, digests = (_digests(each) for each in (given, evidence.rules, made))
     graph = provenance.graph(evidence, {**inputs, **rules}, digests, sha256(engine.identity()))
     predicate = {**_followed(evidence, lines, rules), "inputs": inputs, "provenance": sha256(graph)}
     bill = _bill_content(evidence, digests[RESULT], rules)
     return Content(
         parts={
-            **{f"inputs/{inputs[role]}": content for role, content in evidence.inputs().items()},
+            **{f"inputs/{inputs[role]}": content for role, content in given.items()},
             **{f"rules/{rules[name]}": content for name, content in evidence.rules.items()},
             **made,
             **bill.parts,
