@@ -8,15 +8,16 @@ import ssl
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import httpx
 
 from loadtests.bars import Measurement
 from loadtests.demo_grants import LIKE, agree
 from loadtests.wire import GROUP, Kubectl, WireError, demo_cluster
+from operators.hub.pilot_objects import TOKEN_AUDIENCE
+from operators.hub.resources import APPS_NAMESPACE
 
 NEEDS_DEMO = True
 NAME = "bar-revocation"
@@ -56,22 +57,26 @@ class Door:
 def measure() -> list[Measurement]:
     """The slowest of all gateways in each of some revocations, and of those the slowest."""
     hub = demo_cluster("ch")
-    seconds = [_once(hub) for _ in range(RUNS)]
+    with _doors(hub) as doors, hub.proxy() as api, ThreadPoolExecutor(len(doors)) as pool:
+        seconds = [_once(hub, doors, api, pool) for _ in range(RUNS)]
     note = f"least {min(seconds):.2f} s of {RUNS}"
     return [Measurement(name="trust-revocation-path", value=max(seconds), unit="s", bound=1, note=note)]
 
 
-def _once(hub: Kubectl) -> float:
+def _once(hub: Kubectl, doors: list[Door], api: httpx.Client, pool: ThreadPoolExecutor) -> float:
     agree(hub, NAME, PILOT)
     try:
-        with _doors(hub) as doors, hub.proxy() as api, ThreadPoolExecutor(len(doors)) as pool:
-            began = time.monotonic()
-            list(pool.map(lambda door: door.wait(200, began), doors))
-            said = time.monotonic()
-            _revoke(api)
-            return max(door.result() for door in [pool.submit(each.wait, 403, said) for each in doors])
+        _slowest(doors, pool, 200, time.monotonic())
+        said = time.monotonic()
+        _revoke(api)
+        return _slowest(doors, pool, 403, said)
     finally:
         hub("delete", f"datagrant/{NAME}", "--wait=true", "--timeout=60s")
+
+
+def _slowest(doors: list[Door], pool: ThreadPoolExecutor, status: int, since: float) -> float:
+    waiting = [pool.submit(door.wait, status, since) for door in doors]
+    return max(each.result() for each in waiting)
 
 
 def _revoke(api: httpx.Client) -> None:
@@ -83,29 +88,22 @@ def _revoke(api: httpx.Client) -> None:
 
 @contextmanager
 def _doors(hub: Kubectl) -> Iterator[list[Door]]:
-    trust = hub.json("get", "datatrust", hub.json("get", "datagrant", LIKE)["spec"]["trust"])
-    purpose = hub.json("get", "datagrant", LIKE)["spec"]["purpose"]
+    """The gateways of all sources of the dataset, asked with a token of the pilot where it runs."""
+    grant = hub.json("get", "datagrant", LIKE)["spec"]
+    trust = hub.json("get", "datatrust", grant["trust"])
     [dataset] = [each for each in trust["spec"]["datasets"] if each["name"] == DATASET]
-    question = {"trust": trust["metadata"]["name"], "dataset": DATASET, "purpose": purpose, "grant": NAME}
+    question = {"trust": grant["trust"], "dataset": DATASET, "purpose": grant["purpose"], "grant": NAME}
     question["sql"] = f"SELECT count(*) AS n FROM {DATASET}"  # noqa: S608
-    runs_at = hub.json("get", "pilotapp", PILOT)["status"]["placements"][0]["member"]
-    token = demo_cluster(runs_at)(
-        "create", "token", PILOT, "-n", "commonweal-apps", "--audience=commonweal-gateway"
-    ).strip()
-    sites = [hub.json("get", "member", source)["status"]["site"] for source in dataset["sources"]]
-    open_client = partial(httpx.Client, headers={"authorization": f"Bearer {token}"}, timeout=30, trust_env=False)
-    doors = [
-        Door(
-            open_client(
-                base_url=site["gatewayUrl"],
-                verify=ssl.create_default_context(cadata=site["gatewayCertificatePem"]),
-            ),
-            question,
-        )
-        for site in sites
-    ]
-    try:
+    runs_at = demo_cluster(hub.json("get", "pilotapp", PILOT)["status"]["placements"][0]["member"])
+    token = runs_at("create", "token", PILOT, "-n", APPS_NAMESPACE, f"--audience={TOKEN_AUDIENCE}").strip()
+    headers = {"authorization": f"Bearer {token}"}
+    with ExitStack() as stack:
+        doors = []
+        for source in dataset["sources"]:
+            site = hub.json("get", "member", source)["status"]["site"]
+            trusted = ssl.create_default_context(cadata=site["gatewayCertificatePem"])
+            client = httpx.Client(
+                base_url=site["gatewayUrl"], verify=trusted, headers=headers, timeout=30, trust_env=False
+            )
+            doors.append(Door(stack.enter_context(client), question))
         yield doors
-    finally:
-        for door in doors:
-            door.client.close()
