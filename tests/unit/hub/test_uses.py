@@ -13,10 +13,11 @@ from commonweal.equity import Category
 from commonweal.kinds.equity_statement import EquityEntry
 from commonweal.ledger import Unit
 from commonweal.receipts import Side, Terms, Usage, signed_bytes
-from operators.frame import Key, Store
+from operators.frame import Delete, Key, Store
 from operators.hub.books import Books, posted
 from operators.hub.periods import Observed as Closing
 from operators.hub.periods import ended, statement
+from operators.hub.readings import Refuse
 from operators.hub.resources import ASSIGNMENTS, PILOT_APPS
 from operators.hub.uses import Observed, UseController, agreement, judge, side_of
 from tests.unit.hub.test_periods import NOON, PERIOD, charter, observed, reading
@@ -171,16 +172,18 @@ def test_use_of_others_machines_moves_no_share(books: Books) -> None:
 def test_what_does_not_count_is_refused_in_words_and_removed(
     books: Books, changes: dict[str, object], now: datetime, words: str
 ) -> None:
-    plan = UseController(store=None, books=books).plan(reported(Side.CLAIM, usage(), "kr", **changes), now)  # type: ignore[arg-type]
+    plan = UseController(store=Store(), books=books).plan(reported(Side.CLAIM, usage(), "kr", **changes), now)
     refuse, remove = plan.writes
-    assert words in refuse.message  # type: ignore[attr-defined]
-    assert refuse.final  # type: ignore[attr-defined]
+    assert isinstance(refuse, Refuse)
+    assert words in refuse.message
+    assert refuse.final
     assert plan.requeue_in_s is None
-    assert remove.name == "claim-x-trade"  # type: ignore[attr-defined]
+    assert isinstance(remove, Delete)
+    assert remove.name == "claim-x-trade"
 
 
 def test_a_report_from_a_clock_that_is_ahead_waits(books: Books) -> None:
-    plan = UseController(store=None, books=books).plan(reported(Side.CLAIM, usage(), "kr"), NOON)  # type: ignore[arg-type]
+    plan = UseController(store=Store(), books=books).plan(reported(Side.CLAIM, usage(), "kr"), NOON)
     assert plan.requeue_in_s
     assert [type(write).__name__ for write in plan.writes] == ["Refuse"]
 
