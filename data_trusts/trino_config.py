@@ -95,6 +95,8 @@ def main() -> int:
     parser.add_argument("--own-catalog", action="store_true", help=f"the one that {_REST} or {_SQL} names")
     values = vars(parser.parse_args())
     env = os.environ if values["own_catalog"] else {}
+    if values["own_catalog"] and bool(env.get(_REST)) == bool(env.get(_SQL)):
+        parser.error(f"--own-catalog: set {_REST} or {_SQL}, one of them; else leave it out")
     try:
         write(TrinoPaths(**{name: values[name] for name in asdict(TrinoPaths())}), values["out"], env)
     except CatalogAddressError as error:

@@ -44,6 +44,7 @@ def serving(
     controlled: bool = True,
     catalog: str | None = None,
     bucket: Mapping[str, str] | None = None,
+    own_catalog: bool = False,
 ) -> Iterator[TrinoServer]:
     """Run a server until the block is left.
 
@@ -52,6 +53,7 @@ def serving(
         data: holds the catalog and the warehouse.
         controlled: whether it has a member's access control, or lets anyone do all it can.
         catalog: properties of the catalog, where they are not a member's own.
+        own_catalog: whether the catalog is the one that this process's environment names to a gateway.
         bucket: the variables that say where the warehouse lies and how it is opened, where it is no folder.
 
     Raises:
@@ -60,7 +62,9 @@ def serving(
     home, java, etc, port, policy_port = _home(), _java(), folder / "etc", free_port(), free_port()
     places = {"etc": etc, "home": home, "data": data, "archive": home / "test.jsa", "port": port}
     written = [f"--{name}={value}" for name, value in (places | {"policy_port": policy_port}).items()]
-    run([sys.executable, "-m", "data_trusts.trino_config", f"--out={etc}", "--own-catalog", *written])
+    if own_catalog:
+        written.append("--own-catalog")
+    run([sys.executable, "-m", "data_trusts.trino_config", f"--out={etc}", *written])
     properties = etc / "catalog" / "commonweal.properties"
     if not controlled:
         (etc / "access-control.properties").write_text("access-control.name=default\n")

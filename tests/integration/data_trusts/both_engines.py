@@ -16,16 +16,16 @@ Rows = list[tuple[object, ...]]
 
 @contextmanager
 def both(
-    warehouse: Warehouse, folder: Path, bucket: Mapping[str, str] | None = None
+    warehouse: Warehouse, folder: Path, *, bucket: Mapping[str, str] | None = None, own_catalog: bool = False
 ) -> Iterator[Callable[[str], Rows]]:
-    """Run a Trino server, configured by this process's environment in `folder`, until the block is left.
+    """Run a member's Trino server in `folder` until the block is left.
 
     What it yields asks both engines, and returns their answer, which is one.
     """
     embedded, statements = DuckDbEngine(warehouse), Statements()
     folder.mkdir()
     with (
-        serving(folder, warehouse.folder, bucket=bucket) as server,
+        serving(folder, warehouse.folder, bucket=bucket, own_catalog=own_catalog) as server,
         trino_access.serving(statements, server.policy_port),
     ):
         engine = TrinoEngine(port=server.port, statements=statements)

@@ -109,7 +109,7 @@ def test_the_members_trino_reads_the_same_tables(
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", "se/cret")
     own.ingest("trade", CUSTOMS, customs_file(7))
-    with both(own, tmp_path / "trino") as ask:
+    with both(own, tmp_path / "trino", own_catalog=True) as ask:
         assert ask('SELECT count(*) FROM "trade"."customs_rows"') == [(7,)]
         assert own.erase("trade", "customs_rows", "consignment_id", "SECRET-2").erased_rows == 1
         assert ask('SELECT count(*) FROM "trade"."customs_rows"') == [(6,)]

@@ -287,7 +287,7 @@ def test_the_members_trino_reads_another_catalog_by_the_gateways_variables(
     (tmp_path / "data").mkdir()
     warehouse = Warehouse(tmp_path / "data")
     warehouse.ingest("abroad", dataset("customs_rows"), customs_file(7))
-    with both(warehouse, tmp_path / "trino") as ask:
+    with both(warehouse, tmp_path / "trino", own_catalog=True) as ask:
         assert ask('SELECT count(*) FROM "abroad"."customs_rows"') == [(7,)]
     warehouse.close()
     assert server.token.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*.properties"))

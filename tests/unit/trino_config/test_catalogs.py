@@ -1,8 +1,10 @@
 """The server's files name the catalog that the gateway's variables name, and hold no secret of it."""
 
+from pathlib import Path
+
 import pytest
 
-from data_trusts.trino_config import CatalogAddressError, TrinoPaths, render
+from data_trusts.trino_config import CatalogAddressError, TrinoPaths, main, render
 
 SQL, URI = "COMMONWEAL_CATALOG_SQL", "COMMONWEAL_CATALOG_URI"
 
@@ -52,3 +54,18 @@ def test_a_rest_catalog_is_read_by_its_address_with_what_it_wants() -> None:
 def test_every_form_lets_the_server_only_read() -> None:
     for env in ({}, {SQL: "postgresql://a@b/c"}, {URI: "x"}):
         assert "iceberg.security=READ_ONLY" in lines(env)
+
+
+@pytest.mark.parametrize("env", [{}, {SQL: "postgresql://a@b/c", URI: "x"}])
+def test_a_catalog_of_ones_own_is_named_once(
+    env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable in (SQL, URI):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in env.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("sys.argv", ["trino_config", "--own-catalog", f"--out={tmp_path / 'etc'}"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert f"--own-catalog: set {URI} or {SQL}, one of them; else leave it out" in capsys.readouterr().err
+    assert not (tmp_path / "etc").exists()
