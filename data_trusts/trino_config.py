@@ -99,7 +99,7 @@ def main() -> int:
         parser.error(f"--own-catalog: set {_REST} or {_SQL}, one of them; else leave it out")
     try:
         write(TrinoPaths(**{name: values[name] for name in asdict(TrinoPaths())}), values["out"], env)
-    except CatalogAddressError as error:
+    except (CatalogAddressError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0
